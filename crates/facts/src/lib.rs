@@ -1,1 +1,18 @@
-//! placeholder
+//! The vocabulary of evidence, and the parsers of raw evidence.
+//!
+//! A [`ProbeRequest`] is one question put to a host, a [`Record`] the raw answer, a *fact* what a parser here makes of
+//! records. Nothing in this crate does I/O, reads a clock, or knows whether a record is live or comes from a snapshot.
+#![warn(
+    clippy::disallowed_methods,
+    reason = "facts are made from records alone"
+)]
+
+pub mod address;
+pub mod exhibit;
+pub mod gap;
+pub mod probe;
+
+pub use address::PeerAddress;
+pub use exhibit::{ConfSpan, Exhibit};
+pub use gap::{Gap, GapKind};
+pub use probe::{Answer, Probe, ProbeRequest, Record, SocketKind, Stat, View};

@@ -1,0 +1,366 @@
+//! Questions put to a host and their raw answers.
+//!
+//! A new *kind* of question is a variant here and its asker in `host`. A request says nothing of how it is answered:
+//! by the live host, from a snapshot, or not at all.
+
+use std::fmt::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::PeerAddress;
+
+/// Whose file system a path is looked up in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum View {
+    /// The root that why502 itself sees.
+    Host,
+    /// The root and mount namespace of a process (`/proc/PID/root`).
+    Process(u32),
+}
+
+/// Which sockets of a network namespace a dump holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SocketKind {
+    /// Listening TCP sockets, IPv4 and IPv6.
+    TcpListening,
+    /// Established TCP sockets, IPv4 and IPv6.
+    TcpEstablished,
+    /// Listening unix sockets, with their file's device and inode.
+    UnixListening,
+}
+
+/// One question put to a host.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ProbeRequest {
+    /// The first `limit` bytes of a file, with its `stat`. Answer: [`Answer::File`].
+    File {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view.
+        path: PathBuf,
+        /// Bytes at most.
+        limit: u64,
+    },
+    /// The end of a file whose lines begin with a sortable stamp: from the first line whose stamp is not below `from`
+    /// (a stamp is a line start of the same shape: digits where `from` has digits, the same bytes elsewhere).
+    /// When more than `limit` bytes follow, only the last `limit` of them, cut at a line. Without any such stamp, the
+    /// last `limit` bytes. Answer: [`Answer::File`]; `cut` says that lines of the window are missing.
+    LinesSince {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view.
+        path: PathBuf,
+        /// The stamp, such as `2026/06/23 14:02:11`.
+        from: String,
+        /// Bytes at most.
+        limit: u64,
+    },
+    /// The names in a directory, `.` and `..` left out, each followed by NUL, sorted. Answer: [`Answer::Bytes`].
+    Directory {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view.
+        path: PathBuf,
+    },
+    /// The target of a symbolic link, as `readlink` gives it (`/proc/1/ns/net` answers `net:[4026531840]`).
+    Link {
+        /// Absolute path as why502 sees it.
+        path: PathBuf,
+    },
+    /// Every component of a path, from `/` on, symbolic links followed as nginx would. Answer: [`Answer::Bytes`], one
+    /// line a component: see `walk`.
+    Walk {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view.
+        path: PathBuf,
+    },
+    /// The NUL-terminated strings of a binary that begin with one of these prefixes, each followed by NUL.
+    Strings {
+        /// Absolute path as why502 sees it, such as `/proc/1/exe`.
+        path: PathBuf,
+        /// What a wanted string begins with.
+        prefixes: Vec<String>,
+    },
+    /// These environment variables of a process, as `NAME=value` followed by NUL; unnamed ones never leave the host.
+    Environment {
+        /// The process.
+        pid: u32,
+        /// The variables.
+        names: Vec<String>,
+    },
+    /// The sockets of a kind in a process's network namespace: the raw `sock_diag` messages, one after another.
+    Sockets {
+        /// A process in the namespace; `None` for why502's own.
+        netns: Option<u32>,
+        /// Which sockets.
+        kind: SocketKind,
+    },
+    /// Which process holds which socket: a line `INODE PID` for every socket descriptor of every readable process.
+    SocketOwners,
+    /// The netfilter base chains of a network namespace: raw `NFT_MSG_NEWCHAIN` messages, one after another.
+    NetfilterChains {
+        /// A process in the namespace; `None` for why502's own.
+        netns: Option<u32>,
+    },
+    /// A connection made as a process would make it (its uid, gid, groups, network and mount namespace, root) and closed
+    /// at once, nothing sent. Answer: [`Answer::Bytes`] (`connected in N us`), [`Answer::Errno`] or [`Answer::TimedOut`].
+    Connect {
+        /// The process, an nginx worker; `None` for why502 itself.
+        from: Option<u32>,
+        /// Where to.
+        to: PeerAddress,
+    },
+    /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
+    /// could not be run.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+    },
+}
+
+impl ProbeRequest {
+    /// A whole file as why502 sees it; 16 MiB at most.
+    pub fn host_file(path: impl Into<PathBuf>) -> Self {
+        Self::File {
+            view: View::Host,
+            path: path.into(),
+            limit: 16 << 20,
+        }
+    }
+
+    /// A program of the host with its arguments.
+    pub fn command<const N: usize>(argv: [&str; N]) -> Self {
+        Self::Command {
+            argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
+        }
+    }
+
+    /// The name of the kind of question, as JSON reports and proofs show it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::File { .. } => "file",
+            Self::LinesSince { .. } => "lines-since",
+            Self::Directory { .. } => "directory",
+            Self::Link { .. } => "link",
+            Self::Walk { .. } => "walk",
+            Self::Strings { .. } => "strings",
+            Self::Environment { .. } => "environment",
+            Self::Sockets { .. } => "sockets",
+            Self::SocketOwners => "socket-owners",
+            Self::NetfilterChains { .. } => "netfilter-chains",
+            Self::Connect { .. } => "connect",
+            Self::Command { .. } => "command",
+        }
+    }
+
+    /// How long an answer may take before the asker gives up.
+    pub fn budget(&self) -> Duration {
+        match self {
+            Self::Connect { .. } => Duration::from_secs(2),
+            _ => Duration::from_secs(5),
+        }
+    }
+}
+
+/// The canonical text of a request: its key in a snapshot's manifest, so its form is part of the snapshot format.
+///
+/// Bytes outside printable ASCII, and `%`, space and `|` inside a field, are written `%XX`.
+impl fmt::Display for ProbeRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        match self {
+            Self::File { view, path, limit } => {
+                view.write(f)?;
+                field(f, path.as_os_str().as_bytes())?;
+                write!(f, " {limit}")
+            }
+            Self::LinesSince {
+                view,
+                path,
+                from,
+                limit,
+            } => {
+                view.write(f)?;
+                field(f, path.as_os_str().as_bytes())?;
+                field(f, from.as_bytes())?;
+                write!(f, " {limit}")
+            }
+            Self::Directory { view, path } | Self::Walk { view, path } => {
+                view.write(f)?;
+                field(f, path.as_os_str().as_bytes())
+            }
+            Self::Link { path } => field(f, path.as_os_str().as_bytes()),
+            Self::Strings { path, prefixes } => {
+                field(f, path.as_os_str().as_bytes())?;
+                prefixes
+                    .iter()
+                    .try_for_each(|prefix| field(f, prefix.as_bytes()))
+            }
+            Self::Environment { pid, names } => {
+                write!(f, " {pid}")?;
+                names.iter().try_for_each(|name| field(f, name.as_bytes()))
+            }
+            Self::Sockets { netns, kind } => {
+                process(f, *netns)?;
+                f.write_str(match kind {
+                    SocketKind::TcpListening => " tcp-listening",
+                    SocketKind::TcpEstablished => " tcp-established",
+                    SocketKind::UnixListening => " unix-listening",
+                })
+            }
+            Self::SocketOwners => Ok(()),
+            Self::NetfilterChains { netns } => process(f, *netns),
+            Self::Connect { from, to } => {
+                process(f, *from)?;
+                field(f, to.to_string().as_bytes())
+            }
+            Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
+        }
+    }
+}
+
+impl View {
+    fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str(" host"),
+            Self::Process(pid) => write!(f, " {pid}"),
+        }
+    }
+
+    /// The path as why502 itself would open it.
+    pub fn resolve(self, path: &Path) -> PathBuf {
+        match self {
+            Self::Host => path.to_owned(),
+            Self::Process(pid) => {
+                let mut resolved = PathBuf::from(format!("/proc/{pid}/root"));
+                resolved.push(path.strip_prefix("/").unwrap_or(path));
+                resolved
+            }
+        }
+    }
+}
+
+fn process(f: &mut fmt::Formatter<'_>, pid: Option<u32>) -> fmt::Result {
+    match pid {
+        Some(pid) => write!(f, " {pid}"),
+        None => f.write_str(" host"),
+    }
+}
+
+fn field(f: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    f.write_char(' ')?;
+    for &byte in bytes {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'|' {
+            f.write_char(char::from(byte))?;
+        } else {
+            write!(f, "%{byte:02X}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What `fstat` said of a file when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// Type and permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Device.
+    pub device: u64,
+    /// Inode.
+    pub inode: u64,
+    /// Bytes.
+    pub size: u64,
+    /// Last change of the contents.
+    pub modified: Timestamp,
+    /// Last change of contents, owner or mode: no program can set it.
+    pub changed: Timestamp,
+}
+
+/// A raw answer.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Of a file, or of the part of it that was asked for.
+    File {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// More was there than the limit allowed.
+        cut: bool,
+        /// The whole file's `stat`.
+        stat: Stat,
+    },
+    /// Of any other question that answers with bytes.
+    Bytes(Vec<u8>),
+    /// Of a program that ran.
+    Exit {
+        /// Its exit status; `None` when a signal ended it.
+        code: Option<i32>,
+        /// Standard output, 64 MiB at most.
+        stdout: Vec<u8>,
+        /// Standard error, 64 KiB at most.
+        stderr: Vec<u8>,
+    },
+    /// The host refused, with this errno.
+    Errno(i32),
+    /// No answer within the budget.
+    TimedOut,
+    /// The question was never put: the snapshot does not hold it.
+    NotRecorded,
+}
+
+/// Shows sizes, never contents: a record may hold what no log should.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { bytes, cut, stat } => {
+                write!(
+                    f,
+                    "File({} bytes of {}, cut: {cut})",
+                    bytes.len(),
+                    stat.size
+                )
+            }
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Exit {
+                code,
+                stdout,
+                stderr,
+            } => {
+                write!(
+                    f,
+                    "Exit({code:?}, {} + {} bytes)",
+                    stdout.len(),
+                    stderr.len()
+                )
+            }
+            Self::Errno(errno) => write!(f, "Errno({errno})"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::NotRecorded => f.write_str("NotRecorded"),
+        }
+    }
+}
+
+/// A question with its answer and the time it was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// When the answer was complete.
+    pub at: Timestamp,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Something that answers questions about one host: the live host, or a snapshot of it.
+///
+/// There is deliberately no way to ask which of the two it is: what a snapshot lacks comes back as
+/// [`Answer::NotRecorded`] and ends as a gap.
+pub trait Probe: Sync {
+    /// Answers one question; never fails, never panics, never takes longer than the request's budget.
+    fn ask(&self, request: &ProbeRequest) -> Record;
+}
