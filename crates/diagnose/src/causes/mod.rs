@@ -1,0 +1,134 @@
+//! The causes: one file each, and the one list of them.
+//!
+//! A cause is a doc comment (which is also the user's page) and a pure judge. Adding one is a file here and a line in
+//! [`causes!`] below; `CONTRIBUTING.md` has the recipe.
+
+use facts::Gap;
+
+use crate::case::Case;
+use crate::diagnosis::CauseVerdict;
+use crate::incident::Incident;
+use crate::verdict::Verdict;
+
+/// Where nginx meets a cause, in the order in which it would.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// nginx itself, before any peer is chosen.
+    Nginx,
+    /// Turning a name into an address.
+    Name,
+    /// Finding and opening the socket's file.
+    Socket,
+    /// Connecting.
+    Connect,
+    /// Sending the request and waiting for the response header.
+    Request,
+    /// Reading the response's body.
+    Body,
+}
+
+/// How a cause is judged.
+#[derive(Clone, Copy)]
+pub enum Judge {
+    /// From the incident and the case alone.
+    Alone(fn(&Incident, &Case) -> Result<Verdict, Gap>),
+    /// With the verdicts of the first pass in hand, for causes that speak of other incidents.
+    Knowing(fn(&Incident, &Case, &[FirstPass<'_>]) -> Result<Verdict, Gap>),
+}
+
+/// An incident with the verdicts of the causes that are judged alone.
+pub struct FirstPass<'a> {
+    /// The incident.
+    pub incident: &'a Incident,
+    /// Whether it goes on.
+    pub ongoing: bool,
+    /// Its verdicts so far.
+    pub verdicts: &'a [CauseVerdict],
+}
+
+/// One cause of 502 or 504.
+pub struct Cause {
+    /// Completes "502 because ..."; for ever.
+    pub id: &'static str,
+    /// The lines of its page, Markdown, with the space that follows `///`.
+    doc: &'static [&'static str],
+    /// The version that brought it.
+    pub since: &'static str,
+    /// Where nginx meets it.
+    pub stage: Stage,
+    /// The causes it says more than.
+    pub refines: &'static [&'static str],
+    /// Its source file.
+    pub file: &'static str,
+    /// Its judge.
+    pub judge: Judge,
+}
+
+impl Cause {
+    /// The page's first line: what is wrong, in the user's words.
+    pub fn title(&self) -> &'static str {
+        self.doc.first().map_or("", |line| line.trim())
+    }
+
+    /// The page, as Markdown, without a heading for the id.
+    pub fn page(&self) -> String {
+        let mut page = String::new();
+        for line in self.doc {
+            page.push_str(line.strip_prefix(' ').unwrap_or(line).trim_end());
+            page.push('\n');
+        }
+        page
+    }
+}
+
+impl std::fmt::Debug for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
+impl PartialEq for Cause {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+/// Declares a cause: its doc comment is its page.
+macro_rules! declare_cause {
+    (
+        $(#[doc = $doc:literal])+
+        pub(crate) static $name:ident = {
+            id: $id:literal, since: $since:literal, stage: $stage:ident, refines: [$($refines:literal),*],
+            judge: $kind:ident($judge:path) $(,)?
+        }
+    ) => {
+        $(#[doc = $doc])+
+        pub(crate) static $name: $crate::causes::Cause = $crate::causes::Cause {
+            id: $id,
+            doc: &[$($doc),+],
+            since: $since,
+            stage: $crate::causes::Stage::$stage,
+            refines: &[$($refines),*],
+            file: file!(),
+            judge: $crate::causes::Judge::$kind($judge),
+        };
+    };
+}
+pub(crate) use declare_cause;
+
+/// Declares the modules and the registry in one list.
+macro_rules! causes {
+    ($($module:ident :: $name:ident),+ $(,)?) => {
+        $(mod $module;)+
+        /// Every cause, by id.
+        pub static ALL: &[&Cause] = &[$(&$module::$name),+];
+    };
+}
+
+causes![
+];
+
+/// The cause of this id.
+pub fn by_id(id: &str) -> Option<&'static Cause> {
+    ALL.iter().copied().find(|cause| cause.id == id)
+}

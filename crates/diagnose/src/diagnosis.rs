@@ -1,0 +1,122 @@
+//! The answer: what the engine hands to `report`. Plain data.
+
+use std::path::PathBuf;
+
+use facts::{ConfSpan, Gap};
+use jiff::Timestamp;
+
+use crate::causes::Cause;
+use crate::incident::Incident;
+use crate::verdict::{Confirmation, Proof};
+
+/// The verdicts for one host.
+#[derive(Clone, Debug)]
+pub struct Diagnosis {
+    /// When the host answered: now, or the time of the capture.
+    pub generated_at: Timestamp,
+    /// The host's name, where it was learned.
+    pub hostname: Option<String>,
+    /// Whether the evidence was gathered with root's rights.
+    pub privileged: bool,
+    /// The nginx instances looked at.
+    pub instances: Vec<InstanceSummary>,
+    /// The time looked at.
+    pub window: Window,
+    /// The worst first: ongoing before over, more failures before fewer.
+    pub incidents: Vec<Judged>,
+    /// What could not be learned about the host as a whole, such as an unreadable log.
+    pub gaps: Vec<Gap>,
+}
+
+/// One nginx, running or not.
+#[derive(Clone, Debug)]
+pub struct InstanceSummary {
+    /// The master, when it runs.
+    pub pid: Option<u32>,
+    /// Such as `1.22.1`.
+    pub version: Option<String>,
+    /// The main configuration file.
+    pub config: PathBuf,
+    /// Whether the workers run what stands on disk.
+    pub running_config: RunningConfig,
+    /// The error logs that were read.
+    pub error_logs: Vec<PathBuf>,
+}
+
+/// Whether the workers run what stands on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunningConfig {
+    /// No file has changed since the workers started.
+    Current,
+    /// A file has changed since, or the last reload failed.
+    Outdated,
+    /// Not learned, or nginx is not running.
+    Unknown,
+}
+
+/// The time looked at, and what was read in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// From this time on.
+    pub from: Timestamp,
+    /// Up to this time.
+    pub to: Timestamp,
+    /// Log records read.
+    pub lines: u64,
+    /// Of them, failures of an upstream.
+    pub upstream_failures: u64,
+    /// Records that show a sign of forgery; they make no incident.
+    pub suspects: u64,
+    /// Lines of the window are missing: the log is larger than the bound.
+    pub cut: bool,
+}
+
+/// An incident with every cause's verdict.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The incident.
+    pub incident: Incident,
+    /// Whether the failing act still fails.
+    pub ongoing: bool,
+    /// The directive that dials the peer.
+    pub directive: Option<ConfSpan>,
+    /// The answer: the most refined confirmed cause of the earliest stage.
+    pub cause: Option<&'static Cause>,
+    /// Every cause: confirmed first (the answer leading), then unknown by likelihood, then ruled out.
+    pub causes: Vec<CauseVerdict>,
+    /// What leans which way where nothing is proven.
+    pub hints: Vec<String>,
+    /// Who felt it, where the access log tells.
+    pub impact: Option<Impact>,
+}
+
+/// One cause's verdict.
+#[derive(Clone, Debug)]
+pub struct CauseVerdict {
+    /// The cause.
+    pub cause: &'static Cause,
+    /// What was judged.
+    pub judgement: Judgement,
+}
+
+/// The three answers.
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    /// Shown.
+    Confirmed(Confirmation),
+    /// Missing evidence.
+    Unknown(Gap),
+    /// Shown not to be.
+    RuledOut(Proof),
+}
+
+/// Who felt an incident, from access logs that have `$upstream_addr` and `$upstream_status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Impact {
+    /// Requests that tried the peer in the window.
+    pub requests: u64,
+    /// Of them, those whose client got 502 or 504.
+    pub failed: u64,
+    /// Of them, those that failed at this peer and were answered by another.
+    pub rescued: u64,
+}

@@ -1,0 +1,73 @@
+//! An incident: alike failures of one peer.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use facts::{Exhibit, PeerAddress};
+use jiff::Timestamp;
+use log::{Class, Protocol, While};
+
+/// What showed the incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// Lines of an error log.
+    ErrorLog,
+    /// The host's state alone: nginx is not running.
+    Host,
+}
+
+/// Alike failures of one peer: same instance, peer, failure and *while*.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incident {
+    /// Eight hexadecimal digits that stay the same from run to run.
+    pub id: String,
+    /// Which of the case's nginx instances, by its place in the list.
+    pub instance: usize,
+    /// What showed it.
+    pub origin: Origin,
+    /// As nginx prints it, without scheme and URI; the upstream's name for `no live upstreams`; empty where no peer is
+    /// concerned. Bytes that are not UTF-8 are U+FFFD.
+    pub peer: String,
+    /// The peer's address, where `peer` is one.
+    pub address: Option<PeerAddress>,
+    /// The named upstream the peer belongs to, by the configuration on disk.
+    pub upstream: Option<String>,
+    /// What nginx speaks to it.
+    pub protocol: Option<Protocol>,
+    /// The failure class; `None` when no line was logged.
+    pub failure: Option<Class>,
+    /// The errno in the lines.
+    pub errno: Option<u16>,
+    /// What nginx was doing.
+    pub action: Option<While>,
+    /// What the client got for such an attempt when no other peer answered.
+    pub status: Option<u16>,
+    /// Failed attempts in the window.
+    pub count: u64,
+    /// The first, in the window.
+    pub first_seen: Timestamp,
+    /// The last, in the window. A line means the whole second `[t, t+1 s)`.
+    pub last_seen: Timestamp,
+    /// Failures by second (seconds since 1970), the newest [`SECONDS_KEPT`](crate::case::SECONDS_KEPT) of them.
+    pub seconds: BTreeMap<i64, u64>,
+    /// `server:` fields, most frequent first, at most 16 kept.
+    pub servers: Vec<String>,
+    /// One of the lines, as it stands in the log.
+    pub sample: String,
+    /// The log that holds them.
+    pub log: Option<PathBuf>,
+    /// Whether the configuration on disk has something that dials this peer.
+    pub explained: bool,
+}
+
+impl Incident {
+    /// The log line as an exhibit, with the number of lines like it.
+    pub fn exhibit(&self) -> Exhibit {
+        Exhibit::Log { at: Some(self.first_seen), text: self.sample.clone(), count: self.count }
+    }
+
+    /// Whether the failure is of this class.
+    pub fn is(&self, class: Class) -> bool {
+        self.failure == Some(class)
+    }
+}
