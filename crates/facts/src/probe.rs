@@ -71,7 +71,32 @@ pub enum ProbeRequest {
         path: PathBuf,
     },
     /// Every component of a path, from `/` on, symbolic links followed as nginx would. Answer: [`Answer::Bytes`], one
-    /// line a component: see `walk`.
+    /// line a component; [`Answer::Errno`] when the view itself could not be entered (no such process, no rights).
+    ///
+    /// ```text
+    /// / type=dir mode=755 uid=0 gid=0 dev=65025 ino=2 size=4096 mtime=1782223331000000000 ctime=1782223331000000000
+    /// /var type=dir mode=755 ...
+    /// /var/run type=link mode=777 uid=0 gid=0 dev=65025 ino=12 size=4 mtime=... ctime=... target=/run
+    /// /run type=dir mode=755 ... selinux=system_u:object_r:var_run_t:s0
+    /// /run/app type=dir mode=2750 ... acl=0200000001000700ffffffff02000500210000000400...
+    /// /run/app/app.sock errno=2
+    /// ```
+    ///
+    /// Fields stand in this order, one space between, and each line ends with `\n`. A reader skips keys it does not know.
+    /// - The first field is the component's path in that view with the links before it followed, so it contains neither
+    ///   links nor `.` nor `..`; encoded as in a request's text (`%XX` for bytes outside printable ASCII, `%`, space, `|`).
+    ///   `..` has no line: it leads back to a directory that has one. A directory met again, after an absolute link,
+    ///   stands again; only `/` stands once.
+    /// - `type`: `dir`, `file`, `link`, `socket`, `fifo`, `char` or `block`.
+    /// - `mode`: the permission bits with set-id and sticky, octal, no file type. `uid`, `gid`, `dev` (as `st_dev` holds
+    ///   it), `ino`, `size`: decimal. `mtime`, `ctime`: nanoseconds since 1970, may be negative.
+    /// - `target`: of a link, what `readlink` gives, encoded like the path. The lines after it follow the target.
+    /// - `acl`: hex of the extended attribute `system.posix_acl_access`; left out where there is none (a link has none);
+    ///   `acl=errno:N` where it could not be read.
+    /// - `selinux`: the extended attribute `security.selinux`, its NUL left out, encoded like the path; left out where
+    ///   there is none or it could not be read.
+    /// - A component that could not be looked at has `errno=N` and nothing else, and is the last line: 2 when it does not
+    ///   exist, 20 when something that is no directory stands before it, 40 after 40 links, 13 when why502 itself may not.
     Walk {
         /// Whose file system.
         view: View,
