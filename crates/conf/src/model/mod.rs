@@ -1,0 +1,134 @@
+//! What a configuration amounts to: contexts with the directives in force there, upstreams, who dials what, and
+//! where logs go.
+//!
+//! Files and includes have dissolved here: a context holds its directives in the order nginx takes them, wherever
+//! they stand. It does not know what the host looks like: names stay names.
+
+mod context;
+mod inherit;
+mod listen;
+mod logging;
+mod main_context;
+mod pass;
+mod upstream;
+mod variable;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bstr::BStr;
+
+pub use context::{Context, ContextId, ContextKind, LocationModifier};
+pub use listen::Listen;
+pub use logging::{AccessLog, AccessLogs, ErrorLog, Escape, LogFormat, LogSink};
+pub use main_context::User;
+pub use pass::{Dialer, Pass, PassKind, Protocol, Target};
+pub use upstream::{Keepalive, ServerLine, Upstream, UpstreamId};
+
+use crate::include::{ConfFile, Configuration, FileId};
+use crate::tree::{Directive, DirectiveId, Position, Span, Tree};
+
+/// A directive of a configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirectiveRef {
+    /// The file it stands in.
+    pub file: FileId,
+    /// Its place in that file.
+    pub directive: DirectiveId,
+}
+
+/// The effective model of a configuration.
+#[derive(Debug, Clone)]
+pub struct Model {
+    files: Vec<ConfFile>,
+    globals: Option<ConfFile>,
+    /// The main context is the first; a context stands behind its parent.
+    contexts: Vec<Context>,
+    upstreams: Vec<Upstream>,
+    passes: Vec<Pass>,
+    log_formats: Vec<LogFormat>,
+}
+
+impl Model {
+    /// Works the model out. Troubles of the configuration do not stop it: it takes what can be understood.
+    pub fn of(configuration: &Configuration) -> Self {
+        let mut model = Self {
+            files: configuration.files.clone(),
+            globals: configuration.globals.clone(),
+            contexts: context::contexts_of(configuration),
+            upstreams: Vec::new(),
+            passes: Vec::new(),
+            log_formats: Vec::new(),
+        };
+        model.upstreams = upstream::upstreams_of(&model);
+        model.passes = pass::passes_of(&model);
+        model.log_formats = logging::log_formats_of(&model);
+        model
+    }
+
+    /// The files, as [`Configuration::files`] gives them.
+    pub fn files(&self) -> &[ConfFile] {
+        &self.files
+    }
+
+    /// The file with this id.
+    pub fn file(&self, id: FileId) -> Option<&ConfFile> {
+        if id == FileId::COMMAND_LINE {
+            self.globals.as_ref()
+        } else {
+            self.files.get(id.0 as usize)
+        }
+    }
+
+    /// The directive itself.
+    pub fn directive(&self, at: DirectiveRef) -> Option<Directive<'_>> {
+        self.file(at.file)?.tree.directive(at.directive)
+    }
+
+    /// Its name.
+    pub fn name(&self, at: DirectiveRef) -> &BStr {
+        self.directive(at).map(Directive::name).unwrap_or_default()
+    }
+
+    /// The values of its arguments.
+    pub fn args(&self, at: DirectiveRef) -> Vec<&BStr> {
+        self.directive(at)
+            .map(|d| d.args().map(crate::tree::Arg::value).collect())
+            .unwrap_or_default()
+    }
+
+    /// The value of one of its arguments.
+    pub fn arg(&self, at: DirectiveRef, arg_idx: usize) -> Option<&BStr> {
+        self.directive(at)?.value(arg_idx)
+    }
+
+    /// Its span, with its block.
+    pub fn span(&self, at: DirectiveRef) -> Option<Span> {
+        self.directive(at).map(Directive::span)
+    }
+
+    /// The line and column where it begins.
+    pub fn position(&self, at: DirectiveRef) -> Option<Position> {
+        self.directive(at).map(Directive::position)
+    }
+
+    /// The path of its file.
+    pub fn path(&self, at: DirectiveRef) -> Option<&Path> {
+        self.file(at.file).map(|file| file.path.as_path())
+    }
+
+    /// The tree of its file.
+    pub fn tree(&self, at: DirectiveRef) -> Option<&Arc<Tree>> {
+        self.file(at.file).map(|file| &file.tree)
+    }
+
+    /// From the name to the `;` or `{`, as it stands in the file.
+    pub fn text(&self, at: DirectiveRef) -> &BStr {
+        self.directive(at)
+            .map(|d| d.tree().text(d.head_span()))
+            .unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
