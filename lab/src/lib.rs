@@ -1,1 +1,34 @@
-//! placeholder
+//! The lab: makes each failure happen with a real nginx and a real application, then asks
+//! `why502` and holds its answer against what was broken.
+//!
+//! It knows the truth because it broke it, so it must never look at how a verdict is reached:
+//! it reads only the JSON report and the exit code.
+//! Whatever it starts ends with the [`Lab`], even when the test panics or is killed.
+//!
+//! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node and python3;
+//! `cargo xtask test` installs them.
+//!
+//! Environment: `WHY502_BIN` names the binary to ask (otherwise the one built beside the tests),
+//! `WHY502_LAB_FAULTS_ONLY=1` makes the failures without asking it, `WHY502_LAB_KEEP=1` keeps
+//! each lab's directory.
+
+mod application;
+mod built;
+mod client;
+mod guard;
+mod lab;
+mod nginx;
+mod ports;
+mod process;
+mod python;
+pub mod scenarios;
+mod verdict;
+
+pub use application::{Gunicorn, Pool};
+pub use built::{target_dir, why502};
+pub use client::Response;
+pub use lab::Lab;
+pub use nginx::{Nginx, Setup, Values};
+pub use process::Process;
+pub use python::environment;
+pub use verdict::Expectation;

@@ -1,0 +1,61 @@
+//! The client in front of nginx: one HTTP/1.1 request a connection, on loopback.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// What nginx answered.
+#[derive(Debug, Clone)]
+pub struct Response {
+    /// The status nginx gave.
+    pub status: u16,
+    /// The answer as it came, head and body.
+    pub text: String,
+}
+
+/// Sends one request to 127.0.0.1 and reads the whole answer.
+pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<Response> {
+    let mut stream = send(port, method, path)?;
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        // nginx may reset after a whole answer when the request's body was not read.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty() => {}
+        other => {
+            other.context("read nginx's answer")?;
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let status = text
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    Ok(Response {
+        status: status.with_context(|| format!("no HTTP answer: {text:?}"))?,
+        text,
+    })
+}
+
+/// Sends one request and leaves without an answer after `patience`.
+pub(crate) fn abandon(port: u16, path: &str, patience: Duration) -> Result<()> {
+    let stream = send(port, "GET", path)?;
+    std::thread::sleep(patience);
+    drop(stream);
+    Ok(())
+}
+
+fn send(port: u16, method: &str, path: &str) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .context("limit the wait for nginx")?;
+    let body = if method == "POST" { "a=1" } else { "" };
+    let length = body.len();
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .context("send to nginx")?;
+    Ok(stream)
+}

@@ -1,0 +1,374 @@
+//! A real nginx of the lab's own: its prefix, logs, ports and workers, in the foreground.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::fs;
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::client::{self, Response};
+use crate::lab::Lab;
+use crate::process::{Process, children_of, command_line, until, user_of};
+
+const PROGRAM: &str = "/usr/sbin/nginx";
+
+const MAIN: &str = "\
+user www-data;
+worker_processes 1;
+pid @prefix/nginx.pid;
+error_log @prefix/error.log @level;
+
+events {
+    worker_connections 256;
+}
+
+http {
+    client_body_temp_path @prefix/body;
+    proxy_temp_path @prefix/proxy;
+    fastcgi_temp_path @prefix/fastcgi;
+    uwsgi_temp_path @prefix/uwsgi;
+    scgi_temp_path @prefix/scgi;
+
+    log_format upstreams '$remote_addr [$time_local] \"$request\" $status '
+        'us=$upstream_status ua=$upstream_addr uct=$upstream_connect_time '
+        'uht=$upstream_header_time urt=$upstream_response_time';
+    access_log @prefix/access.log upstreams;
+
+    include @prefix/conf.d/*.conf;
+}
+";
+
+/// Values for the `@name` places of a configuration.
+pub type Values<'a> = [(&'a str, &'a dyn Display)];
+
+/// How an nginx is to be started.
+pub struct Setup<'a> {
+    lab: &'a Lab,
+    level: &'a str,
+    hosts: Option<&'a str>,
+}
+
+/// A running nginx, or one that was stopped.
+pub struct Nginx {
+    process: Process,
+    prefix: PathBuf,
+    port: u16,
+    is_running: bool,
+}
+
+impl Lab {
+    /// Starts nginx with `body` inside `http`; `@listen` in it is the address clients use, any
+    /// other `@name` comes from `values`.
+    ///
+    /// # Errors
+    /// When nginx does not come up with this configuration.
+    pub fn nginx(&self, body: &str, values: &Values<'_>) -> Result<Nginx> {
+        self.nginx_setup().start(body, values)
+    }
+
+    /// An nginx with other settings than usual.
+    pub fn nginx_setup(&self) -> Setup<'_> {
+        Setup {
+            lab: self,
+            level: "warn",
+            hosts: None,
+        }
+    }
+}
+
+impl<'a> Setup<'a> {
+    /// The level of nginx's error log.
+    #[must_use]
+    pub fn level(self, level: &'a str) -> Self {
+        Self { level, ..self }
+    }
+
+    /// What nginx sees as `/etc/hosts`, in a mount namespace of its own.
+    #[must_use]
+    pub fn hosts(self, hosts: &'a str) -> Self {
+        Self {
+            hosts: Some(hosts),
+            ..self
+        }
+    }
+
+    /// Starts it; returns when its workers run and clients are let in.
+    ///
+    /// # Errors
+    /// When nginx does not come up with this configuration.
+    pub fn start(self, body: &str, values: &Values<'_>) -> Result<Nginx> {
+        let port = self.lab.port()?;
+        let prefix = self.lab.directory("nginx")?;
+        self.lab.directory("nginx/conf.d")?;
+        let main = fill(
+            MAIN,
+            &[("prefix", &prefix.display()), ("level", &self.level)],
+        )?;
+        let listen = format!("127.0.0.1:{port}");
+        let mut all: Vec<(&str, &dyn Display)> = vec![("listen", &listen)];
+        all.extend(values);
+        let config = self.lab.file("nginx/nginx.conf", &main)?;
+        self.lab
+            .file("nginx/conf.d/site.conf", &fill(body, &all)?)?;
+
+        let log = prefix.join("error.log");
+        let args: Vec<OsString> = vec![
+            "-p".into(),
+            prefix.clone().into(),
+            "-c".into(),
+            config.into(),
+            "-e".into(),
+            log.into(),
+            "-g".into(),
+            "daemon off;".into(),
+        ];
+        let process = match self.hosts {
+            None => self.lab.start("nginx", PROGRAM, args)?,
+            Some(hosts) => {
+                let hosts = self.lab.file("hosts", hosts)?;
+                let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+                let mut wrapped: Vec<OsString> =
+                    ["-m", "--propagation", "private", "sh", "-c", script]
+                        .map(Into::into)
+                        .into();
+                wrapped.extend([hosts.into(), PROGRAM.into()]);
+                wrapped.extend(args);
+                self.lab.start("nginx", "unshare", wrapped)?
+            }
+        };
+        let mut nginx = Nginx {
+            process,
+            prefix,
+            port,
+            is_running: true,
+        };
+        nginx.await_up()?;
+        Ok(nginx)
+    }
+}
+
+impl Nginx {
+    /// The master's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Whether it was left running.
+    pub fn is_running(&self) -> bool {
+        self.is_running
+    }
+
+    /// The port clients use.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The main configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.prefix.join("nginx.conf")
+    }
+
+    /// The included file that holds the scenario's part.
+    pub fn site(&self) -> PathBuf {
+        self.prefix.join("conf.d/site.conf")
+    }
+
+    /// The error log's path.
+    pub fn error_log(&self) -> PathBuf {
+        self.prefix.join("error.log")
+    }
+
+    /// What the error log holds now.
+    pub fn log(&self) -> String {
+        read(&self.error_log())
+    }
+
+    /// Ids of the workers that take new connections.
+    ///
+    /// # Errors
+    /// When `/proc` cannot be read.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        Ok(workers_of(self.pid())?.into_iter().collect())
+    }
+
+    /// One GET.
+    ///
+    /// # Errors
+    /// When nginx gives no HTTP answer.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        client::request(self.port, "GET", path)
+    }
+
+    /// Sends `count` requests and requires the same status for each.
+    ///
+    /// # Errors
+    /// When one has another status; the error log is shown.
+    pub fn expect(&self, count: u32, method: &str, path: &str, status: u16) -> Result<()> {
+        for _ in 0..count {
+            let response = client::request(self.port, method, path)?;
+            ensure!(
+                response.status == status,
+                "{method} {path} gave {} where {status} was meant:\n{}",
+                response.status,
+                self.log()
+            );
+        }
+        Ok(())
+    }
+
+    /// A client that goes away without an answer.
+    ///
+    /// # Errors
+    /// When nginx does not let it in.
+    pub fn abandon(&self, path: &str, patience: Duration) -> Result<()> {
+        client::abandon(self.port, path, patience)
+    }
+
+    /// Requires a line in the error log that holds all of `parts`.
+    ///
+    /// # Errors
+    /// When there is none after two seconds; the log is shown.
+    pub fn logged(&self, parts: &[&str]) -> Result<()> {
+        let found = || {
+            self.log()
+                .lines()
+                .any(|line| parts.iter().all(|part| line.contains(part)))
+                .then_some(())
+        };
+        until(Duration::from_secs(2), found)
+            .with_context(|| format!("no line with {parts:?} in the error log:\n{}", self.log()))
+    }
+
+    /// Requires that no line of the error log holds `part`.
+    ///
+    /// # Errors
+    /// When one does; the log is shown.
+    pub fn not_logged(&self, part: &str) -> Result<()> {
+        ensure!(
+            !self.log().contains(part),
+            "{part:?} is in the error log:\n{}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    /// Edits the site's file, which must hold `old` once.
+    ///
+    /// # Errors
+    /// When it does not, or cannot be written.
+    pub fn edit(&self, old: &str, new: &str) -> Result<()> {
+        let text = read(&self.site());
+        ensure!(
+            text.matches(old).count() == 1,
+            "{old:?} does not stand once in:\n{text}"
+        );
+        fs::write(self.site(), text.replacen(old, new, 1)).context("edit the site's file")
+    }
+
+    /// Reloads; returns when only new workers are left.
+    ///
+    /// # Errors
+    /// When nginx keeps the old ones.
+    pub fn reload(&mut self) -> Result<()> {
+        let old = workers_of(self.pid())?;
+        self.process.signal(Signal::HUP)?;
+        let renewed = until(Duration::from_secs(10), || {
+            let alive: BTreeSet<u32> = children_of(self.pid()).ok()?.into_iter().collect();
+            let new = workers_of(self.pid()).ok()?;
+            (!new.is_empty() && new.is_disjoint(&old) && alive.is_disjoint(&old)).then_some(())
+        });
+        renewed.with_context(|| format!("nginx did not reload:\n{}", self.log()))
+    }
+
+    /// Asks for a reload that nginx must refuse, keeping its workers.
+    ///
+    /// # Errors
+    /// When it takes the new configuration.
+    pub fn reload_refused(&self) -> Result<()> {
+        let old = workers_of(self.pid())?;
+        self.process.signal(Signal::HUP)?;
+        self.logged(&["[emerg]", &format!("{}#", self.pid())])?;
+        ensure!(
+            workers_of(self.pid())? == old,
+            "nginx took a configuration it should refuse"
+        );
+        Ok(())
+    }
+
+    /// Stops it; its files stay.
+    ///
+    /// # Errors
+    /// When it does not end.
+    pub fn stop(&mut self) -> Result<()> {
+        self.is_running = false;
+        self.process.stop().map(drop)
+    }
+
+    fn await_up(&mut self) -> Result<()> {
+        let (master, port) = (self.process.pid(), self.port);
+        self.process
+            .await_ready(|| {
+                let has_workers = workers_of(master).is_ok_and(|workers| !workers.is_empty());
+                (has_workers && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
+                    .then_some(())
+            })
+            .with_context(|| self.log())
+    }
+}
+
+/// Puts values into the `@name` places of a configuration.
+fn fill(text: &str, values: &Values<'_>) -> Result<String> {
+    let mut filled = String::with_capacity(text.len() * 2);
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('@') {
+        let end = after
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(after.len());
+        let (name, tail) = after.split_at(end);
+        let Some((_, value)) = values.iter().find(|(known, _)| *known == name) else {
+            bail!("no value for @{name} in the configuration");
+        };
+        filled.push_str(before);
+        filled.push_str(&value.to_string());
+        rest = tail;
+    }
+    filled.push_str(rest);
+    Ok(filled)
+}
+
+/// The master's workers that are not shutting down and have given up root.
+fn workers_of(master: u32) -> Result<BTreeSet<u32>> {
+    let is_worker = |pid: &u32| {
+        command_line(*pid) == "nginx: worker process" && user_of(*pid).is_some_and(|user| user != 0)
+    };
+    Ok(children_of(master)?.into_iter().filter(is_worker).collect())
+}
+
+fn read(path: &Path) -> String {
+    fs::read(path)
+        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_is_filled_and_none_is_forgotten() {
+        assert_eq!(
+            fill(
+                "proxy_pass http://@host:@port/;",
+                &[("port", &80), ("host", &"a")]
+            )
+            .unwrap(),
+            "proxy_pass http://a:80/;"
+        );
+        assert!(fill("listen @listen;", &[]).is_err());
+    }
+}

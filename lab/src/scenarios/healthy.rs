@@ -1,0 +1,58 @@
+//! Nothing is wrong: nothing may be said.
+
+use anyhow::Result;
+
+use crate::{Gunicorn, Lab, Pool};
+
+/// One application behind one location.
+pub fn nothing_is_wrong(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 200)?;
+    nginx.reload()?;
+    nginx.expect(4, "GET", "/", 200)?;
+    lab.diagnose(&nginx, &[])
+}
+
+/// HTTP, FastCGI and uwsgi side by side, over TCP and unix sockets.
+pub fn an_application_works_behind_every_protocol(lab: &Lab) -> Result<()> {
+    let (http, wsgi) = (lab.port()?, lab.path("wsgi.sock").display().to_string());
+    let pool = lab.path("php8.2-fpm.sock").display().to_string();
+    let _uvicorn = lab.uvicorn(http, 5)?;
+    let _uwsgi = lab.uwsgi(&wsgi, &[])?;
+    let _php = lab.php_fpm(&Pool { name: "www", listen: &pool, extra: "" })?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@http;
+    }
+    location /wsgi {
+        include /etc/nginx/uwsgi_params;
+        uwsgi_pass unix:@wsgi;
+    }
+    location ~ [.]php$ {
+        include /etc/nginx/fastcgi_params;
+        fastcgi_param SCRIPT_FILENAME @php$fastcgi_script_name;
+        fastcgi_pass unix:@pool;
+    }
+}
+";
+    let php = lab.path("php");
+    let nginx = lab.nginx(site, &[("http", &http), ("wsgi", &wsgi), ("pool", &pool), ("php", &php.display())])?;
+    lab.settle();
+    for path in ["/", "/wsgi", "/ok.php"] {
+        nginx.expect(2, "GET", path, 200)?;
+    }
+    lab.diagnose(&nginx, &[])
+}

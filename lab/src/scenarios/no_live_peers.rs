@@ -1,0 +1,77 @@
+//! nginx has taken every peer of an upstream out of use.
+
+use anyhow::Result;
+
+use crate::{Expectation, Lab};
+
+const NO_LIVE: &str = "no live upstreams while connecting to upstream";
+
+const SITE: &str = "\
+upstream @name {
+    server @one;
+    server @other;
+}
+server {
+    listen @listen;
+    proxy_read_timeout 1s;
+    location / {
+        proxy_pass http://@name;
+    }
+}
+";
+
+/// Nothing listens on either peer.
+pub fn all_peers_are_dead(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let (one, other) = (format!("127.0.0.1:{first}"), format!("127.0.0.1:{}", first + 1));
+    let nginx = lab.nginx(SITE, &[("name", &name), ("one", &one), ("other", &other)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&["(111: Connection refused)", &one])?;
+    nginx.logged(&["(111: Connection refused)", &other])?;
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
+    let dead = |peer| Expectation::confirmed("peer-not-listening").of_peer(peer);
+    lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name), dead(one), dead(other)])
+}
+
+/// One peer is `down`, nothing listens on the other.
+pub fn one_is_down_by_configuration(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let (one, other) = (format!("127.0.0.1:{first} down"), format!("127.0.0.1:{}", first + 1));
+    let nginx = lab.nginx(SITE, &[("name", &name), ("one", &one), ("other", &other)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&["(111: Connection refused)", &other])?;
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
+    let dead = Expectation::confirmed("peer-not-listening").of_peer(other);
+    lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name), dead])
+}
+
+/// Every peer is `down`, though one of them would answer.
+pub fn all_are_down_by_configuration(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{first}"))?;
+    let (one, other) = (format!("127.0.0.1:{first} down"), format!("127.0.0.1:{} down", first + 1));
+    let nginx = lab.nginx(SITE, &[("name", &name), ("one", &one), ("other", &other)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
+    nginx.not_logged("(111: Connection refused)")?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name)])
+}
+
+/// Both peers accept and never answer: a 504 first, then no peer is left.
+pub fn hanging_peers(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let (one, other) = (format!("127.0.0.1:{first}"), format!("127.0.0.1:{}", first + 1));
+    let _one = lab.application(&["silent"], &one)?;
+    let _other = lab.application(&["silent"], &other)?;
+    let nginx = lab.nginx(SITE, &[("name", &name), ("one", &one), ("other", &other)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 504)?;
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["upstream timed out (110: Connection timed out) while reading response header", &one])?;
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
+    let hangs = |peer| Expectation::at_most("application-slow").of_peer(peer);
+    lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name), hangs(one), hangs(other)])
+}

@@ -1,0 +1,481 @@
+//! Asks `why502`, live and from a capture, and holds both answers against the truth.
+//!
+//! Reads the JSON report by its public contract only.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::built;
+use crate::lab::Lab;
+use crate::nginx::Nginx;
+
+/// What is true of one incident, and so what may be said of it.
+///
+/// No cause may be confirmed that is not named here.
+#[derive(Debug, Clone)]
+pub struct Expectation {
+    peer: Option<String>,
+    failure: Option<&'static str>,
+    truth: Truth,
+    also: Vec<&'static str>,
+    ruled_out: Vec<&'static str>,
+    must_not_name: Vec<String>,
+    is_over: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Truth {
+    /// This cause must be confirmed.
+    Confirmed(&'static str),
+    /// This cause may be confirmed, or nothing.
+    AtMost(&'static str),
+    /// Nothing may be confirmed.
+    Undetermined,
+}
+
+impl Expectation {
+    /// The cause is proven: it must be confirmed, and be the answer.
+    pub fn confirmed(cause: &'static str) -> Self {
+        Self::new(Truth::Confirmed(cause))
+    }
+
+    /// The cause is true, but this host holds no full proof of it: it may be confirmed or not.
+    pub fn at_most(cause: &'static str) -> Self {
+        Self::new(Truth::AtMost(cause))
+    }
+
+    /// Nothing on this host can prove any cause.
+    pub fn undetermined() -> Self {
+        Self::new(Truth::Undetermined)
+    }
+
+    fn new(truth: Truth) -> Self {
+        let (also, ruled_out, must_not_name) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            peer: None,
+            failure: None,
+            truth,
+            also,
+            ruled_out,
+            must_not_name,
+            is_over: false,
+        }
+    }
+
+    /// The incident's peer, as nginx prints it. Without it any will do.
+    #[must_use]
+    pub fn of_peer(mut self, peer: impl Into<String>) -> Self {
+        self.peer = Some(peer.into());
+        self
+    }
+
+    /// The incident's failure class, where one peer fails in several ways.
+    #[must_use]
+    pub fn of_failure(mut self, failure: &'static str) -> Self {
+        self.failure = Some(failure);
+        self
+    }
+
+    /// A cause that is true as well, and may be confirmed beside the answer.
+    #[must_use]
+    pub fn also(mut self, cause: &'static str) -> Self {
+        self.also.push(cause);
+        self
+    }
+
+    /// A cause that must be ruled out.
+    #[must_use]
+    pub fn rules_out(mut self, cause: &'static str) -> Self {
+        self.ruled_out.push(cause);
+        self
+    }
+
+    /// Text (a stranger's address) that no confirmed cause may speak of, in its summary or fixes.
+    #[must_use]
+    pub fn never_naming(mut self, text: impl Into<String>) -> Self {
+        self.must_not_name.push(text.into());
+        self
+    }
+
+    /// It has stopped failing.
+    #[must_use]
+    pub fn over(mut self) -> Self {
+        self.is_over = true;
+        self
+    }
+
+    fn is_of(&self, incident: &Value) -> bool {
+        self.peer
+            .as_ref()
+            .is_none_or(|peer| text(incident, "peer") == peer)
+            && self
+                .failure
+                .is_none_or(|failure| text(incident, "failure") == failure)
+    }
+
+    fn check(&self, incident: &Value) -> Result<()> {
+        let confirmed = causes(incident, "confirmed");
+        for (id, cause) in &confirmed {
+            let is_true = self.also.contains(&id.as_str())
+                || matches!(self.truth, Truth::Confirmed(truth) | Truth::AtMost(truth) if truth == id);
+            ensure!(is_true, "{id} is confirmed, and is not so");
+            let said = [
+                text(cause, "summary"),
+                &cause.get("fixes").map(Value::to_string).unwrap_or_default(),
+            ]
+            .concat();
+            for stranger in &self.must_not_name {
+                ensure!(
+                    !said.contains(stranger.as_str()),
+                    "{id} speaks of {stranger}, which is not concerned: {said}"
+                );
+            }
+            let has_proof = cause
+                .get("proof")
+                .and_then(Value::as_array)
+                .is_some_and(|proof| !proof.is_empty());
+            ensure!(has_proof, "{id} is confirmed without proof");
+        }
+        match self.truth {
+            Truth::Confirmed(cause) => {
+                ensure!(
+                    text(incident, "outcome") == "confirmed",
+                    "{cause} is true and provable, nothing was confirmed"
+                );
+                ensure!(
+                    text(incident, "cause") == cause,
+                    "the answer should be {cause}"
+                );
+                ensure!(
+                    confirmed.contains_key(cause),
+                    "{cause} is the answer and is not among the confirmed"
+                );
+            }
+            Truth::Undetermined => {
+                ensure!(
+                    text(incident, "outcome") == "undetermined",
+                    "nothing here can be proven"
+                );
+            }
+            Truth::AtMost(_) => {}
+        }
+        let ruled_out = causes(incident, "ruled-out");
+        for id in &self.ruled_out {
+            ensure!(ruled_out.contains_key(*id), "{id} is not ruled out");
+        }
+        ensure!(
+            flag(incident, "ongoing") != self.is_over,
+            "ongoing is {}",
+            flag(incident, "ongoing")
+        );
+        Ok(())
+    }
+}
+
+impl Lab {
+    /// Asks `why502` live, has it record a capture, asks it again from that, and requires both
+    /// answers to agree and to meet what is expected: an incident for each expectation, no other.
+    ///
+    /// # Errors
+    /// When an answer is not what is true; the report is shown.
+    pub fn diagnose(&self, nginx: &Nginx, expected: &[Expectation]) -> Result<()> {
+        if env::var_os("WHY502_LAB_FAULTS_ONLY").is_some() {
+            return Ok(());
+        }
+        let before = [
+            fs::read(nginx.error_log()).ok(),
+            fs::read(nginx.site()).ok(),
+        ];
+        let live = Answer::ask(instance(nginx))?;
+        live.check(expected).with_context(|| live.shown("live"))?;
+
+        let capture = self.path("capture.tar.zst");
+        let mut args: Vec<OsString> = vec!["capture".into(), "-o".into(), capture.clone().into()];
+        args.extend(instance(nginx));
+        let output = run(&args)?;
+        ensure!(
+            output.status.success(),
+            "capture failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let replay = Answer::ask(vec!["--snapshot".into(), capture.into()])?;
+        replay
+            .check(expected)
+            .with_context(|| replay.shown("replayed"))?;
+
+        let (lived, replayed) = (live.essence(), replay.essence());
+        ensure!(
+            lived == replayed,
+            "a replay differs\nlive     {lived:#?}\nreplayed {replayed:#?}"
+        );
+        let after = [
+            fs::read(nginx.error_log()).ok(),
+            fs::read(nginx.site()).ok(),
+        ];
+        ensure!(before == after, "the diagnosis changed nginx's files");
+        Ok(())
+    }
+}
+
+/// One JSON report with its exit code.
+struct Answer {
+    report: Value,
+    exit: Option<i32>,
+}
+
+impl Answer {
+    fn ask(mut args: Vec<OsString>) -> Result<Self> {
+        args.extend(["--format".into(), "json".into()]);
+        let output = run(&args)?;
+        let report = serde_json::from_slice(&output.stdout).with_context(|| {
+            let (out, err) = (
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr),
+            );
+            format!(
+                "why502 {args:?} gave {} and no JSON report\n{out}\n{err}",
+                output.status
+            )
+        })?;
+        Ok(Self {
+            report,
+            exit: output.status.code(),
+        })
+    }
+
+    fn check(&self, expected: &[Expectation]) -> Result<()> {
+        ensure!(
+            text(&self.report, "schema") == "why502.report/1",
+            "the report's schema is another"
+        );
+        let incidents = self.incidents();
+        ensure!(
+            incidents.len() == expected.len(),
+            "{} incidents where {} were made",
+            incidents.len(),
+            expected.len()
+        );
+        for expectation in expected {
+            let incident = incidents
+                .iter()
+                .find(|incident| expectation.is_of(incident));
+            let incident = incident.with_context(|| format!("no incident for {expectation:?}"))?;
+            expectation
+                .check(incident)
+                .with_context(|| format!("against {expectation:?}"))?;
+        }
+        self.check_exit(expected)
+    }
+
+    /// 0 when nothing is ongoing, 1 when all that is has its cause confirmed, 3 otherwise.
+    fn check_exit(&self, expected: &[Expectation]) -> Result<()> {
+        let ongoing: Vec<_> = self
+            .incidents()
+            .into_iter()
+            .filter(|incident| flag(incident, "ongoing"))
+            .collect();
+        let all_confirmed = ongoing
+            .iter()
+            .all(|incident| text(incident, "outcome") == "confirmed");
+        let right = match (ongoing.is_empty(), all_confirmed) {
+            (true, _) => 0,
+            (false, true) => 1,
+            (false, false) => 3,
+        };
+        ensure!(
+            self.exit == Some(right),
+            "the exit code is {:?} where {right} is right",
+            self.exit
+        );
+        ensure!(
+            !expected.is_empty() || right == 0,
+            "a healthy host must exit with 0"
+        );
+        Ok(())
+    }
+
+    fn incidents(&self) -> Vec<&Value> {
+        self.report
+            .get("incidents")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .collect()
+    }
+
+    /// What a replay must share with the live answer: outcome, cause and each verdict.
+    fn essence(&self) -> BTreeMap<String, Vec<String>> {
+        let say = |incident: &Value| {
+            let all = incident
+                .get("causes")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten();
+            let mut verdicts: Vec<_> = all
+                .map(|cause| format!("{}: {}", text(cause, "id"), text(cause, "verdict")))
+                .collect();
+            verdicts.sort();
+            verdicts.insert(
+                0,
+                format!("{} {}", text(incident, "outcome"), text(incident, "cause")),
+            );
+            verdicts
+        };
+        self.incidents()
+            .into_iter()
+            .map(|incident| (text(incident, "id").to_owned(), say(incident)))
+            .collect()
+    }
+
+    fn shown(&self, how: &str) -> String {
+        format!(
+            "the {how} answer, exit code {:?}:\n{:#}",
+            self.exit, self.report
+        )
+    }
+}
+
+/// The flags that name one nginx instance; a stopped one is known by its configuration alone.
+fn instance(nginx: &Nginx) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["--config".into(), nginx.config().into()];
+    if nginx.is_running() {
+        args.extend(["--error-log".into(), nginx.error_log().into()]);
+        args.extend(["--pid".into(), nginx.pid().to_string().into()]);
+    }
+    args.extend(["--since".into(), "1h".into()]);
+    args
+}
+
+fn run(args: &[OsString]) -> Result<std::process::Output> {
+    let program = built::why502()?;
+    // `timeout` so that a run without end is an answer like any other.
+    let mut command = Command::new("timeout");
+    command
+        .args(["--kill-after=5", "60"])
+        .arg(&program)
+        .args(args)
+        .env("NO_COLOR", "1");
+    let output = command
+        .output()
+        .with_context(|| format!("run {}", program.display()))?;
+    if output.status.code() == Some(124) {
+        bail!("{} {args:?} took more than a minute", program.display());
+    }
+    Ok(output)
+}
+
+/// The causes of an incident with this verdict, by id.
+fn causes<'a>(incident: &'a Value, verdict: &str) -> BTreeMap<String, &'a Value> {
+    let all = incident
+        .get("causes")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    let fitting = all.filter(|cause| text(cause, "verdict") == verdict);
+    fitting
+        .map(|cause| (text(cause, "id").to_owned(), cause))
+        .collect()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn flag(value: &Value, key: &str) -> bool {
+    value.get(key).and_then(Value::as_bool).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn incident(outcome: &str, cause: Option<&str>, verdicts: &[(&str, &str)]) -> Value {
+        let causes: Vec<_> = verdicts
+            .iter()
+            .map(|(id, verdict)| json!({"id": id, "verdict": verdict, "summary": "on 127.0.0.1:8002", "proof": [{}]}))
+            .collect();
+        json!({"peer": "127.0.0.1:8000", "outcome": outcome, "cause": cause, "ongoing": true, "causes": causes})
+    }
+
+    fn answer(incidents: &[Value], exit: i32) -> Answer {
+        Answer {
+            report: json!({"schema": "why502.report/1", "incidents": incidents}),
+            exit: Some(exit),
+        }
+    }
+
+    #[test]
+    fn a_cause_that_is_not_true_must_not_be_confirmed() {
+        let both = incident(
+            "confirmed",
+            Some("a"),
+            &[("a", "confirmed"), ("b", "confirmed")],
+        );
+        let both = answer(&[both], 1);
+        assert!(both.check(&[Expectation::confirmed("a")]).is_err());
+        assert!(both.check(&[Expectation::confirmed("a").also("b")]).is_ok());
+        assert!(
+            both.check(&[Expectation::confirmed("b").also("a")])
+                .is_err()
+        );
+        assert!(both.check(&[Expectation::undetermined()]).is_err());
+    }
+
+    #[test]
+    fn an_unproven_cause_may_stay_open_and_the_exit_code_follows() {
+        let open = incident(
+            "undetermined",
+            None,
+            &[("a", "unknown"), ("b", "ruled-out")],
+        );
+        let open = answer(&[open], 3);
+        assert!(
+            open.check(&[Expectation::undetermined().rules_out("b")])
+                .is_ok()
+        );
+        assert!(open.check(&[Expectation::at_most("a")]).is_ok());
+        assert!(
+            open.check(&[Expectation::at_most("a").rules_out("a")])
+                .is_err()
+        );
+        assert!(open.check(&[Expectation::confirmed("a")]).is_err());
+        assert!(open.check(&[Expectation::undetermined().over()]).is_err());
+        let wrong_code = Answer {
+            exit: Some(1),
+            ..open
+        };
+        assert!(wrong_code.check(&[Expectation::undetermined()]).is_err());
+    }
+
+    #[test]
+    fn every_incident_must_be_expected_and_no_stranger_named() {
+        let made = incident("confirmed", Some("a"), &[("a", "confirmed")]);
+        assert!(answer(std::slice::from_ref(&made), 1).check(&[]).is_err());
+        assert!(answer(&[], 0).check(&[]).is_ok());
+        assert!(
+            answer(&[], 0)
+                .check(&[Expectation::confirmed("a")])
+                .is_err()
+        );
+        let made = answer(&[made], 1);
+        assert!(
+            made.check(&[Expectation::confirmed("a").of_peer("127.0.0.1:8000")])
+                .is_ok()
+        );
+        assert!(
+            made.check(&[Expectation::confirmed("a").of_peer("127.0.0.1:9")])
+                .is_err()
+        );
+        assert!(
+            made.check(&[Expectation::confirmed("a").never_naming("127.0.0.1:8002")])
+                .is_err()
+        );
+    }
+}
