@@ -51,8 +51,9 @@ fn hold_a_lab(report: &Path) -> Result<()> {
     let nginx = lab.nginx("server { listen @listen; }\n", &[])?;
     let mut pids = [gunicorn.children()?, nginx.workers()?].concat();
     pids.extend([gunicorn.pid(), nginx.pid()]);
-    let mut text: String = pids.iter().map(|pid| format!("/proc/{pid}\n")).collect();
-    text.push_str(&format!("{}\n", lab.path("").display()));
+    let mut paths: Vec<_> = pids.iter().map(|pid| format!("/proc/{pid}")).collect();
+    paths.push(lab.path("").display().to_string());
+    let text = paths.join("\n") + "\n";
     let unfinished = report.with_extension("part");
     fs::write(&unfinished, text)?;
     fs::rename(unfinished, report)?;

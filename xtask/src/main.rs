@@ -1,2 +1,82 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask`: the project's own chores, each one command that works on a fresh checkout.
+//!
+//! It holds no knowledge of causes or hosts; what it tests and shows lives in the other crates.
+
+mod check;
+mod demo;
+#[cfg(test)]
+mod layers;
+mod packages;
+mod run;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test                 install what the tests need, then format, lint, build, test
+  test --repeat N lab  run the lab N times and count what does not hold every time
+  demo                 break a real nginx on loopback and let why502 explain it
+";
+
+enum Task {
+    Test,
+    RepeatLab(u32),
+    Demo,
+}
+
+impl Task {
+    fn parse(args: &[&str]) -> Option<Self> {
+        Some(match args {
+            ["test"] => Self::Test,
+            ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
+            ["demo"] => Self::Demo,
+            _ => return None,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let Some(task) = Task::parse(&args) else {
+        run::complain(USAGE);
+        return ExitCode::from(2);
+    };
+    let done = match task {
+        Task::Test => check::test(),
+        Task::RepeatLab(count) => check::repeat_lab(count),
+        Task::Demo => demo::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            run::complain(&format!("xtask: {error:#}\n"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_commands_are_taken() {
+        assert!(matches!(Task::parse(&["test"]), Some(Task::Test)));
+        assert!(matches!(
+            Task::parse(&["test", "--repeat", "3", "lab"]),
+            Some(Task::RepeatLab(3))
+        ));
+        assert!(matches!(Task::parse(&["demo"]), Some(Task::Demo)));
+        for wrong in [
+            &[][..],
+            &["bench"],
+            &["test", "lab"],
+            &["test", "--repeat", "x", "lab"],
+            &["demo", "now"],
+        ] {
+            assert!(Task::parse(wrong).is_none(), "{wrong:?} was taken");
+        }
+    }
+}
