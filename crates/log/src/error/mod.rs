@@ -1,0 +1,386 @@
+//! One line of error.log becomes one [`Event`].
+//!
+//! The grammar is nginx's own: head, message, errno, action, fields, in that order and no other.
+//! The message is matched at its start against [`phrases`]; nothing is ever searched for in a line as a whole,
+//! because everything behind the message may hold what a client wrote.
+//! No time zone, no configuration, no counting: those are for who knows the host.
+
+mod action;
+mod class;
+mod errno;
+mod fields;
+mod forgery;
+mod outcome;
+mod phrases;
+mod records;
+mod resolve;
+mod upstream;
+
+pub use action::{Side, While};
+pub use class::Class;
+pub use fields::Context;
+pub use forgery::{Author, Field, Forgery};
+pub use outcome::Seen;
+pub use records::{Record, Records};
+pub use upstream::{Protocol, Upstream};
+
+use crate::{Level, LocalTime};
+use bstr::{BStr, ByteSlice as _};
+use fields::Tail;
+use memchr::memmem;
+use phrases::{Row, Then};
+use upstream::PathEnd;
+
+/// nginx cuts a line here, line feed included (`NGX_MAX_ERROR_STR`); OpenResty allows twice as much.
+pub const LIMITS: [usize; 2] = [2048, 4096];
+
+/// What one line says. Everything borrows from the line.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Event<'a> {
+    /// When, by nginx's local clock; unknown for start-up messages and pasted fragments.
+    pub time: Option<LocalTime>,
+    /// The level; unknown only for pasted fragments.
+    pub level: Option<Level>,
+    /// The process.
+    pub pid: Option<u32>,
+    /// The thread.
+    pub tid: Option<u64>,
+    /// The client's connection: several requests may share it.
+    pub connection: Option<u64>,
+    /// The message up to its errno, action or fields.
+    pub message: &'a BStr,
+    /// What it reports.
+    pub class: Class,
+    /// The errno, as printed.
+    pub errno: Option<u16>,
+    /// What nginx was doing.
+    pub action: Option<While>,
+    /// Which handler wrote the fields.
+    pub context: Context,
+    /// The client's address.
+    pub client: Option<&'a BStr>,
+    /// The first name of the server that was chosen, or the listening address before that.
+    pub server: Option<&'a BStr>,
+    /// The request line.
+    pub request: Option<&'a BStr>,
+    /// The URI of a subrequest.
+    pub subrequest: Option<&'a BStr>,
+    /// Whom nginx spoke to.
+    pub upstream: Option<Upstream<'a>>,
+    /// The Host header.
+    pub host: Option<&'a BStr>,
+    /// The Referer header.
+    pub referrer: Option<&'a BStr>,
+    /// The name server, syslog server or OCSP responder.
+    pub party: Option<&'a BStr>,
+    /// The line was cut: a field that is missing is unknown, not absent.
+    pub truncated: bool,
+    /// A sign that nginx did not write this.
+    pub forgery: Option<Forgery>,
+    /// How the line was carried.
+    pub carrier: Carrier,
+    then: Then,
+}
+
+/// How nginx's line was carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Carrier {
+    /// As nginx writes it.
+    Plain,
+}
+
+impl Event<'_> {
+    /// Whether this is a failed attempt to get an answer from a peer, its name and "no live upstreams" included.
+    pub fn is_upstream_failure(&self) -> bool {
+        self.class.is_upstream_failure(self.action, self.level)
+    }
+
+    /// What the client saw, if this was the request's last attempt.
+    pub fn outcome(&self) -> Seen {
+        outcome::outcome(self)
+    }
+
+    /// Who wrote this part of the event, if the line as a whole is nginx's.
+    pub fn author(&self, field: Field) -> Author {
+        match field {
+            Field::Message => match self.then {
+                Then::Nothing | Then::Own => Author::Nginx,
+                Then::Peer => Author::Peer,
+                Then::Client => Author::Client,
+            },
+            Field::Request | Field::Subrequest | Field::Uri | Field::Host | Field::Referrer => {
+                Author::Client
+            }
+            // Behind free text the fields are found, not known.
+            Field::Head | Field::Failure => Author::Nginx,
+            Field::Client | Field::Server | Field::Peer if self.then == Then::Client => {
+                Author::Client
+            }
+            Field::Client | Field::Server | Field::Peer => Author::Nginx,
+        }
+    }
+}
+
+/// Parses one record: a line with its continuation lines, without the last line feed.
+pub fn parse(record: &[u8]) -> Option<Event<'_>> {
+    let record = trim_line_end(record);
+    let (head, rest) = Head::parse(record)?;
+    Some(body(head, rest, LIMITS.contains(&(record.len() + 1))))
+}
+
+/// Whether a record can be an upstream failure at all: reads its head and the start of its message only.
+pub fn may_be_upstream_failure(record: &[u8]) -> bool {
+    Head::parse(record)
+        .is_some_and(|(_, rest)| phrase(rest).is_some_and(|row| row.rule.may_be_upstream_failure()))
+}
+
+fn trim_line_end(record: &[u8]) -> &[u8] {
+    let record = record.strip_suffix(b"\n").unwrap_or(record);
+    record.strip_suffix(b"\r").unwrap_or(record)
+}
+
+/// What stands before the message.
+#[derive(Clone, Copy, Debug, Default)]
+struct Head {
+    time: Option<LocalTime>,
+    level: Option<Level>,
+    pid: Option<u32>,
+    tid: Option<u64>,
+    connection: Option<u64>,
+}
+
+impl Head {
+    /// `YYYY/MM/DD HH:MM:SS [level] PID#TID: *CID `
+    fn parse(record: &[u8]) -> Option<(Self, &[u8])> {
+        let time = LocalTime::parse(record)?;
+        let rest = record.get(LocalTime::LENGTH..)?.strip_prefix(b" [")?;
+        let (head, rest) = Self::parse_level(rest)?;
+        Some((
+            Self {
+                time: Some(time),
+                ..head
+            },
+            rest,
+        ))
+    }
+
+    /// `level] PID#TID: *CID `
+    fn parse_level(rest: &[u8]) -> Option<(Self, &[u8])> {
+        let end = memchr::memchr(b']', rest.get(..rest.len().min(8))?)?;
+        let level = Level::from_bytes(rest.get(..end)?)?;
+        let (pid, rest) = number(rest.get(end + 1..)?.strip_prefix(b" ")?)?;
+        let (tid, rest) = number(rest.strip_prefix(b"#")?)?;
+        let rest = rest.strip_prefix(b": ")?;
+        let (connection, rest) = Self::parse_connection(rest);
+        let pid = u32::try_from(pid).ok();
+        Some((
+            Self {
+                time: None,
+                level: Some(level),
+                pid,
+                tid: Some(tid),
+                connection,
+            },
+            rest,
+        ))
+    }
+
+    fn parse_connection(rest: &[u8]) -> (Option<u64>, &[u8]) {
+        let parsed = || {
+            let (connection, after) = number(rest.strip_prefix(b"*")?)?;
+            Some((Some(connection), after.strip_prefix(b" ")?))
+        };
+        parsed().unwrap_or((None, rest))
+    }
+}
+
+/// A decimal number at the start of `text`, of at most 19 digits.
+fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+    let length = text
+        .iter()
+        .take(20)
+        .take_while(|byte| byte.is_ascii_digit())
+        .count();
+    let (digits, rest) = text.split_at_checked(length)?;
+    if digits.is_empty() || length > 19 {
+        return None;
+    }
+    let value = digits
+        .iter()
+        .fold(0_u64, |value, digit| value * 10 + u64::from(digit - b'0'));
+    Some((value, rest))
+}
+
+fn phrase(message: &[u8]) -> Option<&'static Row> {
+    phrases::find(message).or_else(|| phrases::find_inside(message))
+}
+
+/// A phrase found in a message, and how its text ends.
+struct Matched<'a> {
+    row: Option<&'static Row>,
+    message: &'a [u8],
+    tail: Option<Tail<'a>>,
+    /// The text holds a second tail.
+    ambiguous: bool,
+}
+
+fn body(head: Head, rest: &[u8], at_limit: bool) -> Event<'_> {
+    let matched = match_message(rest);
+    let tail = matched.tail;
+    let fields = tail.map(|tail| tail.fields);
+    let rule = matched.row.map(|row| row.rule);
+    let action = tail.and_then(|tail| tail.action);
+    let mut forgery = fields.and_then(|fields| fields.forgery);
+    if matched.ambiguous {
+        forgery = Some(Forgery::SecondTail);
+    }
+    let upstream = fields.and_then(|fields| {
+        let value = fields.upstream?;
+        if fields.context == Context::Stream {
+            return Some(Upstream::stream(value));
+        }
+        let upstream = Upstream::parse(value, path_end(rule, matched.message, action));
+        if upstream.is_none() && !fields.cut {
+            forgery = Some(Forgery::NoScheme);
+        }
+        upstream
+    });
+    let seen = resolve::Seen {
+        level: head.level,
+        message: matched.message,
+        tail,
+        upstream,
+    };
+    let class = match rule {
+        Some(rule) => resolve::class(rule, &seen),
+        None => unlisted(head.level, rest),
+    };
+    let truncated =
+        at_limit || fields.is_some_and(|fields| fields.cut) || matched.message.ends_with(b"...");
+    Event {
+        time: head.time,
+        level: head.level,
+        pid: head.pid,
+        tid: head.tid,
+        connection: head.connection,
+        message: matched.message.as_bstr(),
+        class,
+        errno: tail.and_then(|tail| tail.errno).map(|errno| errno.number),
+        action,
+        context: fields.map_or(Context::None, |fields| fields.context),
+        client: fields.and_then(|fields| fields.client),
+        server: fields.and_then(|fields| fields.server),
+        request: fields.and_then(|fields| fields.request),
+        subrequest: fields.and_then(|fields| fields.subrequest),
+        upstream,
+        host: fields.and_then(|fields| fields.host),
+        referrer: fields.and_then(|fields| fields.referrer),
+        party: fields.and_then(|fields| fields.party),
+        truncated,
+        forgery,
+        carrier: Carrier::Plain,
+        then: matched.row.map_or(Then::Client, |row| row.then),
+    }
+}
+
+/// A phrase that is not in the table: at `emerg`, or with a place in a file, it is about the configuration.
+fn unlisted(level: Option<Level>, message: &[u8]) -> Class {
+    let placed = || {
+        let colon = memchr::memrchr(b':', message).unwrap_or_default();
+        let (before, line) = message.split_at_checked(colon).unwrap_or_default();
+        line.len() > 1
+            && line.iter().skip(1).all(u8::is_ascii_digit)
+            && memmem::find(before, b" in ").is_some()
+    };
+    match level {
+        Some(Level::Emerg) => Class::Config,
+        Some(Level::Warn | Level::Notice) if placed() => Class::Config,
+        _ => Class::Other,
+    }
+}
+
+/// What the line tells about the end of a unix socket's path.
+fn path_end(rule: Option<phrases::Rule>, message: &[u8], action: Option<While>) -> PathEnd<'_> {
+    match rule {
+        Some(phrases::Rule::Connect) => message
+            .strip_prefix(b"connect() to ")
+            .and_then(|named| named.strip_suffix(b" failed"))
+            .map_or(PathEnd::Colon, PathEnd::Named),
+        // ngx_http_upstream_next clears the address before it logs; the body's time-out is logged elsewhere.
+        Some(phrases::Rule::Timeout)
+            if !matches!(
+                action,
+                Some(While::ReadingUpstream | While::ProxyingUpgradedConnection)
+            ) =>
+        {
+            PathEnd::Dropped
+        }
+        _ => PathEnd::Colon,
+    }
+}
+
+fn match_message(rest: &[u8]) -> Matched<'_> {
+    let row = phrase(rest);
+    let then = row.map_or(Then::Client, |row| row.then);
+    if let Some(row) = row.filter(|row| row.then == Then::Nothing)
+        && let Some((message, after)) = rest.split_at_checked(row.literal.len())
+        && let Some(tail) = fields::tail(after)
+    {
+        return Matched {
+            row: Some(row),
+            message,
+            tail: Some(tail),
+            ambiguous: false,
+        };
+    }
+    let from = row.map_or(0, |row| text_start(row, rest));
+    let mut found = tails(rest, from);
+    // A client's text may hold what looks like fields: then nobody can tell which are nginx's.
+    let ambiguous = then == Then::Client && second_client(rest.get(from..).unwrap_or_default());
+    let (end, tail) = match found.next() {
+        Some((end, tail)) if !ambiguous => (end, Some(tail)),
+        Some(_) => (rest.len(), None),
+        None => (rest.len(), fields::tail(b"")),
+    };
+    Matched {
+        row,
+        message: rest.get(..end).unwrap_or(rest),
+        tail,
+        ambiguous,
+    }
+}
+
+/// Where a row's own words end, before the text in which a tail is looked for.
+fn text_start(row: &Row, rest: &[u8]) -> usize {
+    if row.rule == phrases::Rule::Dns {
+        // The parenthesis holds the name server's code, which is no errno.
+        let open = memmem::find(rest, b" could not be resolved (").unwrap_or_default();
+        return memchr::memchr(b')', rest.get(open..).unwrap_or_default())
+            .map_or(0, |close| open + close + 1);
+    }
+    if row.literal.starts_with(' ') {
+        0
+    } else {
+        row.literal.len()
+    }
+}
+
+/// Whether the fields of a client's connection begin more than once.
+fn second_client(text: &[u8]) -> bool {
+    memmem::find_iter(text, b", client: ")
+        .filter(|&at| memmem::find(text.get(at..).unwrap_or_default(), b", server: ").is_some())
+        .nth(1)
+        .is_some()
+}
+
+/// The places from which the rest of a line is a tail of nginx's.
+fn tails(rest: &[u8], from: usize) -> impl Iterator<Item = (usize, Tail<'_>)> {
+    let after = rest.get(from..).unwrap_or_default();
+    let places = memchr::memchr2_iter(b' ', b',', after).map(move |at| from + at);
+    places.filter_map(|at| {
+        let rest = rest.get(at..)?;
+        let starts =
+            rest.starts_with(b" (") || rest.starts_with(b" while ") || rest.starts_with(b", ");
+        starts.then(|| Some((at, fields::tail(rest)?))).flatten()
+    })
+}
