@@ -317,7 +317,7 @@ impl Nginx {
                 (has_workers && TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok())
                     .then_some(())
             })
-            .with_context(|| self.log())
+            .with_context(|| format!("nginx did not come up\n{}", self.log()))
     }
 }
 
