@@ -80,8 +80,8 @@ impl fmt::Display for FileTrouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => f.write_str(&self.message),
-            line if self.file == Some(FileId::COMMAND_LINE) => {
-                write!(f, "{} in command line:{line}", self.message)
+            _ if self.file == Some(FileId::COMMAND_LINE) => {
+                write!(f, "{} in command line", self.message)
             }
             line => write!(f, "{} in {}:{line}", self.message, self.path.display()),
         }
@@ -242,43 +242,42 @@ impl<'s> Assembler<'s> {
     fn walk(&mut self, file: FileId, tree: &Arc<Tree>, content: Content) {
         self.stack.push(file);
         let mut troubles = tree.troubles().iter().peekable();
-        // The blocks around the directive at hand: what they hold, whether upstream, and their last directive.
-        let mut open: Vec<(Content, bool, DirectiveId)> = Vec::new();
+        // The blocks around the directive at hand, and what they hold.
+        let mut open: Vec<(DirectiveId, Content)> = Vec::new();
         for directive in tree.all() {
             while let Some(trouble) = troubles.next_if(|t| t.span.start < directive.head_span().end)
             {
-                self.trouble(file, tree, trouble);
+                self.trouble(file, trouble);
             }
-            while open
-                .pop_if(|(_, _, block)| directive.parent().map(Directive::id) != Some(*block))
-                .is_some()
-            {}
-            let (holds, in_upstream) = open
-                .last()
-                .map_or((content, false), |&(holds, up, _)| (holds, up));
-            self.check(file, directive, holds, in_upstream);
-            let include = includes(directive, holds);
+            let parent = directive.parent().map(Directive::id);
+            while open.pop_if(|(block, _)| parent != Some(*block)).is_some() {}
+            let holder = open.last().map_or(content, |&(_, holder)| holder);
+            self.check(file, directive, holder);
+            let include = includes(directive, holder);
             if include != RowInclude::Row {
-                self.include(file, directive, include, holds);
+                self.include(file, directive, include, holder);
             }
             if directive.is_block() {
-                let inner = if holds == Content::Directives {
-                    grammar::content_of(directive.name())
-                } else {
-                    Content::Unknown
+                let inner = match holder {
+                    Content::Directives | Content::Upstream => {
+                        grammar::content_of(directive.name())
+                    }
+                    Content::Rows(_) | Content::Unknown => Content::Unknown,
                 };
-                open.push((inner, directive.name() == "upstream", directive.id()));
+                open.push((directive.id(), inner));
             }
         }
         for trouble in troubles {
-            self.trouble(file, tree, trouble);
+            self.trouble(file, trouble);
         }
         self.stack.pop();
     }
 
-    fn check(&mut self, file: FileId, directive: Directive<'_>, holds: Content, in_upstream: bool) {
-        let message = match holds {
-            Content::Directives => grammar::terminator_trouble(directive, in_upstream),
+    fn check(&mut self, file: FileId, directive: Directive<'_>, holder: Content) {
+        let message = match holder {
+            Content::Directives | Content::Upstream => {
+                grammar::terminator_trouble(directive, holder)
+            }
             Content::Rows(_) => directive.is_block().then(|| "unexpected \"{\"".to_owned()),
             Content::Unknown => None,
         };
@@ -287,12 +286,7 @@ impl<'s> Assembler<'s> {
         }
     }
 
-    fn trouble(&mut self, file: FileId, tree: &Tree, trouble: &Trouble) {
-        let mut message = trouble.message.clone();
-        // nginx does not know the name either; why is worth a word.
-        if tree.source().starts_with(b"\xef\xbb\xbf") && trouble.span.start == 0 {
-            message.push_str(" (the file begins with a byte order mark)");
-        }
+    fn trouble(&mut self, file: FileId, trouble: &Trouble) {
         let path = self
             .configuration
             .file(file)
@@ -300,7 +294,7 @@ impl<'s> Assembler<'s> {
             .unwrap_or_default();
         let (line, span) = (trouble.line, Some(trouble.span));
         self.configuration.troubles.push(FileTrouble {
-            message,
+            message: trouble.message.clone(),
             file: Some(file),
             path,
             line,
@@ -421,7 +415,7 @@ fn includes(directive: Directive<'_>, holds: Content) -> RowInclude {
         return RowInclude::Row;
     }
     match holds {
-        Content::Directives | Content::Unknown => RowInclude::Include,
+        Content::Directives | Content::Upstream | Content::Unknown => RowInclude::Include,
         Content::Rows(include) => include,
     }
 }
@@ -431,11 +425,11 @@ fn failure(path: &[u8], errno: i32) -> String {
     let (call, text) = match errno {
         1 => ("open()", "Operation not permitted"),
         2 => ("open()", "No such file or directory"),
-        5 => ("read()", "Input/output error"),
+        5 => ("pread()", "Input/output error"),
         13 => ("open()", "Permission denied"),
         20 => ("open()", "Not a directory"),
         // A directory can be opened; reading it fails.
-        21 => ("read()", "Is a directory"),
+        21 => ("pread()", "Is a directory"),
         24 => ("open()", "Too many open files"),
         36 => ("open()", "File name too long"),
         40 => ("open()", "Too many levels of symbolic links"),

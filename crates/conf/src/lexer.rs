@@ -22,9 +22,38 @@ pub(crate) enum Input {
     Globals,
 }
 
+/// What some editors put before the text. To nginx it is part of the first word.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 pub(crate) fn parse(source: Vec<u8>, input: Input) -> Tree {
+    if source.starts_with(BYTE_ORDER_MARK) && input == Input::File {
+        return parse_behind_mark(source);
+    }
     let mut lexer = Lexer::new(Tree::of_source(source), input);
-    lexer.run();
+    lexer.run(usize::MAX);
+    lexer.tree
+}
+
+/// The file as it would read without its byte order mark, which is told as a trouble.
+fn parse_behind_mark(source: Vec<u8>) -> Tree {
+    let mut as_nginx_does = Lexer::new(Tree::of_source(source), Input::File);
+    as_nginx_does.run(1);
+    let first = as_nginx_does.tree;
+    let mut troubles = first.troubles.clone();
+    if let Some(directive) = first.directives().next().filter(|_| troubles.is_empty()) {
+        troubles.push(Trouble {
+            message: format!(
+                "unknown directive \"{}\" (the file begins with a byte order mark)",
+                directive.name()
+            ),
+            span: span(0, BYTE_ORDER_MARK.len()),
+            line: first.position(directive.terminator_span().start).line,
+        });
+    }
+    let mut lexer = Lexer::new(Tree::of_source(first.source), Input::File);
+    lexer.tree.troubles = troubles;
+    lexer.at = BYTE_ORDER_MARK.len().min(lexer.size);
+    lexer.run(usize::MAX);
     lexer.tree
 }
 
@@ -63,7 +92,8 @@ impl Lexer {
         }
     }
 
-    fn run(&mut self) {
+    /// Reads this many directives at least, or the file to its end.
+    fn run(&mut self, directives: usize) {
         if self.size < self.tree.source.len() {
             self.trouble("the file is too large".to_owned(), Span::new(0, 0), 0);
         }
@@ -75,6 +105,9 @@ impl Lexer {
                 b'}' => self.block_done(),
                 b'"' | b'\'' => self.quoted_word(byte),
                 _ => self.bare_word(),
+            }
+            if self.tree.nodes.len() >= directives {
+                return;
             }
         }
         self.finish();
@@ -180,8 +213,12 @@ impl Lexer {
         let read = self.at + usize::from(matches!(next, b' ' | b'\t' | b'\r' | b'\n'));
         self.check_length(start, start + 1, read, Quote::None);
         if !matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b';' | b'{' | b')') {
-            // nginx prints the byte; beyond ASCII it would be half a character.
-            self.unexpected(&next.escape_ascii().to_string());
+            if next.is_ascii_graphic() {
+                self.unexpected(&char::from(next).to_string());
+            } else {
+                // nginx prints the byte itself, which may be half a character.
+                self.unexpected(&next.escape_ascii().to_string());
+            }
         }
     }
 
@@ -215,12 +252,8 @@ impl Lexer {
         if !self.stray_quote {
             self.stray_quote = true;
             if !self.check_length(start - 1, start, self.size, quote_of(mark)) {
-                let span = span(start - 1, start);
-                self.trouble(
-                    "unexpected end of file, expecting \";\" or \"}\"".to_owned(),
-                    span,
-                    self.size,
-                );
+                let message = self.unexpected_end();
+                self.trouble(message.to_owned(), span(start - 1, start), self.size);
             }
         }
         let rest = self.tree.source.get(start..self.size).unwrap_or_default();
@@ -354,11 +387,7 @@ impl Lexer {
             self.directive(End::Missing);
             // A stray quote has been told already: it is the same end of file.
             if !self.stray_quote {
-                let expected = match self.input {
-                    Input::File => "unexpected end of file, expecting \";\" or \"}\"",
-                    Input::Globals => "unexpected end of parameter, expecting \";\"",
-                };
-                self.trouble(expected.to_owned(), end, self.size);
+                self.trouble(self.unexpected_end().to_owned(), end, self.size);
             }
         } else if !self.open.is_empty() && !self.stray_quote {
             self.trouble(
@@ -407,6 +436,13 @@ impl Lexer {
         let span = span(start, (start + 10).min(self.size));
         self.trouble(message, span, start);
         true
+    }
+
+    fn unexpected_end(&self) -> &'static str {
+        match self.input {
+            Input::File => "unexpected end of file, expecting \";\" or \"}\"",
+            Input::Globals => "unexpected end of parameter, expecting \";\"",
+        }
     }
 
     fn unexpected(&mut self, what: &str) {
