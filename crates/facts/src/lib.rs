@@ -10,7 +10,14 @@
 pub mod address;
 pub mod exhibit;
 pub mod gap;
+pub mod netfilter;
+mod netlink;
+pub mod owners;
 pub mod probe;
+pub mod process;
+pub mod sockets;
+mod text;
+pub mod walk;
 
 pub use address::PeerAddress;
 pub use exhibit::{ConfSpan, Exhibit};
