@@ -53,7 +53,7 @@ pub(super) struct Fields<'a> {
 }
 
 impl Fields<'_> {
-    const NONE: Self = Self {
+    pub(super) const NONE: Self = Self {
         context: Context::None,
         client: None,
         server: None,
@@ -88,7 +88,7 @@ pub(super) fn tail(rest: &[u8]) -> Option<Tail<'_>> {
 }
 
 /// ` (111: Connection refused)`; otherwise nothing is taken.
-fn errno(rest: &[u8]) -> (Option<Errno<'_>>, &[u8]) {
+pub(super) fn errno(rest: &[u8]) -> (Option<Errno<'_>>, &[u8]) {
     let parsed = || {
         let digits = rest.strip_prefix(b" (")?;
         let colon = digits.iter().position(|byte| !byte.is_ascii_digit())?;

@@ -6,22 +6,27 @@
 //! No time zone, no configuration, no counting: those are for who knows the host.
 
 mod action;
+mod carrier;
 mod class;
 mod errno;
 mod fields;
 mod forgery;
+mod json;
 mod outcome;
+mod pasted;
 mod phrases;
 mod records;
 mod resolve;
 mod upstream;
 
 pub use action::{Side, While};
+pub use carrier::{Carrier, Decoded, decode, plain};
 pub use class::Class;
 pub use fields::Context;
 pub use forgery::{Author, Field, Forgery};
 pub use outcome::Seen;
-pub use records::{Record, Records};
+pub use pasted::{Pasted, parse_pasted};
+pub use records::{Record, Records, Splitter};
 pub use upstream::{Protocol, Upstream};
 
 use crate::{Level, LocalTime};
@@ -82,13 +87,6 @@ pub struct Event<'a> {
     then: Then,
 }
 
-/// How nginx's line was carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Carrier {
-    /// As nginx writes it.
-    Plain,
-}
-
 impl Event<'_> {
     /// Whether this is a failed attempt to get an answer from a peer, its name and "no live upstreams" included.
     pub fn is_upstream_failure(&self) -> bool {
@@ -121,17 +119,27 @@ impl Event<'_> {
     }
 }
 
-/// Parses one record: a line with its continuation lines, without the last line feed.
+/// Parses one record: a line with its continuation lines.
+///
+/// Lines of syslog, journald and containers are recognised by their prefix; see [`decode`] for those that
+/// need unescaping first. Nothing is known of the lines around it: [`Record::event`] judges those too.
 pub fn parse(record: &[u8]) -> Option<Event<'_>> {
     let record = trim_line_end(record);
-    let (head, rest) = Head::parse(record)?;
-    Some(body(head, rest, LIMITS.contains(&(record.len() + 1))))
+    let Some((head, rest)) = Head::parse(record) else {
+        return carrier::parse(record);
+    };
+    Some(body(head, rest, at_limit(record)))
 }
 
 /// Whether a record can be an upstream failure at all: reads its head and the start of its message only.
 pub fn may_be_upstream_failure(record: &[u8]) -> bool {
     Head::parse(record)
         .is_some_and(|(_, rest)| phrase(rest).is_some_and(|row| row.rule.may_be_upstream_failure()))
+}
+
+/// Whether nginx cut this line, its line feed not counted.
+fn at_limit(line: &[u8]) -> bool {
+    LIMITS.contains(&(line.len() + 1))
 }
 
 fn trim_line_end(record: &[u8]) -> &[u8] {
@@ -225,47 +233,46 @@ struct Matched<'a> {
 }
 
 fn body(head: Head, rest: &[u8], at_limit: bool) -> Event<'_> {
-    let matched = match_message(rest);
-    let tail = matched.tail;
-    let fields = tail.map(|tail| tail.fields);
-    let rule = matched.row.map(|row| row.rule);
-    let action = tail.and_then(|tail| tail.action);
-    let mut forgery = fields.and_then(|fields| fields.forgery);
-    if matched.ambiguous {
-        forgery = Some(Forgery::SecondTail);
-    }
-    let upstream = fields.and_then(|fields| {
-        let value = fields.upstream?;
-        if fields.context == Context::Stream {
-            return Some(Upstream::stream(value));
-        }
-        let upstream = Upstream::parse(value, path_end(rule, matched.message, action));
-        if upstream.is_none() && !fields.cut {
-            forgery = Some(Forgery::NoScheme);
-        }
-        upstream
-    });
-    let seen = resolve::Seen {
-        level: head.level,
-        message: matched.message,
+    assemble(head, match_message(rest), at_limit)
+}
+
+fn assemble<'a>(head: Head, matched: Matched<'a>, at_limit: bool) -> Event<'a> {
+    let Matched {
+        row,
+        message,
         tail,
-        upstream,
+        ambiguous,
+    } = matched;
+    let fields = tail.map(|tail| tail.fields);
+    let action = tail.and_then(|tail| tail.action);
+    let (upstream, no_scheme) = upstream_of(row, message, tail);
+    let forgery = match fields.and_then(|fields| fields.forgery) {
+        _ if ambiguous => Some(Forgery::SecondTail),
+        _ if no_scheme => Some(Forgery::NoScheme),
+        sign => sign,
     };
-    let class = match rule {
-        Some(rule) => resolve::class(rule, &seen),
-        None => unlisted(head.level, rest),
+    let class = match row {
+        Some(row) => resolve::class(
+            row.rule,
+            &resolve::Seen {
+                level: head.level,
+                message,
+                tail,
+                upstream,
+            },
+        ),
+        None => unlisted(head.level, message),
     };
-    let truncated =
-        at_limit || fields.is_some_and(|fields| fields.cut) || matched.message.ends_with(b"...");
+    let errno = tail.and_then(|tail| tail.errno).map(|errno| errno.number);
     Event {
         time: head.time,
         level: head.level,
         pid: head.pid,
         tid: head.tid,
         connection: head.connection,
-        message: matched.message.as_bstr(),
+        message: message.as_bstr(),
         class,
-        errno: tail.and_then(|tail| tail.errno).map(|errno| errno.number),
+        errno,
         action,
         context: fields.map_or(Context::None, |fields| fields.context),
         client: fields.and_then(|fields| fields.client),
@@ -276,11 +283,30 @@ fn body(head: Head, rest: &[u8], at_limit: bool) -> Event<'_> {
         host: fields.and_then(|fields| fields.host),
         referrer: fields.and_then(|fields| fields.referrer),
         party: fields.and_then(|fields| fields.party),
-        truncated,
+        truncated: at_limit || fields.is_some_and(|fields| fields.cut) || message.ends_with(b"..."),
         forgery,
         carrier: Carrier::Plain,
-        then: matched.row.map_or(Then::Client, |row| row.then),
+        then: row.map_or(Then::Client, |row| row.then),
     }
+}
+
+/// The upstream, and whether its value lacks the scheme that nginx always prints.
+fn upstream_of<'a>(
+    row: Option<&Row>,
+    message: &[u8],
+    tail: Option<Tail<'a>>,
+) -> (Option<Upstream<'a>>, bool) {
+    let Some((tail, value)) = tail.and_then(|tail| Some((tail, tail.fields.upstream?))) else {
+        return (None, false);
+    };
+    if tail.fields.context == Context::Stream {
+        return (Some(Upstream::stream(value)), false);
+    }
+    let upstream = Upstream::parse(
+        value,
+        path_end(row.map(|row| row.rule), message, tail.action),
+    );
+    (upstream, upstream.is_none() && !tail.fields.cut)
 }
 
 /// A phrase that is not in the table: at `emerg`, or with a place in a file, it is about the configuration.

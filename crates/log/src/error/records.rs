@@ -1,8 +1,20 @@
 //! Physical lines become records: what nginx wrote with one `write()`.
 //!
 //! A line without a head continues the one before. Records lie side by side and cover the input exactly.
+//! Because a decoded path may hold a line feed and then a perfect head, each record also says whether it
+//! stands inside the text of an earlier one. What a record means is not asked here.
 
-use super::Head;
+use super::carrier::{self, Carrier};
+use super::forgery::{Forgery, Inside};
+use super::{Event, Head, parse};
+use std::io::{self, Read};
+
+/// A line that is longer is cut into several records: no logger writes such lines, but files have holes.
+const MAX_LINE: usize = 1 << 20;
+/// How far a record of nginx's can reach, and thus how much must be seen of what follows one.
+const WINDOW: usize = 4096;
+/// How much [`Splitter`] reads at once.
+const CHUNK: usize = 1 << 16;
 
 /// One record of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +25,26 @@ pub struct Record<'a> {
     pub offset: u64,
     /// How many physical lines it has.
     pub line_count: u32,
+    /// It stands inside the text of a record before it.
+    pub inside: bool,
+}
+
+impl<'a> Record<'a> {
+    /// The event of this record, with what its neighbours tell about it.
+    pub fn event(&self) -> Option<Event<'a>> {
+        let mut event = parse(self.bytes)?;
+        if self.inside {
+            event.forgery = Some(Forgery::InsideText);
+        }
+        Some(event)
+    }
 }
 
 /// Iterates over the records of a whole text.
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
-    offset: u64,
+    state: State,
 }
 
 impl<'a> Records<'a> {
@@ -27,8 +52,13 @@ impl<'a> Records<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
         Self {
             rest: bytes,
-            offset: 0,
+            state: State::new(0),
         }
+    }
+
+    /// How the lines seen so far are carried; known once the first record with a head is out.
+    pub fn carrier(&self) -> Option<Carrier> {
+        self.state.carrier
     }
 }
 
@@ -36,36 +66,184 @@ impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let mut length = line_length(self.rest);
-        let mut line_count = 1;
-        while let Some(rest) = self.rest.get(length..).filter(|rest| !rest.is_empty()) {
-            if begins(rest) {
-                break;
-            }
-            length += line_length(rest);
-            line_count += 1;
-        }
-        let (bytes, rest) = self.rest.split_at_checked(length)?;
-        let record = Record {
-            bytes,
-            offset: self.offset,
-            line_count,
-        };
+        let (record, rest) = self.state.take(self.rest)?;
         self.rest = rest;
-        self.offset += length as u64;
         Some(record)
     }
 }
 
+/// Cuts what a [`Read`] gives into records, in constant memory.
+#[derive(Debug)]
+pub struct Splitter<R> {
+    from: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: bool,
+    state: State,
+}
+
+impl<R: Read> Splitter<R> {
+    /// Records of `from`, whose first byte stands at `offset`.
+    pub fn new(from: R, offset: u64) -> Self {
+        Self {
+            from,
+            buffer: Vec::new(),
+            start: 0,
+            end: false,
+            state: State::new(offset),
+        }
+    }
+
+    /// The next record, or `None` at the end of the input.
+    pub fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
+        // A record, the line that ends it, and the window behind both must be there to be judged.
+        while !self.end && !self.complete() {
+            self.fill()?;
+        }
+        let Some((record, rest)) = self
+            .state
+            .take(self.buffer.get(self.start..).unwrap_or_default())
+        else {
+            return Ok(None);
+        };
+        self.start = self.buffer.len() - rest.len();
+        Ok(Some(record))
+    }
+
+    fn complete(&self) -> bool {
+        let text = self.buffer.get(self.start..).unwrap_or_default();
+        // The record, one line more than its window, and the window of that.
+        let Some(ahead) = text.get(record_length(text, self.state.carrier).0..) else {
+            return false;
+        };
+        let Some(window) = ahead.get(WINDOW..) else {
+            return false;
+        };
+        memchr::memchr(b'\n', window).is_some() || window.len() >= MAX_LINE
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.buffer.drain(..self.start);
+        self.start = 0;
+        let filled = self.buffer.len();
+        self.buffer.resize(filled + CHUNK, 0);
+        let got = loop {
+            match self
+                .from
+                .read(self.buffer.get_mut(filled..).unwrap_or_default())
+            {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other,
+            }
+        };
+        self.buffer.truncate(filled + *got.as_ref().unwrap_or(&0));
+        self.end = got? == 0;
+        Ok(())
+    }
+}
+
+/// What is carried from one record to the next.
+#[derive(Clone, Debug)]
+struct State {
+    offset: u64,
+    carrier: Option<Carrier>,
+    /// Records that begin before this stand inside another one's text.
+    inside_until: u64,
+}
+
+impl State {
+    fn new(offset: u64) -> Self {
+        Self {
+            offset,
+            carrier: None,
+            inside_until: 0,
+        }
+    }
+
+    fn take<'a>(&mut self, text: &'a [u8]) -> Option<(Record<'a>, &'a [u8])> {
+        if text.is_empty() {
+            return None;
+        }
+        if self.carrier.is_none() {
+            self.carrier = head(text);
+        }
+        let (length, line_count) = record_length(text, self.carrier);
+        let (bytes, rest) = text.split_at_checked(length)?;
+        let record = Record {
+            bytes,
+            offset: self.offset,
+            line_count,
+            inside: self.offset < self.inside_until,
+        };
+        self.offset += length as u64;
+        if let Some(inside) = Inside::of(bytes) {
+            self.inside_until = self
+                .inside_until
+                .max(self.offset + inside_length(&inside, rest, self.carrier));
+        }
+        Some((record, rest))
+    }
+}
+
+/// How many bytes behind a record stand inside its text.
+fn inside_length(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
+    let mut at = 0;
+    let mut until = 0;
+    while inside.length() + at < WINDOW
+        && let Some(text) = rest.get(at..).filter(|text| !text.is_empty())
+    {
+        let (length, _) = record_length(text, carrier);
+        let record = text.get(..length).unwrap_or(text);
+        let first = at == 0;
+        at += length;
+        if inside.holds(record, first, inside.length() + at) {
+            until = at;
+        }
+    }
+    until as u64
+}
+
+/// The length of the record that `text` begins with, and its number of lines.
+fn record_length(text: &[u8], carrier: Option<Carrier>) -> (usize, u32) {
+    let mut length = line_length(text);
+    let mut line_count = 1;
+    // What is further away than one write can reach is no continuation.
+    while length < WINDOW
+        && let Some(rest) = text.get(length..).filter(|rest| !rest.is_empty())
+        && !begins(rest, carrier)
+    {
+        length += line_length(rest);
+        line_count += 1;
+    }
+    (length, line_count)
+}
+
 fn line_length(text: &[u8]) -> usize {
+    let text = text.get(..text.len().min(MAX_LINE)).unwrap_or(text);
     memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1)
 }
 
-/// Whether a physical line begins a record.
-fn begins(line: &[u8]) -> bool {
+/// Whether a physical line begins a record of this carrier's.
+fn begins(line: &[u8], carrier: Option<Carrier>) -> bool {
+    match carrier {
+        Some(Carrier::Plain) => plain_head(line),
+        // Nothing had a head so far, or lines with a prefix: then any head counts.
+        _ => head(line).is_some(),
+    }
+}
+
+fn plain_head(line: &[u8]) -> bool {
     // The year's first digit rejects almost every continuation line.
     line.first().is_some_and(u8::is_ascii_digit) && Head::parse(line).is_some()
+}
+
+/// How a line with a head is carried.
+fn head(line: &[u8]) -> Option<Carrier> {
+    if plain_head(line) {
+        return Some(Carrier::Plain);
+    }
+    let line = line.get(..line_length(line)).unwrap_or(line);
+    carrier::prefix(line)
+        .map(|(carrier, _)| carrier)
+        .or_else(|| carrier::json(line))
 }
