@@ -17,7 +17,12 @@ pub struct Response {
 
 /// Sends one request to 127.0.0.1 and reads the whole answer.
 pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<Response> {
-    let mut stream = send(port, method, path)?;
+    request_with(port, method, path, "")
+}
+
+/// As [`request`], with further header lines, each ending in CRLF.
+pub(crate) fn request_with(port: u16, method: &str, path: &str, headers: &str) -> Result<Response> {
+    let mut stream = send(port, method, path, headers)?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         // nginx may reset after a whole answer when the request's body was not read.
@@ -39,13 +44,13 @@ pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<Response> {
 
 /// Sends one request and leaves without an answer after `patience`.
 pub(crate) fn abandon(port: u16, path: &str, patience: Duration) -> Result<()> {
-    let stream = send(port, "GET", path)?;
+    let stream = send(port, "GET", path, "")?;
     std::thread::sleep(patience);
     drop(stream);
     Ok(())
 }
 
-fn send(port: u16, method: &str, path: &str) -> Result<TcpStream> {
+fn send(port: u16, method: &str, path: &str, headers: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
@@ -54,7 +59,7 @@ fn send(port: u16, method: &str, path: &str) -> Result<TcpStream> {
     let length = body.len();
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
     )
     .context("send to nginx")?;
     Ok(stream)

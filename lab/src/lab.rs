@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::env;
 use std::ffi::OsString;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::thread;
@@ -181,4 +181,21 @@ impl Lab {
 pub(crate) fn set_mode(path: &Path, mode: u32) -> Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode))
         .with_context(|| format!("chmod {}", path.display()))
+}
+
+/// Makes a file's group that of nginx's workers.
+///
+/// # Errors
+/// When the group or the file is not there.
+pub(crate) fn give_to_workers(path: &Path) -> Result<()> {
+    let groups = fs::read_to_string("/etc/group").context("read /etc/group")?;
+    let group = groups.lines().find_map(|line| {
+        line.strip_prefix("www-data:x:")?
+            .split(':')
+            .next()?
+            .parse()
+            .ok()
+    });
+    let group = group.context("no group www-data")?;
+    chown(path, None, Some(group)).with_context(|| format!("chgrp {}", path.display()))
 }

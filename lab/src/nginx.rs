@@ -204,6 +204,14 @@ impl Nginx {
         client::request(self.port, "GET", path)
     }
 
+    /// One GET with a referrer, which nginx logs as it came.
+    ///
+    /// # Errors
+    /// When nginx gives no HTTP answer.
+    pub fn get_from(&self, path: &str, referrer: &str) -> Result<Response> {
+        client::request_with(self.port, "GET", path, &format!("Referer: {referrer}\r\n"))
+    }
+
     /// Sends `count` requests and requires the same status for each.
     ///
     /// # Errors

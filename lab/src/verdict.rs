@@ -25,6 +25,7 @@ pub struct Expectation {
     also: Vec<&'static str>,
     ruled_out: Vec<&'static str>,
     must_not_name: Vec<String>,
+    count: Option<u64>,
     is_over: bool,
 }
 
@@ -63,6 +64,7 @@ impl Expectation {
             also,
             ruled_out,
             must_not_name,
+            count: None,
             is_over: false,
         }
     }
@@ -99,6 +101,13 @@ impl Expectation {
     #[must_use]
     pub fn never_naming(mut self, text: impl Into<String>) -> Self {
         self.must_not_name.push(text.into());
+        self
+    }
+
+    /// How many failures the log holds of it.
+    #[must_use]
+    pub fn times(mut self, count: u64) -> Self {
+        self.count = Some(count);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use why502_lab::{Gunicorn, Lab};
 
 use crate::{packages, run};
@@ -67,7 +67,11 @@ pub(crate) fn run() -> Result<()> {
         .arg("--error-log")
         .arg(log)
         .args(["--pid", &pid]);
-    // Its exit code tells that something is wrong, which is so.
-    why502.status().context("run why502")?;
+    let status = why502.status().context("run why502")?;
+    // 1 and 3 tell that something is wrong, which is so.
+    ensure!(
+        matches!(status.code(), Some(1 | 3)),
+        "why502 did not find the outage: {status}"
+    );
     Ok(())
 }

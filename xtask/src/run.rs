@@ -3,12 +3,20 @@
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 
 /// Runs `cargo` in the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
+    // The lab's tests mostly wait for nginx's time-outs and the clock.
+    let threads = thread::available_parallelism().map_or(1, usize::from) * 4;
+    command
+        .env("NEXTEST_TEST_THREADS", threads.to_string())
+        .env("RUST_TEST_THREADS", threads.to_string());
+    // What an error says is enough; where it passed is noise.
+    command.env("RUST_LIB_BACKTRACE", "0");
     command.args(args).current_dir(root());
     say(&format!("$ cargo {}\n", args.join(" ")));
     visibly(&mut command)

@@ -79,6 +79,17 @@ pub fn process_exits_without_a_record(lab: &Lab) -> Result<()> {
     died_and_stayed_dead(lab, &nginx)
 }
 
+/// The application closes every connection unanswered and lives on: nobody died.
+pub fn closes_and_lives_on(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["close"], &format!("127.0.0.1:{peer}"))?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&[PREMATURE, "GET /"])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().rules_out("peer-not-listening")])
+}
+
 fn died_and_stayed_dead(lab: &Lab, nginx: &crate::Nginx) -> Result<()> {
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&[PREMATURE])?;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::lab::set_mode;
 use crate::{Gunicorn, Lab, Pool};
 
 /// One application behind one location.
@@ -54,5 +55,24 @@ server {
     for path in ["/", "/wsgi", "/ok.php"] {
         nginx.expect(2, "GET", path, 200)?;
     }
+    lab.diagnose(&nginx, &[])
+}
+
+/// A socket of mode `-w--w--w-`: writing is all that connecting needs.
+pub fn a_socket_that_may_only_be_written(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock");
+    let _application = lab.application(&["ok"], &socket.display().to_string())?;
+    set_mode(&socket, 0o222)?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://unix:@socket;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("socket", &socket.display())])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 200)?;
     lab.diagnose(&nginx, &[])
 }

@@ -8,24 +8,95 @@
 macro_rules! scenarios {
     ($each:ident) => {
         $each! {
-            application_crashed: [gunicorn_worker_segfaults, php_child_segfaults, node_dies_of_an_exception, process_exits_without_a_record],
-            application_slow: [first_byte_comes_late, all_workers_are_busy],
-            application_worker_timeout: [gunicorn_timeout, php_request_terminate_timeout, uwsgi_harakiri],
-            healthy: [nothing_is_wrong, an_application_works_behind_every_protocol],
-            keepalive_connection_stale: [idle_timeout_meets_the_next_request, get_is_retried_and_only_logged, unexplained_reset_on_a_kept_connection, unexplained_close_on_a_kept_connection, reset_without_keepalive],
-            nginx_not_running: [stopped],
-            no_live_peers: [all_peers_are_dead, one_is_down_by_configuration, all_are_down_by_configuration, hanging_peers],
-            not_an_upstream_fault: [clients_go_away, files_are_missing],
-            peer_address_mismatch: [another_loopback_address],
-            peer_family_mismatch: [clients_see_the_failure, localhost_is_only_noise, upstream_server_of_the_other_family],
-            peer_not_listening: [never_started, killed, stranger_on_the_neighbouring_port, over_since_restart],
-            peer_port_mismatch: [gunicorn_on_another_port, php_pool_on_another_port],
-            peer_transport_mismatch: [gunicorn_on_a_unix_socket, uwsgi_on_a_unix_socket, gunicorn_on_tcp],
-            running_config_outdated: [edited_and_never_reloaded, reload_was_refused],
-            socket_missing: [file_is_missing, directory_is_missing],
-            socket_path_mismatch: [another_php_version],
-            socket_permission_denied: [owner_only, group_of_root, parent_is_closed, directory_in_its_place],
-            socket_stale: [left_by_a_dead_application, plain_file_in_its_place],
+            application_crashed: [
+                gunicorn_worker_segfaults,
+                php_child_segfaults,
+                node_dies_of_an_exception,
+                process_exits_without_a_record,
+                closes_and_lives_on,
+            ],
+            application_slow: [
+                first_byte_comes_late,
+                all_workers_are_busy,
+            ],
+            application_worker_timeout: [
+                gunicorn_timeout,
+                php_request_terminate_timeout,
+                uwsgi_harakiri,
+            ],
+            healthy: [
+                nothing_is_wrong,
+                an_application_works_behind_every_protocol,
+                a_socket_that_may_only_be_written,
+            ],
+            keepalive_connection_stale: [
+                idle_timeout_meets_the_next_request,
+                get_is_retried_and_only_logged,
+                unexplained_reset_on_a_kept_connection,
+                unexplained_close_on_a_kept_connection,
+                reset_without_keepalive,
+            ],
+            nginx_not_running: [
+                stopped,
+            ],
+            no_live_peers: [
+                all_peers_are_dead,
+                one_is_down_by_configuration,
+                all_are_down_by_configuration,
+                hanging_peers,
+            ],
+            not_an_upstream_fault: [
+                clients_go_away,
+                files_are_missing,
+                a_forged_line,
+            ],
+            peer_address_mismatch: [
+                another_loopback_address,
+            ],
+            peer_family_mismatch: [
+                clients_see_the_failure,
+                localhost_is_only_noise,
+                upstream_server_of_the_other_family,
+            ],
+            peer_not_listening: [
+                never_started,
+                killed,
+                stranger_on_the_neighbouring_port,
+                over_since_restart,
+                a_referrer_that_speaks_nginx,
+            ],
+            peer_port_mismatch: [
+                gunicorn_on_another_port,
+                php_pool_on_another_port,
+                a_listener_without_a_tie,
+            ],
+            peer_transport_mismatch: [
+                gunicorn_on_a_unix_socket,
+                uwsgi_on_a_unix_socket,
+                gunicorn_on_tcp,
+            ],
+            running_config_outdated: [
+                edited_and_never_reloaded,
+                reload_was_refused,
+            ],
+            socket_missing: [
+                file_is_missing,
+                directory_is_missing,
+            ],
+            socket_path_mismatch: [
+                another_php_version,
+            ],
+            socket_permission_denied: [
+                owner_only,
+                group_of_root,
+                group_may_only_read,
+                parent_is_closed,
+                directory_in_its_place,
+            ],
+            socket_stale: [
+                left_by_a_dead_application,
+                plain_file_in_its_place,
+            ],
         }
     };
 }

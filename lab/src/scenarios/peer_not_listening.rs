@@ -22,7 +22,7 @@ pub fn never_started(lab: &Lab) -> Result<()> {
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     refused(&nginx, peer)?;
-    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").rules_out("socket-missing")])
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").times(4).rules_out("socket-missing")])
 }
 
 /// The application served, then its whole process tree was killed.
@@ -58,6 +58,19 @@ pub fn over_since_restart(lab: &Lab) -> Result<()> {
     let _gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
     nginx.expect(2, "GET", "/", 200)?;
     lab.diagnose(&nginx, &[Expectation::at_most("peer-not-listening").over()])
+}
+
+/// A client puts nginx's own words into its referrer; the peer is the one nginx dialled.
+pub fn a_referrer_that_speaks_nginx(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    for _ in 0..3 {
+        nginx.get_from("/cart", "x\", upstream: \"http://192.0.2.9:80/\", host: \"evil")?;
+    }
+    nginx.logged(&[REFUSED, "upstream: \"http://192.0.2.9:80/\""])?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer(format!("127.0.0.1:{peer}"));
+    lab.diagnose(&nginx, &[truth.times(3).never_naming("192.0.2.9")])
 }
 
 fn refused(nginx: &Nginx, peer: u16) -> Result<()> {

@@ -57,3 +57,23 @@ server {
     nginx.logged(&[REFUSED, &format!("upstream: \"fastcgi://127.0.0.1:{peer}\"")])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-port-mismatch").also("peer-not-listening")])
 }
+
+/// gunicorn listens next door and nothing says that it is this application: a guess is no proof.
+pub fn a_listener_without_a_tie(lab: &Lab) -> Result<()> {
+    let peer = lab.neighbouring_ports(2)?;
+    let listener = format!("127.0.0.1:{}", peer + 1);
+    let _gunicorn = lab.gunicorn(&listener, &Gunicorn::default())?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&[REFUSED, &format!("upstream: \"http://127.0.0.1:{peer}/\"")])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").never_naming(listener)])
+}

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::lab::set_mode;
+use crate::lab::{give_to_workers, set_mode};
 use crate::{Expectation, Lab, Nginx};
 
 /// The socket is `rw-------`, root's.
@@ -15,6 +15,16 @@ pub fn owner_only(lab: &Lab) -> Result<()> {
 /// The socket is `rw-rw----`, root's and group root's.
 pub fn group_of_root(lab: &Lab) -> Result<()> {
     socket_of_mode(lab, 0o660)
+}
+
+/// The socket is `rw-r-----` and nginx's group owns it: reading is not enough to connect.
+pub fn group_may_only_read(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock");
+    let _application = lab.application(&["ok"], &socket.display().to_string())?;
+    give_to_workers(&socket)?;
+    set_mode(&socket, 0o640)?;
+    let nginx = denied(lab, &socket)?;
+    lab.diagnose(&nginx, &[truth(&socket)])
 }
 
 /// The socket is open to all, its directory to root alone.
