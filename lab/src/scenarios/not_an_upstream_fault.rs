@@ -6,9 +6,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::Lab;
 
+/// `merge_slashes off` lets a forged line keep its `http://`: the hardest case.
 const SITE: &str = "\
 server {
     listen @listen;
+    merge_slashes off;
     root @root;
     location /shop {
         proxy_pass http://127.0.0.1:@peer;
