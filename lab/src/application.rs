@@ -18,7 +18,7 @@ use crate::python;
 
 const PHP_FPM: &str = "/usr/sbin/php-fpm8.2";
 
-/// `/slow` outlasts every timeout of the lab; `/segv`, `/kill` and `/exit` end the worker.
+/// `/slow` outlasts every timeout of the lab; `/segv` ends the worker.
 const WSGI: &str = "\
 import os, time
 
@@ -28,10 +28,6 @@ def application(environ, start_response):
         time.sleep(6)
     if path == '/segv':
         os.kill(os.getpid(), 11)
-    if path == '/kill':
-        os.kill(os.getpid(), 9)
-    if path == '/exit':
-        os._exit(3)
     start_response('200 OK', [('Content-Length', '3')])
     return [b'ok\\n']
 ";

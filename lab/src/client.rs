@@ -6,22 +6,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-/// What nginx answered.
-#[derive(Debug, Clone)]
-pub struct Response {
-    /// The status nginx gave.
-    pub status: u16,
-    /// The answer as it came, head and body.
-    pub text: String,
-}
-
-/// Sends one request to 127.0.0.1 and reads the whole answer.
-pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<Response> {
+/// Sends one request to 127.0.0.1, reads the whole answer and gives its status.
+pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<u16> {
     request_with(port, method, path, "")
 }
 
 /// As [`request`], with further header lines, each ending in CRLF.
-pub(crate) fn request_with(port: u16, method: &str, path: &str, headers: &str) -> Result<Response> {
+pub(crate) fn request_with(port: u16, method: &str, path: &str, headers: &str) -> Result<u16> {
     let mut stream = send(port, method, path, headers)?;
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
@@ -31,15 +22,12 @@ pub(crate) fn request_with(port: u16, method: &str, path: &str, headers: &str) -
             other.context("read nginx's answer")?;
         }
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let text = String::from_utf8_lossy(&bytes);
     let status = text
         .split(' ')
         .nth(1)
         .and_then(|status| status.parse().ok());
-    Ok(Response {
-        status: status.with_context(|| format!("no HTTP answer: {text:?}"))?,
-        text,
-    })
+    status.with_context(|| format!("no HTTP answer: {text:?}"))
 }
 
 /// Sends one request and leaves without an answer after `patience`.

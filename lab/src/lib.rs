@@ -26,7 +26,6 @@ mod verdict;
 
 pub use application::{Gunicorn, Pool};
 pub use built::{target_dir, why502};
-pub use client::Response;
 pub use lab::Lab;
 pub use nginx::{Nginx, Setup, Values};
 pub use process::Process;

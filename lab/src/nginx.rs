@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
-use crate::client::{self, Response};
+use crate::client;
 use crate::lab::Lab;
 use crate::process::{Process, children_of, command_line, until, user_of};
 
@@ -196,11 +196,11 @@ impl Nginx {
         Ok(workers_of(self.pid())?.into_iter().collect())
     }
 
-    /// One GET.
+    /// One GET; gives the status.
     ///
     /// # Errors
     /// When nginx gives no HTTP answer.
-    pub fn get(&self, path: &str) -> Result<Response> {
+    pub fn get(&self, path: &str) -> Result<u16> {
         client::request(self.port, "GET", path)
     }
 
@@ -208,7 +208,7 @@ impl Nginx {
     ///
     /// # Errors
     /// When nginx gives no HTTP answer.
-    pub fn get_from(&self, path: &str, referrer: &str) -> Result<Response> {
+    pub fn get_from(&self, path: &str, referrer: &str) -> Result<u16> {
         client::request_with(self.port, "GET", path, &format!("Referer: {referrer}\r\n"))
     }
 
@@ -218,11 +218,10 @@ impl Nginx {
     /// When one has another status; the error log is shown.
     pub fn expect(&self, count: u32, method: &str, path: &str, status: u16) -> Result<()> {
         for _ in 0..count {
-            let response = client::request(self.port, method, path)?;
+            let given = client::request(self.port, method, path)?;
             ensure!(
-                response.status == status,
-                "{method} {path} gave {} where {status} was meant:\n{}",
-                response.status,
+                given == status,
+                "{method} {path} gave {given} where {status} was meant:\n{}",
                 self.log()
             );
         }

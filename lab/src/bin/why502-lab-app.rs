@@ -12,7 +12,6 @@ use std::time::Duration;
 use std::{env, fs, thread};
 
 use rustix::net::sockopt::set_socket_linger;
-use rustix::process::{Signal, getpid, kill_process};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
 
@@ -34,8 +33,6 @@ enum Mode {
     KeepThenClose,
     /// The process exits with 3 when a request is there.
     Exit,
-    /// The process kills itself when a request is there.
-    Kill,
 }
 
 fn main() -> io::Result<()> {
@@ -77,7 +74,6 @@ impl Mode {
             "keep-then-reset" => Self::KeepThenReset,
             "keep-then-close" => Self::KeepThenClose,
             "exit" => Self::Exit,
-            "kill" => Self::Kill,
             _ => return None,
         })
     }
@@ -130,7 +126,6 @@ fn serve(mut stream: impl Stream, mode: Mode) -> io::Result<()> {
             read_head(&mut stream).map(drop)
         }
         Mode::Exit => std::process::exit(3),
-        Mode::Kill => kill_process(getpid(), Signal::KILL).map_err(Into::into),
     }
 }
 

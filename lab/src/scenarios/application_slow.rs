@@ -38,8 +38,8 @@ pub fn all_workers_are_busy(lab: &Lab) -> Result<()> {
     let clients: Vec<_> =
         (0..4).map(|_| std::thread::spawn(move || client::request(port, "GET", "/slow"))).collect();
     for client in clients {
-        let answer = client.join().ok().context("a client failed")??;
-        ensure!(answer.status == 504, "a client got {}", answer.status);
+        let status = client.join().ok().context("a client failed")??;
+        ensure!(status == 504, "a client got {status}");
     }
     nginx.logged(&[TIMED_OUT, "GET /slow"])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("application-slow").rules_out("accept-queue-full")])

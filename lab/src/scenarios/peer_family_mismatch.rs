@@ -24,7 +24,7 @@ pub fn clients_see_the_failure(lab: &Lab) -> Result<()> {
     lab.settle();
     let mut failed = 0;
     for _ in 0..4 {
-        failed += u32::from(nginx.get("/")?.status == 502);
+        failed += u32::from(nginx.get("/")? == 502);
     }
     anyhow::ensure!(failed > 0, "no client saw the failure");
     refused_over_ipv6(&nginx, peer)?;
