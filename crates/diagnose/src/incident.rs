@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use facts::{Exhibit, PeerAddress};
 use jiff::Timestamp;
-use log::{Class, Protocol, While};
+use log::error::{Class, Protocol, While};
 
 /// What showed the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +63,11 @@ pub struct Incident {
 impl Incident {
     /// The log line as an exhibit, with the number of lines like it.
     pub fn exhibit(&self) -> Exhibit {
-        Exhibit::Log { at: Some(self.first_seen), text: self.sample.clone(), count: self.count }
+        Exhibit::Log {
+            at: Some(self.first_seen),
+            text: self.sample.clone(),
+            count: self.count,
+        }
     }
 
     /// Whether the failure is of this class.

@@ -2,19 +2,27 @@
 //!
 //! Pure: a [`Case`] is fed with records and says which more it wants ([`Case::plan`]); [`Case::conclude`] judges every
 //! cause for every incident. No I/O, no clock, no environment, no printing.
-#![warn(clippy::disallowed_methods, reason = "a diagnosis is made from records alone")]
+#![warn(
+    clippy::disallowed_methods,
+    reason = "a diagnosis is made from records alone"
+)]
 
 pub mod case;
 pub mod causes;
 pub mod diagnosis;
 mod engine;
 pub mod incident;
+mod shim;
 mod tie;
 pub mod verdict;
 
 pub use case::{Case, Options, Selection};
 pub use causes::{Cause, Stage};
-pub use diagnosis::{CauseVerdict, Diagnosis, Impact, InstanceSummary, Judged, Judgement, RunningConfig, Window};
-pub use facts::{Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record};
+pub use diagnosis::{
+    CauseVerdict, Diagnosis, Impact, InstanceSummary, Judged, Judgement, RunningConfig, Window,
+};
+pub use facts::{
+    Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record,
+};
 pub use incident::{Incident, Origin};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

@@ -13,7 +13,9 @@ pub struct Proof {
 impl Proof {
     /// A proof that begins with this exhibit.
     pub fn new(first: Exhibit) -> Self {
-        Self { exhibits: vec![first] }
+        Self {
+            exhibits: vec![first],
+        }
     }
 
     /// Adds an exhibit.
@@ -109,6 +111,8 @@ pub enum Step {
 impl Step {
     /// A command step.
     pub fn command<const N: usize>(argv: [&str; N]) -> Self {
-        Self::Command { argv: argv.iter().map(|&arg| arg.to_owned()).collect() }
+        Self::Command {
+            argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
+        }
     }
 }

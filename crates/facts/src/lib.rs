@@ -11,6 +11,7 @@ pub mod address;
 pub mod exhibit;
 pub mod gap;
 pub mod netfilter;
+pub mod local;
 mod netlink;
 pub mod owners;
 pub mod probe;

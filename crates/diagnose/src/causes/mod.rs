@@ -114,7 +114,6 @@ macro_rules! declare_cause {
         };
     };
 }
-pub(crate) use declare_cause;
 
 /// Declares the modules and the registry in one list.
 macro_rules! causes {
@@ -126,6 +125,23 @@ macro_rules! causes {
 }
 
 causes![
+    application_crashed::APPLICATION_CRASHED,
+    application_slow::APPLICATION_SLOW,
+    application_worker_timeout::APPLICATION_WORKER_TIMEOUT,
+    keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,
+    nginx_not_running::NGINX_NOT_RUNNING,
+    no_live_peers::NO_LIVE_PEERS,
+    not_an_upstream_fault::NOT_AN_UPSTREAM_FAULT,
+    peer_address_mismatch::PEER_ADDRESS_MISMATCH,
+    peer_family_mismatch::PEER_FAMILY_MISMATCH,
+    peer_not_listening::PEER_NOT_LISTENING,
+    peer_port_mismatch::PEER_PORT_MISMATCH,
+    peer_transport_mismatch::PEER_TRANSPORT_MISMATCH,
+    running_config_outdated::RUNNING_CONFIG_OUTDATED,
+    socket_missing::SOCKET_MISSING,
+    socket_path_mismatch::SOCKET_PATH_MISMATCH,
+    socket_permission_denied::SOCKET_PERMISSION_DENIED,
+    socket_stale::SOCKET_STALE,
 ];
 
 /// The cause of this id.

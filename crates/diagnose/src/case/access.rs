@@ -1,0 +1,177 @@
+//! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use bstr::ByteSlice as _;
+use conf::{AccessLogs, Escape, LogFormat};
+use facts::{Exhibit, Gap, ProbeRequest};
+use log::access::{Access, Format};
+
+use super::{Case, Instance, known};
+use crate::diagnosis::Impact;
+use crate::incident::Incident;
+
+/// The newest part of an access log that is read: its stamps do not sort, so the window cannot be searched for.
+const ACCESS_LIMIT: u64 = 8 << 20;
+
+/// An access log that tells of upstreams.
+struct Telling {
+    path: PathBuf,
+    format: Format,
+}
+
+impl Case {
+    /// Who felt an incident; `None` where no access log tells of upstreams.
+    pub(crate) fn impact(&self, incident: &Incident) -> Result<Option<Impact>, Gap> {
+        let impact = self.evidence.once(format!("impact {}", incident.id), || {
+            let mut impact = Impact {
+                requests: 0,
+                failed: 0,
+                rescued: 0,
+            };
+            let mut told = false;
+            self.each_access(incident, |access| {
+                told = true;
+                if !tried(access, &incident.peer) {
+                    return;
+                }
+                impact.requests += 1;
+                match access.status() {
+                    Some(502 | 504) => impact.failed += 1,
+                    Some(status) if status < 500 && failed_at(access, &incident.peer) => {
+                        impact.rescued += 1
+                    }
+                    _ => {}
+                }
+            })?;
+            Ok((told && impact.requests > 0).then_some(impact))
+        })?;
+        Ok(*impact)
+    }
+
+    /// A request that the peer answered itself while the incident lasted, from the access log.
+    pub(crate) fn answered(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let found = self.evidence.once(format!("answered {}", incident.id), || {
+            let mut found = None;
+            self.each_access(incident, |access| {
+                let by_peer = |attempt: &log::access::Attempt<'_>| {
+                    attempt.addr.is_some_and(|addr| addr == incident.peer.as_bytes()) && attempt.header_time.is_some()
+                };
+                if let Some(attempt) = access.attempts().find(by_peer)
+                    && found.is_none()
+                {
+                    let time = attempt.response_time.or(attempt.header_time).unwrap_or_default();
+                    found = Some(Exhibit::Record {
+                        probe: "lines-since",
+                        at: None,
+                        text: format!(
+                            "the access log shows that {} answered another request with {} after {time} ms",
+                            incident.peer,
+                            attempt.status.unwrap_or_default()
+                        ),
+                    });
+                }
+            })?;
+            Ok(found)
+        })?;
+        Ok((*found).clone())
+    }
+
+    /// Every line of the window in the access logs of the places that dial the peer.
+    fn each_access(
+        &self,
+        incident: &Incident,
+        mut take: impl FnMut(&Access<'_>),
+    ) -> Result<(), Gap> {
+        let instance = self.instance(incident)?;
+        let logs = self.telling_logs(incident, &instance)?;
+        let request = |path: &PathBuf| ProbeRequest::LinesSince {
+            view: instance.view,
+            path: path.clone(),
+            from: String::new(),
+            limit: ACCESS_LIMIT,
+        };
+        drop(
+            self.evidence
+                .batch(logs.iter().map(|log| request(&log.path)))?,
+        );
+        let from = self.window_start().as_second();
+        for log in logs.iter() {
+            let Ok((_, bytes)) = self.evidence.bytes(&request(&log.path)) else {
+                continue;
+            };
+            for line in bytes.lines() {
+                if let Some(access) = log.format.parse(line)
+                    && access.time().is_some_and(|at| at >= from)
+                {
+                    take(&access);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn telling_logs(
+        &self,
+        incident: &Incident,
+        instance: &Instance,
+    ) -> Result<Rc<Vec<Telling>>, Gap> {
+        self.evidence
+            .once(format!("telling logs {}", incident.id), || {
+                let Some(configured) = known(self.configured(incident.instance))? else {
+                    return Ok(Vec::new());
+                };
+                let Some(sites) = known(self.sites(incident))? else {
+                    return Ok(Vec::new());
+                };
+                let model = &configured.model;
+                let mut logs: Vec<Telling> = Vec::new();
+                for site in sites.iter() {
+                    let AccessLogs::To(targets) = model.access_logs(site.context) else {
+                        continue;
+                    };
+                    for target in targets {
+                        let (Some(path), Some(format)) = (
+                            target.sink.path(&instance.prefix),
+                            model.log_format(target.format.as_bstr()),
+                        ) else {
+                            continue;
+                        };
+                        if !logs.iter().any(|log| log.path == path)
+                            && let Some(format) = telling(format)
+                        {
+                            logs.push(Telling { path, format });
+                        }
+                    }
+                }
+                Ok(logs)
+            })
+    }
+}
+
+fn telling(format: &LogFormat) -> Option<Format> {
+    let escape = match format.escape {
+        Escape::Default => log::access::Escape::Default,
+        Escape::Json => log::access::Escape::Json,
+        Escape::None => log::access::Escape::None,
+    };
+    let compiled = Format::compile(&format.template, escape);
+    let has = |wanted: &str| compiled.variables().any(|variable| variable == wanted);
+    (has("upstream_addr") && has("upstream_status") && has("status")).then_some(compiled)
+}
+
+/// Whether a request tried the peer.
+fn tried(access: &Access<'_>, peer: &str) -> bool {
+    access
+        .attempts()
+        .any(|attempt| attempt.addr.is_some_and(|addr| addr == peer.as_bytes()))
+}
+
+/// Whether its attempt at the peer failed.
+fn failed_at(access: &Access<'_>, peer: &str) -> bool {
+    access.attempts().any(|attempt| {
+        attempt.addr.is_some_and(|addr| addr == peer.as_bytes())
+            && matches!(attempt.status, Some(502 | 504))
+    })
+}

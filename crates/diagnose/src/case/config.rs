@@ -1,0 +1,786 @@
+//! What nginx was told: the configuration on disk, who dials a peer there, and whether the workers run it.
+
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bstr::ByteSlice as _;
+use conf::{
+    Configuration, ContextKind, DirectiveRef, Lookup, Model, Pass, ServerLine, Target, Tree,
+};
+use facts::{Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
+use jiff::Timestamp;
+use log::error::Protocol;
+
+use super::evidence::{Evidence, stat_of};
+use super::{Case, Instance, known};
+use crate::diagnosis::RunningConfig;
+use crate::incident::Incident;
+use crate::tie::Place;
+use crate::verdict::Step;
+
+/// A configuration file larger than this is cut, and said so.
+const FILE_LIMIT: u64 = 16 << 20;
+
+/// The configuration of one instance.
+pub(crate) struct Configured {
+    /// Its files.
+    pub(crate) configuration: Configuration,
+    /// Its meaning.
+    pub(crate) model: Model,
+}
+
+/// A place in the configuration that dials a peer.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    /// The directive that holds the address: a pass, or a server line.
+    pub(crate) span: ConfSpan,
+    /// The context of the pass.
+    pub(crate) context: conf::ContextId,
+    /// What the pass speaks.
+    pub(crate) protocol: conf::Protocol,
+    /// The upstream it goes through.
+    pub(crate) upstream: Option<String>,
+    /// The names of the server around the pass.
+    pub(crate) servers: Vec<String>,
+    /// The argument that holds the address, as written.
+    argument: String,
+}
+
+impl Site {
+    /// The directive as it would read with another address; `None` where the address comes from elsewhere.
+    pub(crate) fn text_with(&self, place: &Place) -> Option<String> {
+        let (scheme, rest) = match self.argument.split_once("://") {
+            Some((scheme, rest)) => (format!("{scheme}://"), rest),
+            None => (String::new(), self.argument.as_str()),
+        };
+        let uri = uri_of(rest, !scheme.is_empty());
+        let address = match place {
+            Place::Tcp(address) => format!("{address}{uri}"),
+            // A URI follows a socket's path behind another colon.
+            Place::Unix(path) if uri.is_empty() => format!("unix:{}", path.display()),
+            Place::Unix(path) => format!("unix:{}:{uri}", path.display()),
+        };
+        let new = self
+            .span
+            .text
+            .replacen(&self.argument, &format!("{scheme}{address}"), 1);
+        (new != self.span.text).then_some(new)
+    }
+}
+
+/// What follows the address in a pass's argument: `/api` of `127.0.0.1:8000/api`, or of `unix:/run/x.sock:/api`.
+fn uri_of(rest: &str, has_scheme: bool) -> &str {
+    if !has_scheme {
+        return "";
+    }
+    if let Some(path) = rest.strip_prefix("unix:") {
+        return path.split_once(':').map_or("", |(_, uri)| uri);
+    }
+    rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("")
+}
+
+/// A server of an upstream, for `no live upstreams`.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    /// The address as written.
+    pub(crate) text: String,
+    /// What it stands for.
+    pub(crate) addresses: Vec<PeerAddress>,
+    /// Marked `down`.
+    pub(crate) down: bool,
+    /// Failures that take it out of use; 0 for never.
+    pub(crate) max_fails: u64,
+    /// Connections at most; 0 for no limit.
+    pub(crate) max_conns: u64,
+    /// Where it stands.
+    pub(crate) span: ConfSpan,
+}
+
+/// Whether nginx reuses connections to a peer.
+pub(crate) enum Reuse {
+    /// It does not; the exhibit says why.
+    Never(Exhibit),
+    /// It does.
+    Kept(Kept),
+}
+
+/// The directives that let nginx reuse connections.
+pub(crate) struct Kept {
+    /// How long nginx keeps an idle connection.
+    pub(crate) nginx_keeps: Duration,
+    /// The directives in force.
+    pub(crate) exhibits: Vec<Exhibit>,
+}
+
+/// A time-out in force.
+pub(crate) struct Limit {
+    /// The directive.
+    pub(crate) name: &'static str,
+    /// Its value as written, or the default.
+    pub(crate) text: String,
+    /// Where it is set; `None` for the default.
+    pub(crate) exhibit: Option<Exhibit>,
+}
+
+/// Whether the workers run what stands on disk.
+pub(crate) enum Drift {
+    /// No file has changed since the workers started.
+    None(Exhibit),
+    /// A file has.
+    Changed {
+        /// The newest change.
+        changed: Exhibit,
+        /// What the master said when it refused the last reload.
+        refused: Option<Exhibit>,
+    },
+}
+
+/// The files of a configuration, as far as they are recorded.
+struct Recorded<'a> {
+    evidence: &'a Evidence,
+    view: View,
+}
+
+impl Recorded<'_> {
+    fn request(&self, path: &Path) -> ProbeRequest {
+        ProbeRequest::File {
+            view: self.view,
+            path: path.to_owned(),
+            limit: FILE_LIMIT,
+        }
+    }
+}
+
+impl conf::Source for Recorded<'_> {
+    fn file(&self, path: &Path) -> Lookup<Arc<Tree>> {
+        let request = self.request(path);
+        match self
+            .evidence
+            .fact(&request, |_, bytes| Arc::new(Tree::parse(bytes.to_vec())))
+        {
+            Ok(tree) => Lookup::Found(Arc::clone(&tree)),
+            Err(gap) if gap.kind == GapKind::Pending => Lookup::Wanted,
+            Err(_) => Lookup::Failed(self.errno(&request)),
+        }
+    }
+
+    fn directory(&self, path: &Path) -> Lookup<Vec<Vec<u8>>> {
+        let request = ProbeRequest::Directory {
+            view: self.view,
+            path: path.to_owned(),
+        };
+        match self.evidence.bytes(&request) {
+            Ok((_, names)) => Lookup::Found(
+                names
+                    .split(|&byte| byte == 0)
+                    .filter(|name| !name.is_empty())
+                    .map(<[u8]>::to_vec)
+                    .collect(),
+            ),
+            Err(gap) if gap.kind == GapKind::Pending => Lookup::Wanted,
+            Err(_) => Lookup::Failed(self.errno(&request)),
+        }
+    }
+}
+
+impl Recorded<'_> {
+    fn errno(&self, request: &ProbeRequest) -> i32 {
+        match self.evidence.record(request).map(|record| &record.answer) {
+            Ok(Answer::Errno(errno)) => *errno,
+            _ => 2,
+        }
+    }
+}
+
+impl Case {
+    /// The configuration of an instance.
+    pub(crate) fn configured(&self, idx: usize) -> Result<Rc<Configured>, Gap> {
+        self.evidence.once(format!("configured {idx}"), || {
+            let instances = self.instances()?;
+            let instance = instances
+                .get(idx)
+                .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))?;
+            let recorded = Recorded {
+                evidence: &self.evidence,
+                view: instance.view,
+            };
+            let configuration = Configuration::assemble(
+                &instance.config,
+                instance.conf_prefix(),
+                &instance.globals,
+                &recorded,
+            );
+            if !configuration.is_complete() {
+                return Err(Gap::new(GapKind::Pending, "the configuration", "asked for"));
+            }
+            if configuration.files().is_empty() {
+                // Its own gap says why the main file could not be read.
+                self.evidence.bytes(&recorded.request(&instance.config))?;
+                return Err(Gap::undecided(
+                    instance.config.display().to_string(),
+                    "it could not be read",
+                ));
+            }
+            let model = Model::of(&configuration);
+            Ok(Configured {
+                configuration,
+                model,
+            })
+        })
+    }
+
+    /// What the configuration's own troubles are, first the one nginx would name.
+    pub(crate) fn troubles(&self, idx: usize) -> Vec<String> {
+        self.configured(idx)
+            .map(|configured| {
+                configured
+                    .configuration
+                    .troubles()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
+    /// The places in the configuration that dial the incident's peer; those in the failing servers first.
+    pub(crate) fn sites(&self, incident: &Incident) -> Result<Rc<Vec<Site>>, Gap> {
+        self.evidence.once(format!("sites {}", incident.id), || {
+            let configured = self.configured(incident.instance)?;
+            let mut sites = self.sites_in(&configured.model, incident)?;
+            sites.sort_by_key(|site| {
+                !site
+                    .servers
+                    .iter()
+                    .any(|server| incident.servers.contains(server))
+            });
+            // One server line serves many passes.
+            let mut seen = std::collections::BTreeSet::new();
+            sites.retain(|site| {
+                seen.insert((site.span.file.clone(), site.span.line, site.span.column))
+            });
+            Ok(sites)
+        })
+    }
+
+    fn sites_in(&self, model: &Model, incident: &Incident) -> Result<Vec<Site>, Gap> {
+        let Some(address) = &incident.address else {
+            return Ok(upstream_sites(model, incident));
+        };
+        let literal = model.dialers(&as_conf(address));
+        let dialers = if literal.is_empty() {
+            let names = self.names_of(incident.instance)?;
+            model.dialers_with(&as_conf(address), &|name, ip| {
+                names
+                    .iter()
+                    .any(|(known, ips)| known == name && ips.contains(&ip))
+            })
+        } else {
+            literal
+        };
+        let mut sites: Vec<Site> = dialers
+            .iter()
+            .filter_map(|dialer| site(model, dialer.pass, dialer.server_line))
+            .collect();
+        if let Some(protocol) = incident.protocol {
+            // A peer that is dialled in two protocols failed in one of them.
+            let same: Vec<Site> = sites
+                .iter()
+                .filter(|site| site.protocol.scheme() == protocol.as_str())
+                .cloned()
+                .collect();
+            if !same.is_empty() {
+                sites = same;
+            }
+        }
+        Ok(sites)
+    }
+
+    /// The addresses of every host name that the configuration dials, as the host resolves it.
+    fn names_of(&self, idx: usize) -> Result<Rc<Vec<(String, Vec<IpAddr>)>>, Gap> {
+        self.evidence.once(format!("names {idx}"), || {
+            let configured = self.configured(idx)?;
+            let mut names: Vec<String> = dialled_addresses(&configured.model)
+                .into_iter()
+                .filter_map(|address| match address {
+                    conf::Address::Tcp {
+                        host: conf::Host::Name(name),
+                        ..
+                    } => Some(name),
+                    _ => None,
+                })
+                .collect();
+            names.sort();
+            names.dedup();
+            // More names than this are no case for one round of look-ups.
+            names.truncate(64);
+            drop(
+                self.evidence.batch(
+                    names
+                        .iter()
+                        .filter(|name| is_host_name(name))
+                        .map(|name| lookup(name)),
+                )?,
+            );
+            let mut resolved = Vec::new();
+            for name in names {
+                if let Some(addresses) = known(self.resolve(&name))? {
+                    resolved.push((name, addresses));
+                }
+            }
+            Ok(resolved)
+        })
+    }
+
+    /// The addresses of a name, as the host resolves it.
+    fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Gap> {
+        if !is_host_name(name) {
+            return Err(Gap::undecided(
+                "the address of a name",
+                "it is no host name",
+            ));
+        }
+        let addresses = self.evidence.fact(&lookup(name), |_, bytes| {
+            crate::shim::name::parse_ahosts(bytes)
+        })?;
+        Ok(addresses.to_vec())
+    }
+
+    /// Whether the configuration dials this address somewhere other than where the incident's peer is dialled.
+    pub(crate) fn is_dialled(
+        &self,
+        incident: &Incident,
+        address: &PeerAddress,
+    ) -> Result<bool, Gap> {
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        if !configured.model.dialers(&as_conf(address)).is_empty() {
+            return Ok(true);
+        }
+        // A wildcard listener is dialled at any of the host's addresses.
+        let PeerAddress::Tcp(listener) = address else {
+            return Ok(false);
+        };
+        Ok(listener.ip().is_unspecified()
+            && dialled_addresses(&configured.model)
+                .iter()
+                .any(|dialled| matches!(dialled, conf::Address::Tcp { port, .. } if *port == listener.port())))
+    }
+
+    /// The directive that dials the peer, with the mark under its address.
+    pub(crate) fn directive_of(&self, incident: &Incident) -> Option<ConfSpan> {
+        self.sites(incident)
+            .ok()?
+            .first()
+            .map(|site| site.span.clone())
+    }
+
+    /// The same as an exhibit.
+    pub(crate) fn directive_exhibit(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let sites = known(self.sites(incident))?;
+        Ok(sites.and_then(|sites| sites.first().map(|site| Exhibit::Config(site.span.clone()))))
+    }
+
+    /// The servers of the upstream that has none in use.
+    pub(crate) fn members(&self, incident: &Incident) -> Result<Vec<Member>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let kind = if incident.protocol == Some(Protocol::Stream) {
+            ContextKind::Stream
+        } else {
+            ContextKind::Http
+        };
+        let model = &configured.model;
+        if let Some(upstream) = model.upstream_named(kind, incident.peer.as_bytes()) {
+            return upstream
+                .servers
+                .iter()
+                .map(|line| self.member(model, incident, line))
+                .collect();
+        }
+        // `proxy_pass http://localhost:8000` makes an upstream of its own, named by the host alone.
+        let mut members = Vec::new();
+        for dialer in model.dialers_of_name(&incident.peer).iter().take(1) {
+            if let (Target::Address(address), Some(span)) = (
+                &dialer.pass.target,
+                span(model, dialer.pass.directive, None),
+            ) {
+                for address in self.addresses(address)? {
+                    members.push(Member {
+                        text: address.to_string(),
+                        addresses: vec![address],
+                        down: false,
+                        max_fails: 1,
+                        max_conns: 0,
+                        span: span.clone(),
+                    });
+                }
+            }
+        }
+        Ok(members)
+    }
+
+    fn member(&self, model: &Model, incident: &Incident, line: &ServerLine) -> Result<Member, Gap> {
+        let span = span(model, line.directive, None).ok_or_else(|| {
+            Gap::undecided(
+                format!("the servers of {}", incident.peer),
+                "a line has no place",
+            )
+        })?;
+        Ok(Member {
+            text: line.text.to_string(),
+            addresses: match &line.address {
+                Some(address) => self.addresses(address)?,
+                None => Vec::new(),
+            },
+            down: line.down,
+            max_fails: line.max_fails,
+            max_conns: line.max_conns,
+            span,
+        })
+    }
+
+    fn addresses(&self, address: &conf::Address) -> Result<Vec<PeerAddress>, Gap> {
+        Ok(match address {
+            conf::Address::Unix(path) => vec![PeerAddress::Unix(PathBuf::from(
+                path.to_os_str_lossy().into_owned(),
+            ))],
+            conf::Address::Tcp {
+                host: conf::Host::Name(name),
+                port,
+            } => {
+                let ips = known(self.resolve(name))?.unwrap_or_default();
+                ips.into_iter()
+                    .map(|ip| PeerAddress::Tcp((ip, *port).into()))
+                    .collect()
+            }
+            conf::Address::Tcp { host, port } => host
+                .ip()
+                .map(|ip| PeerAddress::Tcp((ip, *port).into()))
+                .into_iter()
+                .collect(),
+        })
+    }
+
+    /// What could dial peers that stand in no file: variables and names resolved at run time.
+    pub(crate) fn dynamic_peers(&self, incident: &Incident) -> Result<Option<String>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let variable = model.passes().iter().find(|pass| {
+            matches!(
+                &pass.target,
+                Target::Variable {
+                    exhaustive: false,
+                    ..
+                }
+            ) && pass.protocol.scheme() == incident.protocol.map_or("", Protocol::as_str)
+        });
+        if let Some(pass) = variable {
+            return Ok(Some(format!(
+                "{} takes its address from a variable",
+                model.text(pass.directive)
+            )));
+        }
+        let named = dialled_addresses(model)
+            .into_iter()
+            .find_map(|address| match address {
+                conf::Address::Tcp {
+                    host: conf::Host::Name(name),
+                    port,
+                } if Some(port) == incident.address.as_ref().and_then(PeerAddress::port) => {
+                    Some(name)
+                }
+                _ => None,
+            });
+        Ok(named.map(|name| format!("{name} may have had this address when nginx started")))
+    }
+
+    /// That the workers of now still are the ones that dialled the peer.
+    pub(crate) fn still_runs(&self, incident: &Incident) -> Result<(), Gap> {
+        let instance = self.instance(incident)?;
+        match self.workers_since(&instance) {
+            Some(since) if since <= incident.last_seen => Ok(()),
+            _ => Err(Gap::too_late(
+                "what the workers ran when it failed",
+                "they have been replaced since",
+            )),
+        }
+    }
+
+    /// Whether the files have changed since the workers started.
+    pub(crate) fn drift(&self, idx: usize) -> Result<Drift, Gap> {
+        let instances = self.instances()?;
+        let instance = instances
+            .get(idx)
+            .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))?;
+        let since = self
+            .workers_since(instance)
+            .ok_or_else(|| Gap::undecided("since when the workers run", "nginx has no worker"))?;
+        let (path, changed) = self.newest_change(idx, instance)?;
+        if changed <= since {
+            return Ok(Drift::None(Exhibit::Record {
+                probe: "file",
+                at: Some(changed),
+                text: format!(
+                    "no file of the configuration changed since the workers started ({} was the last)",
+                    path.display()
+                ),
+            }));
+        }
+        let refused = self.refused_reload(idx, since)?;
+        Ok(Drift::Changed {
+            changed: Exhibit::Record {
+                probe: "file",
+                at: Some(changed),
+                text: format!("{} changed after the workers started", path.display()),
+            },
+            refused,
+        })
+    }
+
+    /// The file that changed last, and when: its ctime, which no program can set.
+    fn newest_change(&self, idx: usize, instance: &Instance) -> Result<(PathBuf, Timestamp), Gap> {
+        let configured = self.configured(idx)?;
+        let recorded = Recorded {
+            evidence: &self.evidence,
+            view: instance.view,
+        };
+        configured
+            .configuration
+            .files()
+            .iter()
+            .filter_map(|file| {
+                let record = self.evidence.record(&recorded.request(&file.path)).ok()?;
+                Some((file.path.clone(), stat_of(record)?.changed))
+            })
+            .max_by_key(|(_, changed)| *changed)
+            .ok_or_else(|| Gap::undecided("when the files changed", "none could be read"))
+    }
+
+    /// For the report: whether the workers run what stands on disk.
+    pub(crate) fn running_config(&self, idx: usize, instance: &Instance) -> RunningConfig {
+        match self.drift(idx) {
+            Ok(Drift::None(_)) if instance.master.is_some() => RunningConfig::Current,
+            Ok(Drift::Changed { .. }) if instance.master.is_some() => RunningConfig::Outdated,
+            _ => RunningConfig::Unknown,
+        }
+    }
+
+    /// The commands that put an edited configuration into force: this master's own.
+    pub(crate) fn reload_steps(&self, incident: &Incident) -> Result<Vec<Step>, Gap> {
+        let instance = self.instance(incident)?;
+        let config = instance.config.display().to_string();
+        let prefix = instance.prefix.display().to_string();
+        let nginx = |last: &[&str]| {
+            let mut argv = vec!["nginx".to_owned()];
+            if Path::new(&config) != Path::new("/etc/nginx/nginx.conf") {
+                argv.extend([
+                    "-p".to_owned(),
+                    prefix.clone(),
+                    "-c".to_owned(),
+                    config.clone(),
+                ]);
+            }
+            argv.extend(last.iter().map(|&arg| arg.to_owned()));
+            Step::Command { argv }
+        };
+        Ok(match self.nginx_unit(&instance)? {
+            Some(unit) => vec![
+                nginx(&["-t"]),
+                Step::command(["systemctl", "reload", &unit.name]),
+            ],
+            None => vec![nginx(&["-t"]), nginx(&["-s", "reload"])],
+        })
+    }
+
+    /// Whether nginx reuses connections where the peer is dialled.
+    pub(crate) fn reuse(&self, incident: &Incident) -> Result<Reuse, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let instance = self.instance(incident)?;
+        let sites = self.sites(incident)?;
+        let site = sites.first().ok_or_else(|| {
+            Gap::undecided(
+                "whether connections are reused",
+                "nothing on disk dials this peer",
+            )
+        })?;
+        Ok(super::reuse::of(
+            &configured.model,
+            instance.version_numbers(),
+            site,
+        ))
+    }
+
+    /// The read time-out in force where the peer is dialled.
+    pub(crate) fn read_timeout(&self, incident: &Incident) -> Result<Limit, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let instance = self.instance(incident)?;
+        let sites = self.sites(incident)?;
+        let site = sites.first().ok_or_else(|| {
+            Gap::undecided(
+                "the read time-out in force",
+                "nothing on disk dials this peer",
+            )
+        })?;
+        let name = read_timeout_of(site.protocol);
+        Ok(match configured.model.value_in_force(site.context, name) {
+            Some((value, at)) => Limit {
+                name,
+                text: value.to_string(),
+                exhibit: span(&configured.model, at, None).map(Exhibit::Config),
+            },
+            None => Limit {
+                name,
+                text: conf::default_of(name, instance.version_numbers())
+                    .unwrap_or("60s")
+                    .to_owned(),
+                exhibit: None,
+            },
+        })
+    }
+}
+
+impl Deref for Configured {
+    type Target = Model;
+
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
+
+fn read_timeout_of(protocol: conf::Protocol) -> &'static str {
+    match protocol {
+        conf::Protocol::Http | conf::Protocol::Https => "proxy_read_timeout",
+        conf::Protocol::Fastcgi => "fastcgi_read_timeout",
+        conf::Protocol::Uwsgi | conf::Protocol::Suwsgi => "uwsgi_read_timeout",
+        conf::Protocol::Scgi => "scgi_read_timeout",
+        conf::Protocol::Grpc | conf::Protocol::Grpcs => "grpc_read_timeout",
+        conf::Protocol::Memcached => "memcached_read_timeout",
+        conf::Protocol::Stream => "proxy_timeout",
+    }
+}
+
+/// Every address that some pass or server line holds.
+pub(super) fn dialled_addresses(model: &Model) -> Vec<conf::Address> {
+    let lines = model
+        .upstreams()
+        .iter()
+        .flat_map(|upstream| upstream.servers.iter())
+        .filter_map(|line| line.address.clone());
+    let passes = model
+        .passes()
+        .iter()
+        .flat_map(|pass| pass.target.certain_and_possible())
+        .filter_map(|target| match target {
+            Target::Address(address) => Some(address.clone()),
+            _ => None,
+        });
+    lines.chain(passes).collect()
+}
+
+/// The lines of an upstream that the log calls by its name.
+fn upstream_sites(model: &Model, incident: &Incident) -> Vec<Site> {
+    let of_upstream = model
+        .upstreams()
+        .iter()
+        .filter(|upstream| upstream.name == incident.peer.as_bytes());
+    let mut sites: Vec<Site> = of_upstream
+        .flat_map(|upstream| {
+            model
+                .passes_to(upstream.id)
+                .filter_map(|pass| site(model, pass, None))
+        })
+        .collect();
+    if sites.is_empty() {
+        sites = model
+            .dialers_of_name(&incident.peer)
+            .iter()
+            .filter_map(|dialer| site(model, dialer.pass, dialer.server_line))
+            .collect();
+    }
+    sites
+}
+
+fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
+    let at = line.map_or(pass.directive, |line| line.directive);
+    let argument = model.arg(at, 0)?.to_string();
+    let upstream = match &pass.target {
+        Target::Upstream(id) => model
+            .upstream(*id)
+            .map(|upstream| upstream.name.to_string()),
+        _ => None,
+    };
+    Some(Site {
+        span: span(model, at, Some(0))?,
+        context: pass.context,
+        protocol: pass.protocol,
+        upstream,
+        servers: model
+            .servers_of(pass.context)
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+        argument,
+    })
+}
+
+/// A directive as a span to show, with the mark under one of its arguments or under the whole.
+pub(super) fn span(model: &Model, at: DirectiveRef, argument: Option<usize>) -> Option<ConfSpan> {
+    let directive = model.directive(at)?;
+    let tree = directive.tree();
+    let head = directive.head_span();
+    let (first, last) = (
+        tree.position(head.start),
+        tree.position(head.end.saturating_sub(1)),
+    );
+    let line_start = head.start - (first.column - 1);
+    let lines: Vec<String> = (first.line..=last.line)
+        .filter_map(|line| tree.line(line))
+        .map(|line| line.to_str_lossy().trim_end().to_owned())
+        .collect();
+    let marked = argument
+        .and_then(|idx| directive.arg(idx))
+        .map_or(head, conf::Arg::span);
+    let mark = (marked.start - line_start) as usize..(marked.end - line_start) as usize;
+    let source = lines.join("\n");
+    let mark = mark.start.min(source.len())..mark.end.min(source.len());
+    Some(ConfSpan {
+        file: model.path(at)?.to_owned(),
+        line: first.line as usize,
+        column: first.column as usize,
+        source,
+        text: tree.text(head).to_str_lossy().into_owned(),
+        mark,
+        label: None,
+    })
+}
+
+/// A peer's address in `conf`'s words.
+pub(super) fn as_conf(address: &PeerAddress) -> conf::PeerAddress {
+    match address {
+        PeerAddress::Tcp(address) => conf::PeerAddress::Tcp(*address),
+        PeerAddress::Unix(path) => conf::PeerAddress::Unix(
+            <Vec<u8> as bstr::ByteVec>::from_path_lossy(path)
+                .into_owned()
+                .into(),
+        ),
+    }
+}
+
+fn lookup(name: &str) -> ProbeRequest {
+    ProbeRequest::command(["getent", "ahosts", name])
+}
+
+/// Letters, digits, dots, hyphens and underscores, not starting with a hyphen: nothing else reaches a command.
+fn is_host_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.len() <= 253
+        && !name.starts_with('-')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+}

@@ -1,0 +1,301 @@
+//! The nginx instances of the host: masters with their workers, or a configuration that nobody runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use facts::process::{NginxArgs, NginxRole, Process};
+use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
+use jiff::Timestamp;
+
+use super::{Case, known};
+use crate::incident::{Incident, Origin};
+
+/// One nginx, running or not.
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    /// The master; `None` when it does not run.
+    pub(crate) master: Option<Process>,
+    /// Its workers that serve, the oldest first.
+    pub(crate) workers: Vec<Process>,
+    /// Such as `1.22.1`.
+    pub(crate) version: Option<String>,
+    /// `--prefix`, or `-p`.
+    pub(crate) prefix: PathBuf,
+    /// The main configuration file, absolute.
+    pub(crate) config: PathBuf,
+    /// The log that is written before, or without, an `error_log` directive: `-e`, or as built.
+    pub(crate) default_error_log: PathBuf,
+    /// The access log of a configuration that names none.
+    pub(crate) default_access_log: PathBuf,
+    /// `-g`.
+    pub(crate) globals: Vec<u8>,
+    /// Whose file system its paths stand in.
+    pub(crate) view: View,
+}
+
+impl Instance {
+    /// A worker that can stand for all: it has their user, namespaces and root.
+    pub(crate) fn worker(&self) -> Option<u32> {
+        self.workers
+            .first()
+            .or(self.master.as_ref())
+            .map(|process| process.pid)
+    }
+
+    /// The version as numbers; of no version known, the oldest defaults hold.
+    pub(crate) fn version_numbers(&self) -> (u32, u32, u32) {
+        let mut numbers = self
+            .version
+            .as_deref()
+            .unwrap_or_default()
+            .split('.')
+            .map(|part| part.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+
+    /// The directory that relative names in the configuration are taken to.
+    pub(crate) fn conf_prefix(&self) -> &Path {
+        self.config.parent().unwrap_or(&self.prefix)
+    }
+}
+
+/// What a binary says of how it was built.
+struct Built {
+    version: Option<String>,
+    prefix: PathBuf,
+    config: PathBuf,
+    error_log: PathBuf,
+    access_log: PathBuf,
+}
+
+impl Case {
+    /// The instances the user asked about: all masters, or those that `--pid` or `--config` name.
+    pub(crate) fn instances(&self) -> Result<Rc<Vec<Instance>>, Gap> {
+        self.evidence.once("instances", || {
+            let processes = self.processes()?;
+            let mut instances = Vec::new();
+            for (master, args) in masters(&processes) {
+                let serves = |process: &&Process| {
+                    process.ppid == master.pid
+                        && matches!(
+                            process.nginx(),
+                            Some(NginxRole::Worker {
+                                is_shutting_down: false
+                            })
+                        )
+                };
+                let workers: Vec<Process> = processes.values().filter(serves).cloned().collect();
+                if self.options.pid.is_some_and(|pid| {
+                    pid != master.pid && workers.iter().all(|worker| worker.pid != pid)
+                }) {
+                    continue;
+                }
+                let instance = self.running(master, &args, workers)?;
+                if self
+                    .options
+                    .config
+                    .as_ref()
+                    .is_none_or(|config| *config == instance.config)
+                {
+                    instances.push(instance);
+                }
+            }
+            if instances.is_empty() && self.options.pid.is_none() {
+                instances.extend(self.not_started()?);
+            }
+            Ok(instances)
+        })
+    }
+
+    fn running(
+        &self,
+        master: &Process,
+        args: &NginxArgs,
+        mut workers: Vec<Process>,
+    ) -> Result<Instance, Gap> {
+        workers.sort_by_key(|worker| worker.start);
+        let built = self.built(Path::new(&format!("/proc/{}/exe", master.pid)))?;
+        let prefix = args.prefix.clone().unwrap_or(built.prefix);
+        let config = prefix.join(args.config.clone().unwrap_or(built.config));
+        let default_error_log = prefix.join(args.error_log.clone().unwrap_or(built.error_log));
+        let default_access_log = prefix.join(built.access_log);
+        let view = self.view_of(master.pid)?;
+        Ok(Instance {
+            master: Some(master.clone()),
+            workers,
+            version: built.version,
+            prefix,
+            config,
+            default_error_log,
+            default_access_log,
+            globals: args.directives.clone().unwrap_or_default(),
+            view,
+        })
+    }
+
+    /// A configuration that no master runs: the one asked for or, where no nginx runs at all, the installed one.
+    fn not_started(&self) -> Result<Option<Instance>, Gap> {
+        let built = self.built(Path::new("/usr/sbin/nginx"))?;
+        let prefix = self.options.prefix.clone().unwrap_or(built.prefix);
+        let config = prefix.join(self.options.config.clone().unwrap_or(built.config));
+        let request = ProbeRequest::host_file(&config);
+        match self.evidence.bytes(&request) {
+            Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+            Err(gap) if gap.kind == GapKind::Absent => return Ok(None),
+            Ok(_) | Err(_) => {}
+        }
+        Ok(Some(Instance {
+            master: None,
+            workers: Vec::new(),
+            version: built.version,
+            default_error_log: prefix.join(built.error_log),
+            default_access_log: prefix.join(built.access_log),
+            prefix,
+            config,
+            globals: Vec::new(),
+            view: View::Host,
+        }))
+    }
+
+    /// What a binary says of itself. It is read, never run: who names a program nginx must not have it run by root.
+    fn built(&self, binary: &Path) -> Result<Built, Gap> {
+        let prefixes = [
+            "nginx version: ",
+            "configure arguments:",
+            " --prefix=",
+            "--prefix=",
+        ];
+        let request = ProbeRequest::Strings {
+            path: binary.to_owned(),
+            prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
+        };
+        let strings = known(self.evidence.fact(&request, |_, bytes| bytes.to_vec()))?;
+        let strings = strings
+            .map(|strings| String::from_utf8_lossy(&strings).into_owned())
+            .unwrap_or_default();
+        let version = strings
+            .split('\0')
+            .find_map(|string| string.strip_prefix("nginx version: "))
+            .and_then(|string| string.trim().rsplit('/').next())
+            .and_then(|version| version.split_whitespace().next())
+            .map(str::to_owned);
+        let option = |name: &str| {
+            strings
+                .split(['\0', ' ', '\n'])
+                .find_map(|word| {
+                    word.trim_matches('\'')
+                        .strip_prefix(name)?
+                        .strip_prefix('=')
+                })
+                .map(PathBuf::from)
+        };
+        let prefix = option("--prefix").unwrap_or_else(|| PathBuf::from("/usr/local/nginx"));
+        Ok(Built {
+            version,
+            config: option("--conf-path").unwrap_or_else(|| PathBuf::from("conf/nginx.conf")),
+            error_log: option("--error-log-path")
+                .unwrap_or_else(|| PathBuf::from("logs/error.log")),
+            access_log: option("--http-log-path")
+                .unwrap_or_else(|| PathBuf::from("logs/access.log")),
+            prefix,
+        })
+    }
+
+    /// Whose file system a process sees: the host's own where root and mount namespace are the same, or cannot be told.
+    fn view_of(&self, pid: u32) -> Result<View, Gap> {
+        let link = |path: String| ProbeRequest::Link {
+            path: PathBuf::from(path),
+        };
+        let answers = self.evidence.batch([
+            link(format!("/proc/{pid}/root")),
+            link(format!("/proc/{pid}/ns/mnt")),
+            link("/proc/self/ns/mnt".to_owned()),
+        ]);
+        drop(answers?);
+        let read = |path: String| {
+            self.evidence
+                .bytes(&link(path))
+                .map(|(_, bytes)| bytes.to_vec())
+                .ok()
+        };
+        let root = read(format!("/proc/{pid}/root"));
+        let mounts = read(format!("/proc/{pid}/ns/mnt"));
+        let own = read("/proc/self/ns/mnt".to_owned());
+        let same_root = root.is_none_or(|root| root == b"/");
+        let same_mounts = mounts.is_none() || own.is_none() || mounts == own;
+        Ok(if same_root && same_mounts {
+            View::Host
+        } else {
+            View::Process(pid)
+        })
+    }
+
+    /// The incident of an nginx that does not run.
+    pub(crate) fn not_running(&self, idx: usize, instance: &Instance) -> Incident {
+        Incident {
+            id: super::logs::identity(&instance.config, b"", "nginx-not-running", ""),
+            instance: idx,
+            origin: Origin::Host,
+            peer: String::new(),
+            address: None,
+            upstream: None,
+            protocol: None,
+            failure: None,
+            errno: None,
+            action: None,
+            status: None,
+            count: 0,
+            first_seen: self.options.now,
+            last_seen: self.options.now,
+            seconds: std::collections::BTreeMap::new(),
+            servers: Vec::new(),
+            sample: String::new(),
+            log: None,
+            explained: true,
+        }
+    }
+
+    /// That no process is a master of this configuration.
+    pub(crate) fn no_master_exhibit(&self, instance: &Instance) -> Result<Exhibit, Gap> {
+        let processes = self.processes()?;
+        let others = masters(&processes).count();
+        let others = match others {
+            0 => "none is an nginx master".to_owned(),
+            n => format!("{n} are nginx masters, none of this configuration"),
+        };
+        Ok(Exhibit::Record {
+            probe: "process",
+            at: Some(self.options.now),
+            text: format!(
+                "{} processes, {others} ({})",
+                processes.len(),
+                instance.config.display()
+            ),
+        })
+    }
+
+    /// When the workers that serve now started: the oldest of them.
+    pub(crate) fn workers_since(&self, instance: &Instance) -> Option<Timestamp> {
+        instance.workers.iter().map(|worker| worker.start).min()
+    }
+}
+
+/// The processes that are a master, or nginx without one, with their arguments.
+fn masters(processes: &BTreeMap<u32, Process>) -> impl Iterator<Item = (&Process, NginxArgs)> {
+    processes
+        .values()
+        .filter_map(|process| match process.nginx() {
+            Some(NginxRole::Master(args)) => Some((process, args)),
+            // A child that has not renamed itself yet is about to become a worker.
+            Some(NginxRole::Single(args))
+                if !processes
+                    .get(&process.ppid)
+                    .is_some_and(|parent| parent.nginx().is_some()) =>
+            {
+                Some((process, args))
+            }
+            _ => None,
+        })
+}

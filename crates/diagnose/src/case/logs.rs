@@ -1,0 +1,555 @@
+//! What nginx wrote: the error logs of an instance, read once, as incidents.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bstr::{BStr, BString, ByteSlice as _};
+use conf::LogSink;
+use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
+use jiff::Timestamp;
+use log::LocalTime;
+use log::error::{Class, Event, Records, Seen};
+
+use super::evidence::stat_of;
+use super::{Case, Instance, known};
+use crate::incident::{Incident, Origin};
+
+/// A log is recorded for the window only, and this much of it at most.
+const LOG_LIMIT: u64 = 64 << 20;
+
+/// An incident keeps its newest failing seconds, this many at most.
+pub const SECONDS_KEPT: usize = 4096;
+
+/// Distinct server names kept while counting, and those told.
+const SERVERS_COUNTED: usize = 256;
+const SERVERS_TOLD: usize = 16;
+
+/// Words of the master kept: the last ones count.
+const WORDS_KEPT: usize = 64;
+
+/// The logs of one instance, read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LogFacts {
+    /// The incidents.
+    pub(crate) incidents: Vec<Incident>,
+    /// Records in the window.
+    pub(crate) lines: u64,
+    /// Of them, failures of an upstream.
+    pub(crate) upstream_failures: u64,
+    /// Records that show a sign of forgery.
+    pub(crate) suspects: u64,
+    /// Lines of the window are missing.
+    pub(crate) cut: bool,
+    /// The files that were read.
+    pub(crate) files: Vec<PathBuf>,
+    /// What could not be read.
+    pub(crate) gaps: Vec<Gap>,
+    /// What nginx said at `emerg`, with the pid that said it: a refused reload, a start that failed.
+    pub(crate) emergencies: Vec<Emergency>,
+}
+
+/// A line at `emerg`.
+#[derive(Clone, Debug)]
+pub(crate) struct Emergency {
+    pub(crate) at: Timestamp,
+    pub(crate) pid: Option<u32>,
+    pub(crate) text: String,
+    pub(crate) message: String,
+}
+
+/// What incidents are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    peer: BString,
+    class: &'static str,
+    action: &'static str,
+}
+
+/// One incident while it is counted.
+struct Tally {
+    incident: Incident,
+    servers: BTreeMap<BString, u64>,
+}
+
+impl Case {
+    /// The error logs of an instance, read.
+    pub(crate) fn log_facts(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
+        self.evidence.once(format!("logs {idx}"), || {
+            let instances = self.instances()?;
+            let instance = instances
+                .get(idx)
+                .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))?;
+            let mut facts = LogFacts::default();
+            let mut tallies = BTreeMap::new();
+            for sink in self.error_sinks(idx, instance, &mut facts)? {
+                self.read_log(idx, instance, &sink, &mut facts, &mut tallies)?;
+            }
+            let mut incidents = Vec::new();
+            for tally in tallies.into_values() {
+                incidents.push(self.settled(tally)?);
+            }
+            facts.incidents = incidents;
+            Ok(facts)
+        })
+    }
+
+    /// The questions that answer with the instance's error logs.
+    fn error_sinks(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        facts: &mut LogFacts,
+    ) -> Result<Vec<LogFile>, Gap> {
+        if let Some(file) = &self.options.error_log {
+            return Ok(vec![LogFile {
+                view: View::Host,
+                path: file.clone(),
+            }]);
+        }
+        let mut sinks: Vec<LogSink> = Vec::new();
+        match self.configured(idx) {
+            Ok(configured) => {
+                let model = &configured.model;
+                let levels = std::iter::once(model.main_context()).chain(
+                    model
+                        .contexts()
+                        .iter()
+                        .filter(|context| !model.own(context.id, "error_log").is_empty())
+                        .map(|context| context.id),
+                );
+                for context in levels {
+                    for log in model.error_logs(context) {
+                        if !sinks.contains(&log.sink) {
+                            sinks.push(log.sink);
+                        }
+                    }
+                }
+            }
+            Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+            Err(gap) => facts.gaps.push(gap),
+        }
+        let mut files: Vec<LogFile> = Vec::new();
+        for sink in &sinks {
+            let file = match sink {
+                LogSink::Stderr => self.stderr_of(instance)?,
+                sink => sink.path(&instance.prefix).map(|path| LogFile {
+                    view: instance.view,
+                    path,
+                }),
+            };
+            match file {
+                Some(file) if !files.contains(&file) => files.push(file),
+                Some(_) => {}
+                None => facts.gaps.push(unread(sink)),
+            }
+        }
+        if sinks.is_empty() {
+            // Debian builds nginx with `--error-log-path=stderr`.
+            let built = &instance.default_error_log;
+            let file = if built.file_name().is_some_and(|name| name == "stderr") {
+                self.stderr_of(instance)?
+            } else {
+                Some(LogFile {
+                    view: instance.view,
+                    path: built.clone(),
+                })
+            };
+            match file {
+                Some(file) => files.push(file),
+                None => facts.gaps.push(unread(&LogSink::Stderr)),
+            }
+        }
+        Ok(files)
+    }
+
+    /// The file that the master's standard error goes to.
+    fn stderr_of(&self, instance: &Instance) -> Result<Option<LogFile>, Gap> {
+        let Some(master) = &instance.master else {
+            return Ok(None);
+        };
+        Ok(self.descriptor_file(master.pid, 2)?.map(|path| LogFile {
+            view: instance.view,
+            path,
+        }))
+    }
+
+    /// The regular file that a descriptor of a process is open on.
+    pub(crate) fn descriptor_file(
+        &self,
+        pid: u32,
+        descriptor: u32,
+    ) -> Result<Option<PathBuf>, Gap> {
+        let request = ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{pid}/fd/{descriptor}")),
+        };
+        let target = known(self.evidence.fact(&request, |_, bytes| bytes.to_vec()))?;
+        Ok(target
+            .filter(|target| {
+                target.starts_with(b"/")
+                    && !target.starts_with(b"/dev/")
+                    && !target.ends_with(b" (deleted)")
+            })
+            .map(|target| PathBuf::from(target.to_os_str_lossy().into_owned())))
+    }
+
+    fn read_log(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        file: &LogFile,
+        facts: &mut LogFacts,
+        tallies: &mut BTreeMap<Key, Tally>,
+    ) -> Result<(), Gap> {
+        let zone = self.zone(instance)?;
+        let request = file.since(&zone.stamp(self.window_start()));
+        let (record, bytes) = match self.evidence.bytes(&request) {
+            Ok(answer) => answer,
+            Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+            Err(gap) => {
+                facts
+                    .gaps
+                    .push(gap.learn(format!("sudo tail {}", file.path.display())));
+                return Ok(());
+            }
+        };
+        facts.files.push(file.path.clone());
+        facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
+        let zone = match stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified)) {
+            Some(corrected) => corrected,
+            None => zone,
+        };
+        let known_paths = self.unix_peers(idx);
+        let mut reader = Reader {
+            case: self,
+            idx,
+            file,
+            zone,
+            facts,
+            tallies,
+            known_paths,
+            last: (i64::MIN, Timestamp::MIN),
+        };
+        for record in Records::new(bytes) {
+            reader.take(&record);
+        }
+        Ok(())
+    }
+
+    /// The unix sockets that the configuration dials, as nginx prints them.
+    fn unix_peers(&self, idx: usize) -> Vec<Vec<u8>> {
+        let Ok(configured) = self.configured(idx) else {
+            return Vec::new();
+        };
+        super::config::dialled_addresses(&configured.model)
+            .into_iter()
+            .filter_map(|address| match address {
+                conf::Address::Unix(path) => Some([b"unix:".as_slice(), path.as_slice()].concat()),
+                conf::Address::Tcp { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Completes a tally with what only the configuration knows.
+    fn settled(&self, tally: Tally) -> Result<Incident, Gap> {
+        let Tally {
+            mut incident,
+            servers,
+        } = tally;
+        let mut ranked: Vec<(BString, u64)> = servers.into_iter().collect();
+        ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        incident.servers = ranked
+            .into_iter()
+            .take(SERVERS_TOLD)
+            .map(|(name, _)| name.to_str_lossy().into_owned())
+            .collect();
+        let sites = known(self.sites(&incident))?;
+        incident.explained = sites.as_ref().is_some_and(|sites| !sites.is_empty());
+        incident.upstream =
+            sites.and_then(|sites| sites.first().and_then(|site| site.upstream.clone()));
+        Ok(incident)
+    }
+
+    /// What the master said when it refused the last reload after `since`; `None` when a later one went well.
+    pub(crate) fn refused_reload(
+        &self,
+        idx: usize,
+        since: Timestamp,
+    ) -> Result<Option<Exhibit>, Gap> {
+        let instances = self.instances()?;
+        let master = instances
+            .get(idx)
+            .and_then(|instance| instance.master.as_ref())
+            .map(|master| master.pid);
+        let facts = self.log_facts(idx)?;
+        Ok(facts
+            .emergencies
+            .iter()
+            .rev()
+            .find(|emergency| {
+                emergency.at >= since && (emergency.pid == master || emergency.pid.is_none())
+            })
+            .map(|emergency| Exhibit::Log {
+                at: Some(emergency.at),
+                text: emergency.text.clone(),
+                count: 1,
+            }))
+    }
+
+    /// The last thing nginx said at `emerg`, as an exhibit and as its message.
+    pub(crate) fn last_words(&self, idx: usize) -> Result<Option<(Exhibit, String)>, Gap> {
+        let facts = self.log_facts(idx)?;
+        Ok(facts.emergencies.last().map(|emergency| {
+            let exhibit = Exhibit::Log {
+                at: Some(emergency.at),
+                text: emergency.text.clone(),
+                count: 1,
+            };
+            (exhibit, emergency.message.clone())
+        }))
+    }
+}
+
+/// A log file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LogFile {
+    view: View,
+    path: PathBuf,
+}
+
+impl LogFile {
+    fn since(&self, stamp: &str) -> ProbeRequest {
+        ProbeRequest::LinesSince {
+            view: self.view,
+            path: self.path.clone(),
+            from: stamp.to_owned(),
+            limit: LOG_LIMIT,
+        }
+    }
+}
+
+fn unread(sink: &LogSink) -> Gap {
+    let (missing, why) = match sink {
+        LogSink::Stderr => (
+            "what nginx wrote to its standard error",
+            "it goes to no file",
+        ),
+        LogSink::Syslog(_) => ("what nginx sent to syslog", "it is kept elsewhere"),
+        LogSink::Memory(_) => (
+            "what nginx logged into its memory",
+            "only a debugger reads it",
+        ),
+        LogSink::File(_) => ("an error log", "its name holds a variable"),
+    };
+    Gap::new(GapKind::Absent, missing, why).learn("why502 --error-log FILE")
+}
+
+/// One pass over one log.
+struct Reader<'a> {
+    case: &'a Case,
+    idx: usize,
+    file: &'a LogFile,
+    zone: super::zone::Zone,
+    facts: &'a mut LogFacts,
+    tallies: &'a mut BTreeMap<Key, Tally>,
+    known_paths: Vec<Vec<u8>>,
+    /// The last local second and its time: lines of one second share the work.
+    last: (i64, Timestamp),
+}
+
+impl Reader<'_> {
+    fn take(&mut self, record: &log::error::Record<'_>) {
+        match record.event() {
+            Some(event) => self.event(&event, record.bytes),
+            None => {
+                // Taken out of its carrier, a line is nginx's as ever.
+                let decoded = log::error::decode(record.bytes);
+                if let Some(mut event) = decoded.event() {
+                    if record.inside {
+                        event.forgery = Some(log::error::Forgery::InsideText);
+                    }
+                    self.event(&event, record.bytes);
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event<'_>, line: &[u8]) {
+        let Some(at) = event.time.and_then(|time| self.time(time)) else {
+            return;
+        };
+        if at < self.case.window_start() || at > self.case.options.now {
+            return;
+        }
+        self.facts.lines += 1;
+        if event.level == Some(log::Level::Emerg) {
+            self.emergency(event, line, at);
+        }
+        let is_failure = event.is_upstream_failure();
+        let speaks_of_peer = event.class == Class::ClientAbort && event.upstream.is_some();
+        if !(is_failure || speaks_of_peer) {
+            return;
+        }
+        if event.forgery.is_some() {
+            self.facts.suspects += 1;
+            return;
+        }
+        if is_failure {
+            self.facts.upstream_failures += 1;
+        }
+        self.count(event, line, at);
+    }
+
+    fn time(&mut self, time: LocalTime) -> Option<Timestamp> {
+        let seconds = time.seconds();
+        if self.last.0 != seconds {
+            self.last = (seconds, self.zone.timestamp(seconds)?);
+        }
+        Some(self.last.1)
+    }
+
+    fn emergency(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
+        if self.facts.emergencies.len() == WORDS_KEPT {
+            self.facts.emergencies.remove(0);
+        }
+        self.facts.emergencies.push(Emergency {
+            at,
+            pid: event.pid,
+            text: text_of(line),
+            message: event.message.to_str_lossy().into_owned(),
+        });
+    }
+
+    fn count(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
+        let peer = event.upstream.map_or(BStr::new(""), |upstream| {
+            let known = self.known_paths.iter().map(Vec::as_slice);
+            upstream.peer_among(known).map_or(upstream.peer, BStr::new)
+        });
+        let key = Key {
+            peer: peer.to_owned(),
+            class: event.class.as_str(),
+            action: event.action.map_or("", log::error::While::as_str),
+        };
+        let tally = self.tallies.entry(key).or_insert_with_key(|key| Tally {
+            incident: first(self.case, self.idx, event, key, line, at, &self.file.path),
+            servers: BTreeMap::new(),
+        });
+        let incident = &mut tally.incident;
+        incident.count += 1;
+        incident.first_seen = incident.first_seen.min(at);
+        incident.last_seen = incident.last_seen.max(at);
+        *incident.seconds.entry(at.as_second()).or_default() += 1;
+        if incident.seconds.len() > SECONDS_KEPT {
+            incident.seconds.pop_first();
+        }
+        if let Some(server) = event.server
+            && (tally.servers.len() < SERVERS_COUNTED || tally.servers.contains_key(server))
+        {
+            *tally.servers.entry(server.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+fn first(
+    case: &Case,
+    idx: usize,
+    event: &Event<'_>,
+    key: &Key,
+    line: &[u8],
+    at: Timestamp,
+    log: &Path,
+) -> Incident {
+    let config = case
+        .instances()
+        .ok()
+        .and_then(|all| all.get(idx).map(|instance| instance.config.clone()))
+        .unwrap_or_default();
+    Incident {
+        id: identity(&config, &key.peer, key.class, key.action),
+        instance: idx,
+        origin: Origin::ErrorLog,
+        peer: key.peer.to_str_lossy().into_owned(),
+        address: PeerAddress::parse(&key.peer),
+        upstream: None,
+        protocol: event.upstream.map(|upstream| upstream.protocol),
+        failure: Some(event.class),
+        errno: event.errno,
+        action: event.action,
+        status: match event.outcome() {
+            Seen::Status(status) => Some(status),
+            Seen::Truncated | Seen::Nothing | Seen::Unknown => None,
+        },
+        count: 0,
+        first_seen: at,
+        last_seen: at,
+        seconds: BTreeMap::new(),
+        servers: Vec::new(),
+        sample: text_of(line),
+        log: Some(log.to_owned()),
+        explained: false,
+    }
+}
+
+fn text_of(line: &[u8]) -> String {
+    line.trim_end_with(|char| matches!(char, '\n' | '\r'))
+        .to_str_lossy()
+        .into_owned()
+}
+
+/// The name of an incident: FNV-1a over instance, peer, failure and *while*, so it stays the same from run to run.
+pub(super) fn identity(config: &Path, peer: &[u8], failure: &str, action: &str) -> String {
+    use std::os::unix::ffi::OsStrExt as _;
+    let fields = [
+        config.as_os_str().as_bytes(),
+        peer,
+        failure.as_bytes(),
+        action.as_bytes(),
+    ];
+    let mut hash: u32 = 0x811c_9dc5;
+    for byte in fields
+        .iter()
+        .flat_map(|field| field.iter().copied().chain([0]))
+    {
+        hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    }
+    format!("{hash:08x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_stays_the_same_and_tells_fields_apart() {
+        let config = Path::new("/etc/nginx/nginx.conf");
+        let id = identity(
+            config,
+            b"127.0.0.1:8000",
+            "connect-refused",
+            "connecting to upstream",
+        );
+        assert_eq!(
+            id,
+            identity(
+                config,
+                b"127.0.0.1:8000",
+                "connect-refused",
+                "connecting to upstream"
+            )
+        );
+        assert_eq!(id.len(), 8);
+        assert_ne!(
+            id,
+            identity(
+                config,
+                b"127.0.0.1:8001",
+                "connect-refused",
+                "connecting to upstream"
+            )
+        );
+        assert_ne!(
+            identity(config, b"ab", "c", ""),
+            identity(config, b"a", "bc", "")
+        );
+    }
+}

@@ -1,0 +1,182 @@
+//! The case: everything known about one host, read through accessors that answer with a fact or a gap.
+//!
+//! Accessors ask for evidence by needing it (see [`evidence`]); they never decide whether a cause holds.
+
+mod access;
+mod application;
+mod config;
+mod evidence;
+mod instances;
+mod logs;
+mod network;
+mod owner;
+mod paths;
+mod processes;
+mod reuse;
+mod zone;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use facts::{Gap, ProbeRequest, Record};
+use jiff::Timestamp;
+
+pub(crate) use application::{Coverage, Speaks};
+pub(crate) use config::{Drift, Member, Reuse, Site};
+pub(crate) use evidence::known;
+pub(crate) use instances::Instance;
+pub use logs::SECONDS_KEPT;
+pub(crate) use network::{Listener, UnixListener};
+pub(crate) use owner::Owner;
+pub(crate) use paths::{Access, Component};
+
+use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
+use crate::incident::Incident;
+use evidence::Evidence;
+
+/// What the user asked for, and when.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The clock of the case: now, or the time of the capture.
+    pub now: Timestamp,
+    /// How far back the window reaches.
+    pub since: Duration,
+    /// The main configuration file to look at.
+    pub config: Option<PathBuf>,
+    /// nginx's prefix, for a configuration that no running nginx uses.
+    pub prefix: Option<PathBuf>,
+    /// The master (or one of its workers) to look at.
+    pub pid: Option<u32>,
+    /// The error log to read in place of those the configuration names.
+    pub error_log: Option<PathBuf>,
+    /// Whether connections may be tried; `false` sends nothing at all.
+    pub connect: bool,
+    /// Which incidents to tell of.
+    pub selection: Option<Selection>,
+}
+
+/// `why502 [SITE|PEER|INCIDENT]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection(pub String);
+
+impl Selection {
+    /// Whether an incident is the one meant: by id, by peer, by upstream, or by a server name.
+    pub fn matches(&self, incident: &Incident) -> bool {
+        let wanted = self.0.as_str();
+        incident.id == wanted
+            || incident.peer == wanted
+            || incident.upstream.as_deref() == Some(wanted)
+            || incident.servers.iter().any(|server| server == wanted)
+    }
+}
+
+/// Everything known about one host.
+pub struct Case {
+    pub(crate) options: Options,
+    pub(crate) evidence: Evidence,
+}
+
+impl Case {
+    /// A case of which nothing is known yet.
+    pub fn new(options: Options) -> Self {
+        Self {
+            options,
+            evidence: Evidence::default(),
+        }
+    }
+
+    /// Takes an answer in.
+    pub fn add(&mut self, request: ProbeRequest, record: Record) {
+        self.evidence.add(request, record);
+    }
+
+    /// The incidents of every instance, and what could not be learned about them as a whole.
+    pub(crate) fn incidents(&self) -> (Vec<Incident>, Vec<Gap>) {
+        let mut incidents = Vec::new();
+        let mut gaps = Vec::new();
+        let instances = match self.instances() {
+            Ok(instances) => instances,
+            Err(gap) => return (incidents, vec![gap]),
+        };
+        for (idx, instance) in instances.iter().enumerate() {
+            if instance.master.is_none() {
+                incidents.push(self.not_running(idx, instance));
+            }
+            match self.log_facts(idx) {
+                Ok(facts) => {
+                    incidents.extend(facts.incidents.iter().cloned());
+                    gaps.extend(facts.gaps.iter().cloned());
+                }
+                Err(gap) => gaps.push(gap),
+            }
+        }
+        if let Some(selection) = &self.options.selection {
+            incidents.retain(|incident| selection.matches(incident));
+        }
+        (incidents, gaps)
+    }
+
+    /// The instance of an incident.
+    pub(crate) fn instance(&self, incident: &Incident) -> Result<Instance, Gap> {
+        let instances = self.instances()?;
+        instances
+            .get(incident.instance)
+            .cloned()
+            .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))
+    }
+
+    pub(crate) fn diagnosis(&self, incidents: Vec<Judged>, gaps: Vec<Gap>) -> Diagnosis {
+        let instances = self
+            .instances()
+            .map(|instances| (*instances).clone())
+            .unwrap_or_default();
+        let mut window = Window {
+            from: self.window_start(),
+            to: self.options.now,
+            lines: 0,
+            upstream_failures: 0,
+            suspects: 0,
+            cut: false,
+        };
+        let mut summaries = Vec::new();
+        for (idx, instance) in instances.iter().enumerate() {
+            let logs = self.log_facts(idx).ok();
+            if let Some(logs) = &logs {
+                window.lines += logs.lines;
+                window.upstream_failures += logs.upstream_failures;
+                window.suspects += logs.suspects;
+                window.cut |= logs.cut;
+            }
+            summaries.push(InstanceSummary {
+                pid: instance.master.as_ref().map(|master| master.pid),
+                version: instance.version.clone(),
+                config: instance.config.clone(),
+                running_config: self.running_config(idx, instance),
+                error_logs: logs.map(|logs| logs.files.clone()).unwrap_or_default(),
+            });
+        }
+        Diagnosis {
+            generated_at: self.options.now,
+            hostname: self.hostname(),
+            privileged: self.is_privileged(),
+            instances: summaries,
+            window,
+            incidents,
+            gaps,
+        }
+    }
+
+    /// Where the window begins.
+    pub(crate) fn window_start(&self) -> Timestamp {
+        self.options
+            .now
+            .checked_sub(self.options.since)
+            .unwrap_or(Timestamp::MIN)
+    }
+
+    fn hostname(&self) -> Option<String> {
+        let request = ProbeRequest::host_file("/proc/sys/kernel/hostname");
+        let (_, bytes) = self.evidence.bytes(&request).ok()?;
+        Some(String::from_utf8_lossy(bytes).trim().to_owned())
+    }
+}

@@ -1,0 +1,628 @@
+//! What listens in nginx's network namespace, who holds it, and whether the failing connection still fails.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use facts::netfilter::{BaseChains, ChainKind, Hook};
+use facts::owners::SocketOwners;
+use facts::process::Process;
+use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
+use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind};
+use jiff::Timestamp;
+
+use super::processes::{command_line, program};
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// A failure in the last minute of the window goes on, where no connection can tell.
+const RECENT_SECONDS: i64 = 60;
+
+/// A listening TCP socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    /// Where it listens; may be a wildcard.
+    pub(crate) address: SocketAddr,
+    /// Connections that wait to be accepted.
+    pub(crate) waiting: u32,
+    /// How many may wait.
+    pub(crate) backlog: u32,
+    /// The processes that hold it, the oldest first; empty where that could not be learned.
+    pub(crate) holders: Vec<Process>,
+    socket: facts::sockets::TcpSocket,
+}
+
+/// A listening unix socket.
+#[derive(Clone, Debug)]
+pub(crate) struct UnixListener {
+    /// The path as the listener gave it to `bind`.
+    pub(crate) path: Option<PathBuf>,
+    /// Connections that wait to be accepted, and how many may.
+    pub(crate) queue: Option<(u32, u32)>,
+    /// The processes that hold it, the oldest first.
+    pub(crate) holders: Vec<Process>,
+    socket: facts::sockets::UnixListener,
+}
+
+/// The failing act, repeated.
+#[derive(Clone, Debug)]
+pub(crate) enum Repeated {
+    /// It fails in the same way.
+    Same(Exhibit),
+    /// It fails in another way.
+    Other(Exhibit),
+    /// It succeeds.
+    Succeeds(Exhibit),
+}
+
+impl Listener {
+    /// Whether a connection to this address reaches it. Where the kernel does not tell, it counts as reached: what is
+    /// not known must not prove that nothing listens.
+    pub(crate) fn accepts(&self, address: SocketAddr) -> bool {
+        self.socket.listens_on(address) != Some(false)
+    }
+
+    /// Whether nginx itself listens there.
+    pub(crate) fn is_nginx(&self) -> bool {
+        self.holders.iter().any(|holder| holder.nginx().is_some())
+    }
+
+    /// Program and pid, for people.
+    pub(crate) fn who(&self) -> String {
+        who(&self.holders)
+    }
+
+    /// The listener as an exhibit.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        listening(&self.address.to_string(), &self.holders)
+    }
+}
+
+impl UnixListener {
+    /// Whether it listens on this very file. Where the file system hides that, the path decides.
+    pub(crate) fn is_file(&self, device: u64, inode: u64, path: &std::path::Path) -> bool {
+        self.socket
+            .is_file(device, inode)
+            .unwrap_or_else(|| self.path.as_deref() == Some(path))
+    }
+
+    /// Whether nginx itself listens there.
+    pub(crate) fn is_nginx(&self) -> bool {
+        self.holders.iter().any(|holder| holder.nginx().is_some())
+    }
+
+    /// Program and pid, for people.
+    pub(crate) fn who(&self) -> String {
+        who(&self.holders)
+    }
+
+    /// The listener as an exhibit.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        let path = self
+            .path
+            .as_ref()
+            .map_or_else(|| "(unnamed)".to_owned(), |path| path.display().to_string());
+        listening(&format!("unix:{path}"), &self.holders)
+    }
+}
+
+fn who(holders: &[Process]) -> String {
+    match holders.first() {
+        Some(holder) => format!("{} (pid {})", program(holder), holder.pid),
+        None => "a process that could not be named".to_owned(),
+    }
+}
+
+fn listening(place: &str, holders: &[Process]) -> Exhibit {
+    Exhibit::Record {
+        probe: "sockets",
+        at: holders.first().map(|holder| holder.start),
+        text: match holders.first() {
+            Some(holder) => format!("LISTEN {place} pid {} {}", holder.pid, command_line(holder)),
+            None => format!("LISTEN {place}"),
+        },
+    }
+}
+
+impl Case {
+    /// The TCP listeners of nginx's network namespace.
+    pub(crate) fn listeners(&self, incident: &Incident) -> Result<Rc<Vec<Listener>>, Gap> {
+        let netns = self.netns(incident)?;
+        self.evidence.once(format!("listeners {netns:?}"), || {
+            let request = ProbeRequest::Sockets {
+                netns,
+                kind: SocketKind::TcpListening,
+            };
+            let table = self
+                .evidence
+                .fact(&request, |_, bytes| TcpTable::parse(bytes));
+            let owners = self.owners();
+            let (table, owners) = (table?, owners?);
+            if !table.complete {
+                return Err(Gap::undecided(
+                    "the socket table",
+                    "part of it could not be read",
+                ));
+            }
+            let sockets = table
+                .sockets
+                .iter()
+                .filter(|socket| socket.state == TcpState::Listen);
+            sockets
+                .map(|socket| {
+                    Ok(Listener {
+                        address: socket.local,
+                        waiting: socket.recv_queue,
+                        backlog: socket.send_queue,
+                        holders: self.holders(owners.as_deref(), socket.inode)?,
+                        socket: socket.clone(),
+                    })
+                })
+                .collect()
+        })
+    }
+
+    /// The same, where the peer is an address of this host: of another host nothing is known.
+    pub(crate) fn listeners_near(&self, incident: &Incident) -> Result<Rc<Vec<Listener>>, Gap> {
+        if let Some(PeerAddress::Tcp(address)) = incident.address
+            && !self.is_local(incident, address)?
+        {
+            return Err(Gap::new(
+                GapKind::Absent,
+                format!("what listens on {address}"),
+                "it is another host's address",
+            )
+            .learn(format!(
+                "ss -ltnp 'sport = :{}'   (on {})",
+                address.port(),
+                address.ip()
+            )));
+        }
+        self.listeners(incident)
+    }
+
+    /// The stream listeners on unix sockets; of a network namespace too, though paths are not.
+    pub(crate) fn unix_listeners(&self, incident: &Incident) -> Result<Rc<Vec<UnixListener>>, Gap> {
+        let netns = self.netns(incident)?;
+        self.evidence.once(format!("unix listeners {netns:?}"), || {
+            let request = ProbeRequest::Sockets {
+                netns,
+                kind: SocketKind::UnixListening,
+            };
+            let table = self
+                .evidence
+                .fact(&request, |_, bytes| UnixTable::parse(bytes));
+            let owners = self.owners();
+            let (table, owners) = (table?, owners?);
+            if !table.complete {
+                return Err(Gap::undecided(
+                    "the unix socket table",
+                    "part of it could not be read",
+                ));
+            }
+            let sockets = table
+                .listeners
+                .iter()
+                .filter(|socket| socket.kind == UnixKind::Stream && !socket.is_abstract);
+            sockets
+                .map(|socket| {
+                    Ok(UnixListener {
+                        path: socket.file_path().map(std::path::Path::to_owned),
+                        queue: socket.pending.zip(socket.backlog),
+                        holders: self.holders(owners.as_deref(), socket.inode)?,
+                        socket: socket.clone(),
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn owners(&self) -> Result<Option<Rc<SocketOwners>>, Gap> {
+        known(self.evidence.fact(&ProbeRequest::SocketOwners, |_, bytes| {
+            SocketOwners::parse(bytes)
+        }))
+    }
+
+    fn holders(&self, owners: Option<&SocketOwners>, inode: u64) -> Result<Vec<Process>, Gap> {
+        let processes = self.processes()?;
+        let pids = owners.map(|owners| owners.of(inode)).unwrap_or_default();
+        let mut holders: Vec<Process> = pids
+            .iter()
+            .filter_map(|pid| processes.get(pid))
+            .cloned()
+            .collect();
+        holders.sort_by_key(|holder| (holder.start, holder.pid));
+        Ok(holders)
+    }
+
+    /// A process of nginx's network namespace; `None` for why502's own, where they are the same or nginx is not running.
+    fn netns(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
+        let instance = self.instance(incident)?;
+        let Some(pid) = instance.worker() else {
+            return Ok(None);
+        };
+        let link = |pid: &str| ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{pid}/ns/net")),
+        };
+        drop(
+            self.evidence
+                .batch([link(&pid.to_string()), link("self")])?,
+        );
+        let of = |pid: &str| self.evidence.bytes(&link(pid)).map(|(_, bytes)| bytes).ok();
+        let (nginx, own) = (of(&pid.to_string()), of("self"));
+        // Without the right to look, the same namespace is the likely one; the connection is made from there in any case.
+        Ok(if nginx.is_none() || nginx == own {
+            None
+        } else {
+            Some(pid)
+        })
+    }
+
+    /// Whether an address belongs to the host, in nginx's network namespace.
+    pub(crate) fn is_local(&self, incident: &Incident, address: SocketAddr) -> Result<bool, Gap> {
+        if address.ip().is_loopback() || address.ip().is_unspecified() {
+            return Ok(true);
+        }
+        let instance = self.instance(incident)?;
+        let pid = instance
+            .worker()
+            .map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let file = |name: &str| ProbeRequest::host_file(format!("/proc/{pid}/net/{name}"));
+        let local = if address.is_ipv4() {
+            self.evidence
+                .fact(&file("fib_trie"), |_, bytes| facts::local::ipv4(bytes))?
+        } else {
+            self.evidence
+                .fact(&file("if_inet6"), |_, bytes| facts::local::ipv6(bytes))?
+        };
+        Ok(local.contains(&address.ip()))
+    }
+
+    /// That nothing sends a connection to this peer elsewhere: no address translation of what this host sends.
+    pub(crate) fn connects_unredirected(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        let netns = self.netns(incident)?;
+        let learn = "sudo nft list ruleset";
+        let request = ProbeRequest::NetfilterChains { netns };
+        let chains = self
+            .evidence
+            .fact(&request, |_, bytes| BaseChains::parse(bytes))
+            .map_err(|gap| gap.learn(learn));
+        let legacy = self.evidence.bytes(&ProbeRequest::host_file(match netns {
+            Some(pid) => format!("/proc/{pid}/net/ip_tables_names"),
+            None => "/proc/self/net/ip_tables_names".to_owned(),
+        }));
+        let ipvs = self
+            .evidence
+            .bytes(&ProbeRequest::host_file("/proc/net/ip_vs"));
+        let legacy = known(legacy)?.is_some_and(|(_, tables)| {
+            tables
+                .split(|&byte| byte == b'\n')
+                .any(|table| table == b"nat")
+        });
+        let ipvs = known(ipvs)?
+            .is_some_and(|(_, services)| services.split(|&byte| byte == b'\n').count() > 4);
+        let chains = match chains {
+            Ok(chains) => chains,
+            // A kernel without nf_tables has no such chain.
+            Err(gap) if gap.kind == GapKind::Absent => Rc::new(BaseChains {
+                chains: Vec::new(),
+                complete: true,
+            }),
+            Err(gap) => return Err(gap),
+        };
+        let is_ipv6 = incident
+            .address
+            .as_ref()
+            .and_then(PeerAddress::ip)
+            .is_some_and(|ip| ip.is_ipv6());
+        let translates = chains
+            .at(Hook::Output, is_ipv6)
+            .any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
+        if !chains.complete || legacy || ipvs || translates {
+            return self.translations_miss(incident, learn);
+        }
+        Ok(Exhibit::Record {
+            probe: "netfilter-chains",
+            at: None,
+            text: "no rule translates the address of what this host sends".to_owned(),
+        })
+    }
+
+    /// Rules translate addresses: whether one of them can match this connection.
+    fn translations_miss(&self, incident: &Incident, learn: &'static str) -> Result<Exhibit, Gap> {
+        let gap = || {
+            Gap::undecided(
+                "whether a rule redirects the connection",
+                "address translation is in force",
+            )
+            .learn(learn)
+        };
+        let netns = self.netns(incident)?;
+        let Some(PeerAddress::Tcp(address)) = incident.address else {
+            return Err(gap());
+        };
+        if netns.is_some() {
+            return Err(gap());
+        }
+        let saved = ProbeRequest::command(["iptables-save", "-t", "nat"]);
+        let ruleset = ProbeRequest::command(["nft", "-n", "list", "ruleset"]);
+        drop(self.evidence.batch([saved.clone(), ruleset.clone()])?);
+        let text = [&saved, &ruleset]
+            .into_iter()
+            .find_map(|request| self.evidence.bytes(request).ok());
+        let (_, text) = text.ok_or_else(gap)?;
+        let text = String::from_utf8_lossy(text);
+        let redirects = text.lines().filter(|line| {
+            ["DNAT", "REDIRECT", "dnat ", "redirect"]
+                .iter()
+                .any(|word| line.contains(word))
+        });
+        if redirects.clone().all(|rule| misses(rule, address)) {
+            return Ok(Exhibit::Record {
+                probe: "command",
+                at: None,
+                text: format!(
+                    "none of the {} rules that redirect matches {address}",
+                    redirects.count()
+                ),
+            });
+        }
+        Err(gap())
+    }
+
+    /// The failing connection, repeated as nginx's worker would make it.
+    pub(crate) fn repeated(&self, incident: &Incident) -> Result<Repeated, Gap> {
+        let Some(address) = incident.address.clone() else {
+            return Err(Gap::undecided(
+                "the connection, repeated",
+                "the peer is no address",
+            ));
+        };
+        if !self.options.connect {
+            return Err(Gap::new(
+                GapKind::NotAsked,
+                format!("whether {address} still fails"),
+                "--no-connect sends nothing",
+            )
+            .learn("why502   (without --no-connect)"));
+        }
+        let instance = self.instance(incident)?;
+        let request = ProbeRequest::Connect {
+            from: instance.worker(),
+            to: address.clone(),
+        };
+        let record = self.evidence.record(&request)?;
+        let exhibit = |outcome: &str| Exhibit::Record {
+            probe: "connect",
+            at: Some(record.at),
+            text: format!("connect {address} as nginx's worker: {outcome}"),
+        };
+        Ok(match &record.answer {
+            Answer::Bytes(said) => Repeated::Succeeds(exhibit(&String::from_utf8_lossy(said))),
+            Answer::Errno(errno) if incident.errno.map(i32::from) == Some(*errno) => {
+                Repeated::Same(exhibit(&errno_text(*errno)))
+            }
+            Answer::Errno(1) => {
+                return Err(Gap::new(
+                    GapKind::Denied,
+                    format!("whether {address} still fails"),
+                    "a connection as nginx's worker needs root",
+                )
+                .learn("sudo why502"));
+            }
+            Answer::Errno(errno) => Repeated::Other(exhibit(&errno_text(*errno))),
+            Answer::TimedOut if incident.errno == Some(110) => Repeated::Same(exhibit("no answer")),
+            Answer::TimedOut => Repeated::Other(exhibit("no answer")),
+            Answer::File { .. } | Answer::Exit { .. } | Answer::NotRecorded => {
+                return Err(Gap::undecided(
+                    format!("whether {address} still fails"),
+                    "the record holds no connection",
+                ));
+            }
+        })
+    }
+
+    /// The time rule: what is true now confirms only what fails now in the same way.
+    pub(crate) fn still_failing(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        match self.repeated(incident)? {
+            Repeated::Same(exhibit) => Ok(exhibit),
+            Repeated::Other(Exhibit::Record { text, .. }) => Err(Gap::too_late(
+                "whether it held when it failed",
+                format!("it fails in another way now ({text})"),
+            )),
+            Repeated::Other(_) | Repeated::Succeeds(_) => Err(Gap::too_late(
+                "whether it held when it failed",
+                "the connection succeeds now",
+            )),
+        }
+    }
+
+    /// Whether connections may be tried at all.
+    pub(crate) fn connects(&self) -> bool {
+        self.options.connect
+    }
+
+    /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
+    /// one, and where nothing may be sent, a failure in the last minute does.
+    pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
+        if incident.origin == crate::incident::Origin::Host {
+            return true;
+        }
+        if incident.action == Some(log::error::While::ConnectingToUpstream) {
+            match self.repeated(incident) {
+                Ok(Repeated::Same(_) | Repeated::Other(_)) => return true,
+                Ok(Repeated::Succeeds(_)) => return false,
+                Err(_) => {}
+            }
+        }
+        self.options.now.as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
+    }
+
+    /// The listener that the peer's address reaches now.
+    pub(crate) fn listener_of(&self, incident: &Incident) -> Result<Reached, Gap> {
+        let missing = || format!("the application behind {}", incident.peer);
+        match &incident.address {
+            Some(PeerAddress::Tcp(address)) => {
+                let listeners = self.listeners_near(incident)?;
+                // A listener on the very address comes before one on a wildcard.
+                let mut reached: Vec<&Listener> = listeners
+                    .iter()
+                    .filter(|listener| listener.accepts(*address))
+                    .collect();
+                reached.sort_by_key(|listener| listener.address.ip().is_unspecified());
+                let listener = reached.first().ok_or_else(|| {
+                    Gap::too_late(missing(), "nothing listens there now")
+                        .leaning("nothing listens there any more: it may have ended")
+                })?;
+                Ok(Reached {
+                    holders: listener.holders.clone(),
+                    waiting: listener.waiting,
+                    backlog: listener.backlog,
+                    exhibit: listener.exhibit(),
+                })
+            }
+            Some(PeerAddress::Unix(path)) => {
+                let walk = self.walk_as_worker(incident, path)?;
+                let file = walk
+                    .file()
+                    .ok_or_else(|| Gap::too_late(missing(), "its socket is gone"))?;
+                let listeners = self.unix_listeners(incident)?;
+                let listener = listeners
+                    .iter()
+                    .find(|listener| listener.is_file(file.device, file.inode, path))
+                    .ok_or_else(|| Gap::too_late(missing(), "nothing listens there now"))?;
+                let (waiting, backlog) = listener.queue.unwrap_or_default();
+                Ok(Reached {
+                    holders: listener.holders.clone(),
+                    waiting,
+                    backlog,
+                    exhibit: listener.exhibit(),
+                })
+            }
+            None => Err(Gap::undecided(missing(), "the peer is no address")),
+        }
+    }
+
+    /// That the queue of connections to the application is not full: else it does not even see the request.
+    pub(crate) fn queue_has_room(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        let reached = self.listener_of(incident)?;
+        if reached.backlog > 0 && reached.waiting >= reached.backlog {
+            return Err(Gap::undecided(
+                "whether the application sees the request",
+                "its queue of connections is full",
+            )
+            .leaning(format!(
+                "{} connections wait to be accepted, {} may: the application does not keep up",
+                reached.waiting, reached.backlog
+            ))
+            .learn("ss -ltnx"));
+        }
+        Ok(Exhibit::Record {
+            probe: "sockets",
+            at: None,
+            text: format!(
+                "{} of {} connections wait to be accepted",
+                reached.waiting, reached.backlog
+            ),
+        })
+    }
+}
+
+/// The listener that a peer's address reaches.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    pub(crate) holders: Vec<Process>,
+    waiting: u32,
+    backlog: u32,
+    pub(crate) exhibit: Exhibit,
+}
+
+impl Reached {
+    /// Since when the oldest holder runs.
+    pub(crate) fn since(&self) -> Option<Timestamp> {
+        self.holders.first().map(|holder| holder.start)
+    }
+}
+
+/// Whether a rule that redirects names another destination port or address than this one.
+fn misses(rule: &str, address: SocketAddr) -> bool {
+    let mut words = rule.split_whitespace().peekable();
+    let mut excluded = false;
+    while let Some(word) = words.next() {
+        let Some(&value) = words.peek() else { break };
+        match word {
+            "!" => {
+                excluded =
+                    value == "-d" && rule.contains("127.0.0.0/8") && address.ip().is_loopback()
+            }
+            "--dport" | "dport" => {
+                return value
+                    .parse::<u16>()
+                    .is_ok_and(|port| port != address.port());
+            }
+            "-d" | "daddr" if excluded => return true,
+            "-d" | "daddr" => {
+                let ip = value
+                    .split('/')
+                    .next()
+                    .and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
+                let whole = value
+                    .split_once('/')
+                    .is_none_or(|(_, bits)| matches!(bits, "32" | "128"));
+                if whole && ip.is_some_and(|ip| ip != address.ip()) {
+                    return true;
+                }
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// An errno as nginx and glibc print it.
+fn errno_text(errno: i32) -> String {
+    let text = match errno {
+        2 => "No such file or directory",
+        11 => "Resource temporarily unavailable",
+        13 => "Permission denied",
+        20 => "Not a directory",
+        91 => "Protocol wrong type for socket",
+        97 => "Address family not supported by protocol",
+        99 => "Cannot assign requested address",
+        101 => "Network is unreachable",
+        104 => "Connection reset by peer",
+        110 => "Connection timed out",
+        111 => "Connection refused",
+        113 => "No route to host",
+        _ => return format!("errno {errno}"),
+    };
+    format!("{errno}: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_misses_by_port_by_address_or_by_sparing_loopback() {
+        let address: SocketAddr = "127.0.0.1:8000".parse().unwrap();
+        assert!(misses(
+            "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432",
+            address
+        ));
+        assert!(misses(
+            "-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2",
+            address
+        ));
+        assert!(!misses(
+            "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
+            address
+        ));
+        assert!(!misses(
+            "-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.2",
+            address
+        ));
+        assert!(misses("tcp dport 5432 dnat to 172.17.0.2:5432", address));
+        assert!(!misses("tcp dport 8000-9000 dnat to 172.17.0.2", address));
+    }
+}

@@ -1,0 +1,210 @@
+//! Paths as nginx's worker sees them, and what its user may do there.
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use facts::walk::{AclState, ConnectAccess, Credentials, NodeKind, Walk};
+use facts::{Gap, GapKind, ProbeRequest, View};
+use jiff::Timestamp;
+
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// Every component of a path.
+#[derive(Clone, Debug)]
+pub(crate) struct Walked {
+    walk: Rc<Walk>,
+}
+
+/// One component of a path.
+#[derive(Clone, Debug)]
+pub(crate) struct Component {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Device.
+    pub(crate) device: u64,
+    /// Inode.
+    pub(crate) inode: u64,
+    /// When owner, mode or contents last changed.
+    pub(crate) changed: Timestamp,
+    node: facts::walk::Node,
+}
+
+/// What the worker's user may do along a path.
+pub(crate) enum Access {
+    /// Connect; the text lists the steps.
+    Granted(String),
+    /// Not pass this directory, or not write to this socket.
+    Denied(Component),
+}
+
+/// The user that nginx's workers run as.
+pub(crate) struct Identity {
+    credentials: Credentials,
+    /// The user's name, or its number.
+    pub(crate) name: String,
+    /// The group's name, or its number.
+    pub(crate) group: String,
+}
+
+impl Walked {
+    /// The component that does not exist.
+    pub(crate) fn missing(&self) -> Option<&Path> {
+        let (component, errno) = self.walk.broken_at()?;
+        (errno == 2).then_some(component.path.as_path())
+    }
+
+    /// What stands at the end.
+    pub(crate) fn file(&self) -> Option<Component> {
+        let last = self.walk.components.last()?;
+        Component::of(last)
+    }
+}
+
+impl Component {
+    fn of(component: &facts::walk::Component) -> Option<Self> {
+        let node = component.node.as_ref().ok()?;
+        Some(Self {
+            path: component.path.clone(),
+            device: node.device,
+            inode: node.inode,
+            changed: node.changed,
+            node: node.clone(),
+        })
+    }
+
+    pub(crate) fn is_socket(&self) -> bool {
+        self.node.kind == NodeKind::Socket
+    }
+
+    pub(crate) fn is_directory(&self) -> bool {
+        self.node.kind == NodeKind::Directory
+    }
+
+    /// Whether a POSIX ACL decides here. One that could not be read counts.
+    pub(crate) fn has_acl(&self) -> bool {
+        !matches!(self.node.acl, AclState::Absent)
+    }
+}
+
+impl Identity {
+    /// What this user may do along a path.
+    pub(crate) fn access(&self, walked: &Walked) -> Result<Access, Gap> {
+        let undecided = || {
+            Gap::undecided(
+                "who may pass along the path",
+                "it could not be walked to its end",
+            )
+        };
+        match walked
+            .walk
+            .connect_access(&self.credentials)
+            .ok_or_else(undecided)?
+        {
+            ConnectAccess::Granted => {
+                let last = walked.walk.components.last().and_then(Component::of);
+                Ok(Access::Granted(last.map_or_else(String::new, |last| {
+                    format!("{} {}", last.path.display(), last.node)
+                })))
+            }
+            ConnectAccess::NoSearch(component) | ConnectAccess::NoWrite(component) => {
+                Component::of(component)
+                    .map(Access::Denied)
+                    .ok_or_else(undecided)
+            }
+            ConnectAccess::Unknown(component) => Err(Gap::undecided(
+                format!("the ACL of {}", component.path.display()),
+                "it could not be read",
+            )
+            .learn(format!("getfacl {}", component.path.display()))),
+            ConnectAccess::Ended(_) => Err(undecided()),
+        }
+    }
+
+    /// User and groups, for people.
+    pub(crate) fn describe(&self) -> String {
+        format!(
+            "{} (uid {}, gid {})",
+            self.name, self.credentials.uid, self.credentials.gid
+        )
+    }
+}
+
+impl Case {
+    /// A path as nginx's worker sees it.
+    pub(crate) fn walk_as_worker(&self, incident: &Incident, path: &Path) -> Result<Walked, Gap> {
+        let instance = self.instance(incident)?;
+        // Workers share their master's root and mounts.
+        self.walk(instance.view, path)
+    }
+
+    fn walk(&self, view: View, path: &Path) -> Result<Walked, Gap> {
+        let request = ProbeRequest::Walk {
+            view,
+            path: path.to_owned(),
+        };
+        let walk = self
+            .evidence
+            .fact(&request, |_, bytes| Walk::parse(bytes))?;
+        if let Some((component, 1 | 13)) = walk.broken_at() {
+            return Err(Gap::new(
+                GapKind::Denied,
+                format!("owner and mode of {}", component.path.display()),
+                "needs root",
+            )
+            .learn(format!("sudo namei -l {}", path.display())));
+        }
+        Ok(Walked { walk })
+    }
+
+    /// Whether a path exists in the host's own view though nginx has another.
+    pub(crate) fn exists_outside(&self, incident: &Incident, path: &Path) -> Result<bool, Gap> {
+        let instance = self.instance(incident)?;
+        if instance.view == View::Host {
+            return Ok(false);
+        }
+        Ok(self.walk(View::Host, path)?.file().is_some())
+    }
+
+    /// The user that nginx's workers run as.
+    pub(crate) fn worker_identity(&self, incident: &Incident) -> Result<Identity, Gap> {
+        let instance = self.instance(incident)?;
+        let pid = instance
+            .worker()
+            .ok_or_else(|| Gap::undecided("the worker's user", "nginx is not running"))?;
+        let status = self.status(pid);
+        let file = |name: &str| ProbeRequest::File {
+            view: instance.view,
+            path: PathBuf::from(name),
+            limit: 4 << 20,
+        };
+        let users = self.evidence.fact(&file("/etc/passwd"), |_, bytes| {
+            crate::shim::passwd::Names::parse(bytes)
+        });
+        let groups = self.evidence.fact(&file("/etc/group"), |_, bytes| {
+            crate::shim::passwd::Names::parse(bytes)
+        });
+        let status = status?;
+        let status = status
+            .as_ref()
+            .as_ref()
+            .ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
+        let name_of = |names: Option<Rc<crate::shim::passwd::Names>>, id: u32| {
+            names
+                .and_then(|names| names.name_of(id).map(str::to_owned))
+                .unwrap_or_else(|| id.to_string())
+        };
+        Ok(Identity {
+            credentials: status.credentials.clone(),
+            name: name_of(known(users)?, status.credentials.uid),
+            group: name_of(known(groups)?, status.credentials.gid),
+        })
+    }
+}
+
+impl Component {
+    /// Type, mode, owner and group as numbers.
+    pub(crate) fn describe(&self) -> String {
+        format!("{} uid {} gid {}", self.node, self.node.uid, self.node.gid)
+    }
+}
