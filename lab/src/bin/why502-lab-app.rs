@@ -23,7 +23,7 @@ enum Mode {
     Close,
     /// Resets when the request is there.
     Reset,
-    /// A good answer after so long.
+    /// A good answer; after so long where the request line holds `slow`.
     Slow(Duration),
     /// Never answers.
     Silent,
@@ -100,15 +100,17 @@ fn serve_apart(stream: impl Stream, mode: Mode) {
     reason = "exiting in the middle of a request is what this mode is for"
 )]
 fn serve(mut stream: impl Stream, mode: Mode) -> io::Result<()> {
-    if !read_head(&mut stream)? {
+    let Some(head) = read_head(&mut stream)? else {
         return Ok(());
-    }
+    };
     match mode {
         Mode::Ok => stream.write_all(ANSWER),
         Mode::Close => Ok(()),
         Mode::Reset => reset_on_close(&stream),
         Mode::Slow(time) => {
-            thread::sleep(time);
+            if head.windows(4).any(|window| window == b"slow") {
+                thread::sleep(time);
+            }
             stream.write_all(ANSWER)
         }
         Mode::Silent => loop {
@@ -129,18 +131,18 @@ fn serve(mut stream: impl Stream, mode: Mode) -> io::Result<()> {
     }
 }
 
-/// Reads a request up to the end of its head and takes what came with it; false at the end.
-fn read_head(stream: &mut impl Stream) -> io::Result<bool> {
+/// Reads a request up to the end of its head and takes what came with it; nothing at the end.
+fn read_head(stream: &mut impl Stream) -> io::Result<Option<Vec<u8>>> {
     let mut head: Vec<u8> = Vec::new();
     let mut chunk = [0; 4096];
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         let count = stream.read(&mut chunk)?;
         if count == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         head.extend(chunk.iter().take(count));
     }
-    Ok(true)
+    Ok(Some(head))
 }
 
 /// Makes the closing of the connection a reset.

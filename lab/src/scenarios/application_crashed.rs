@@ -87,7 +87,7 @@ pub fn closes_and_lives_on(lab: &Lab) -> Result<()> {
     lab.settle();
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&[PREMATURE, "GET /"])?;
-    lab.diagnose(&nginx, &[Expectation::undetermined().rules_out("peer-not-listening")])
+    lab.diagnose(&nginx, &[Expectation::undetermined().rules_out("peer-not-listening").rules_out("application-crashed")])
 }
 
 fn died_and_stayed_dead(lab: &Lab, nginx: &crate::Nginx) -> Result<()> {

@@ -17,15 +17,27 @@ server {
 }
 ";
 
-/// Every answer begins after four seconds.
+/// One page takes four seconds, the others are answered at once.
 pub fn first_byte_comes_late(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let _application = lab.application(&["slow", "4"], &format!("127.0.0.1:{peer}"))?;
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
-    nginx.expect(2, "GET", "/report", 504)?;
-    nginx.logged(&[TIMED_OUT, "GET /report"])?;
-    lab.diagnose(&nginx, &[Expectation::confirmed("application-slow").rules_out("peer-not-listening")])
+    nginx.expect(2, "GET", "/", 200)?;
+    nginx.expect(2, "GET", "/slow-report", 504)?;
+    nginx.logged(&[TIMED_OUT, "GET /slow-report"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("application-slow").times(2).rules_out("peer-not-listening")])
+}
+
+/// Nobody was ever answered: that it is slow, and not deaf to nginx's protocol, is unproven.
+pub fn never_answers_anybody(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["silent"], &format!("127.0.0.1:{peer}"))?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(2, "GET", "/", 504)?;
+    nginx.logged(&[TIMED_OUT])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().rules_out("peer-not-listening")])
 }
 
 /// gunicorn's one worker is busy with one request, the others wait behind it.

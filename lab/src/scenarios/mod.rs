@@ -17,6 +17,7 @@ macro_rules! scenarios {
             ],
             application_slow: [
                 first_byte_comes_late,
+                never_answers_anybody,
                 all_workers_are_busy,
             ],
             application_worker_timeout: [

@@ -26,7 +26,7 @@ pub fn clients_go_away(lab: &Lab) -> Result<()> {
     let nginx = lab.nginx_setup().level("info").start(SITE, &[("peer", &peer), ("root", &root.display())])?;
     lab.settle();
     for _ in 0..3 {
-        nginx.abandon("/shop", Duration::from_millis(200))?;
+        nginx.abandon("/shop/slow", Duration::from_millis(200))?;
     }
     nginx.logged(&["client prematurely closed connection, so upstream connection is closed too"])?;
     nginx.not_logged("[error]")?;
