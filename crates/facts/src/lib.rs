@@ -10,15 +10,18 @@
 pub mod address;
 pub mod exhibit;
 pub mod gap;
-pub mod netfilter;
 pub mod local;
+pub mod name;
+pub mod netfilter;
 mod netlink;
 pub mod owners;
+pub mod passwd;
 pub mod probe;
 pub mod process;
 pub mod sockets;
 mod text;
 pub mod walk;
+pub mod zone;
 
 pub use address::PeerAddress;
 pub use exhibit::{ConfSpan, Exhibit};

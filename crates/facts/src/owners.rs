@@ -89,8 +89,8 @@ mod tests {
 
         #[test]
         fn what_is_written_is_read_back(pairs in proptest::collection::vec((any::<u64>(), any::<u32>()), 0..50)) {
-            let text: String = pairs.iter().map(|(inode, pid)| format!("{inode} {pid}\n")).collect();
-            let owners = SocketOwners::parse(text.as_bytes());
+            let lines: Vec<_> = pairs.iter().map(|(inode, pid)| format!("{inode} {pid}\n")).collect();
+            let owners = SocketOwners::parse(lines.concat().as_bytes());
             for (inode, pid) in pairs {
                 prop_assert!(owners.of(inode).contains(&pid));
             }

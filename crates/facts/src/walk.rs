@@ -417,11 +417,11 @@ mod tests {
     const TIMES: &str = "dev=39 ino=7 size=0 mtime=1782223331000000000 ctime=-1";
 
     fn walk(lines: &[&str]) -> Walk {
-        let text: String = lines
+        let lines_text: Vec<_> = lines
             .iter()
             .map(|line| format!("{} {TIMES}\n", line.trim_end()))
             .collect();
-        let walk = Walk::parse(text.as_bytes());
+        let walk = Walk::parse(lines_text.concat().as_bytes());
         assert_eq!(walk.components.len(), lines.len());
         walk
     }
@@ -537,16 +537,16 @@ mod tests {
     }
 
     fn acl(entries: &[(u16, u16, u32)]) -> String {
-        let mut text = "acl=02000000".to_owned();
-        for (tag, permissions, id) in entries {
-            for byte in [tag.to_le_bytes(), permissions.to_le_bytes()].concat() {
-                text += &format!("{byte:02x}");
-            }
-            for byte in id.to_le_bytes() {
-                text += &format!("{byte:02x}");
-            }
-        }
-        text
+        let bytes = entries.iter().flat_map(|(tag, permissions, id)| {
+            [
+                &tag.to_le_bytes()[..],
+                &permissions.to_le_bytes(),
+                &id.to_le_bytes(),
+            ]
+            .concat()
+        });
+        let digits: Vec<_> = bytes.map(|byte| format!("{byte:02x}")).collect();
+        format!("acl=02000000{}", digits.concat())
     }
 
     #[test]

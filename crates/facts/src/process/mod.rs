@@ -237,7 +237,7 @@ mod tests {
 
         #[test]
         fn arguments_without_empty_ends_are_read_back(words in proptest::collection::vec("[^\0]{1,9}", 0..9)) {
-            let cmdline: String = words.iter().map(|word| format!("{word}\0")).collect();
+            let cmdline = words.iter().map(|word| format!("{word}\0")).collect::<Vec<_>>().concat();
             let expected: Vec<_> = words.into_iter().map(String::into_bytes).collect();
             prop_assert_eq!(args(cmdline.as_bytes()), expected);
         }
