@@ -12,7 +12,6 @@ pub mod causes;
 pub mod diagnosis;
 mod engine;
 pub mod incident;
-mod shim;
 mod tie;
 pub mod verdict;
 

@@ -345,7 +345,7 @@ impl Case {
             ));
         }
         let addresses = self.evidence.fact(&lookup(name), |_, bytes| {
-            crate::shim::name::parse_ahosts(bytes)
+            facts::name::addresses(bytes)
         })?;
         Ok(addresses.to_vec())
     }
@@ -772,7 +772,7 @@ pub(super) fn as_conf(address: &PeerAddress) -> conf::PeerAddress {
 }
 
 fn lookup(name: &str) -> ProbeRequest {
-    ProbeRequest::command(["getent", "ahosts", name])
+    facts::name::request(name)
 }
 
 /// Letters, digits, dots, hyphens and underscores, not starting with a hyphen: nothing else reaches a command.

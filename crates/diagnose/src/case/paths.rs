@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use facts::passwd::Accounts;
 use facts::walk::{AclState, ConnectAccess, Credentials, NodeKind, Walk};
 use facts::{Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
@@ -178,26 +179,17 @@ impl Case {
             path: PathBuf::from(name),
             limit: 4 << 20,
         };
-        let users = self.evidence.fact(&file("/etc/passwd"), |_, bytes| {
-            crate::shim::passwd::Names::parse(bytes)
-        });
-        let groups = self.evidence.fact(&file("/etc/group"), |_, bytes| {
-            crate::shim::passwd::Names::parse(bytes)
-        });
+        let users = self.evidence.fact(&file("/etc/passwd"), |_, bytes| bytes.to_vec());
+        let groups = self.evidence.fact(&file("/etc/group"), |_, bytes| bytes.to_vec());
         let status = status?;
-        let status = status
-            .as_ref()
-            .as_ref()
-            .ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
-        let name_of = |names: Option<Rc<crate::shim::passwd::Names>>, id: u32| {
-            names
-                .and_then(|names| names.name_of(id).map(str::to_owned))
-                .unwrap_or_else(|| id.to_string())
-        };
+        let status = status.as_ref().as_ref().ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
+        let (users, groups) = (known(users)?.unwrap_or_default(), known(groups)?.unwrap_or_default());
+        let accounts = Accounts::parse(&users, &groups);
+        let credentials = status.credentials.clone();
         Ok(Identity {
-            credentials: status.credentials.clone(),
-            name: name_of(known(users)?, status.credentials.uid),
-            group: name_of(known(groups)?, status.credentials.gid),
+            name: accounts.show_user(credentials.uid),
+            group: accounts.show_group(credentials.gid),
+            credentials,
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use facts::zone::TzVariable;
 use facts::{Gap, ProbeRequest, View};
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
@@ -30,7 +31,7 @@ impl Case {
             });
         let local = self
             .evidence
-            .fact(&local, |_, bytes| crate::shim::zone::from_tzif(bytes));
+            .fact(&local, |_, bytes| facts::zone::of_file(bytes));
         let variable = variable
             .map(|request| self.evidence.fact(&request, |_, bytes| bytes.to_vec()))
             .transpose();
@@ -47,25 +48,14 @@ impl Case {
         ))
     }
 
-    /// What `TZ` names: a POSIX rule, or a file of the zone database.
+    /// What `TZ` names, where that can be read.
     fn named_zone(&self, view: View, tz: &str) -> Result<Option<TimeZone>, Gap> {
-        if let Some(zone) = crate::shim::zone::from_variable(tz) {
-            return Ok(Some(zone));
-        }
-        let name = tz.trim_start_matches(':');
-        if name.contains("..") {
-            return Ok(None);
-        }
-        let path = PathBuf::from("/usr/share/zoneinfo").join(name);
-        let file = ProbeRequest::File {
-            view,
-            path,
-            limit: 1 << 20,
+        let path = match TzVariable::parse(tz) {
+            TzVariable::Zone(zone) => return Ok(Some(zone)),
+            TzVariable::File(path) => path,
         };
-        let zone = known(
-            self.evidence
-                .fact(&file, |_, bytes| crate::shim::zone::from_tzif(bytes)),
-        )?;
+        let file = ProbeRequest::File { view, path, limit: 1 << 20 };
+        let zone = known(self.evidence.fact(&file, |_, bytes| facts::zone::of_file(bytes)))?;
         Ok(zone.and_then(|zone| (*zone).clone()))
     }
 }
