@@ -278,6 +278,8 @@ classes! {
     ConfigDnsAtStartup = "config-dns-at-startup", No;
     /// Anything else about the configuration.
     Config = "config", No;
+    /// The limit of open files is too low for `worker_connections`, or could not be raised.
+    FdLimitConfig = "fd-limit-config", No;
     /// Workers that come, go and reload.
     Lifecycle = "lifecycle", No;
     /// A worker died of a signal.

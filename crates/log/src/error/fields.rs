@@ -50,6 +50,8 @@ pub(super) struct Fields<'a> {
     /// The line ends within a value or a key.
     pub(super) cut: bool,
     pub(super) forgery: Option<Forgery>,
+    /// The session is of datagrams.
+    pub(super) udp: bool,
 }
 
 impl Fields<'_> {
@@ -65,6 +67,7 @@ impl Fields<'_> {
         party: None,
         cut: false,
         forgery: None,
+        udp: false,
     };
 }
 
@@ -119,11 +122,14 @@ fn fields(rest: &[u8], action: Option<While>) -> Option<Fields<'_>> {
             ..Fields::NONE
         });
     }
-    if let Some(after) = rest
-        .strip_prefix(b", client: ")
-        .or_else(|| rest.strip_prefix(b", udp client: "))
-    {
+    if let Some(after) = rest.strip_prefix(b", client: ") {
         return Some(connection(after));
+    }
+    if let Some(after) = rest.strip_prefix(b", udp client: ") {
+        return Some(Fields {
+            udp: true,
+            ..connection(after)
+        });
     }
     let (context, after) = if let Some(after) = rest.strip_prefix(b", resolver: ") {
         (Context::Resolver, after)

@@ -76,6 +76,8 @@ pub struct Event<'a> {
     pub host: Option<&'a BStr>,
     /// The Referer header.
     pub referrer: Option<&'a BStr>,
+    /// The session is of datagrams; only stream has such.
+    pub udp: bool,
     /// The name server, syslog server or OCSP responder.
     pub party: Option<&'a BStr>,
     /// The line was cut: a field that is missing is unknown, not absent.
@@ -282,6 +284,7 @@ fn assemble<'a>(head: Head, matched: Matched<'a>, at_limit: bool) -> Event<'a> {
         upstream,
         host: fields.and_then(|fields| fields.host),
         referrer: fields.and_then(|fields| fields.referrer),
+        udp: fields.is_some_and(|fields| fields.udp),
         party: fields.and_then(|fields| fields.party),
         truncated: at_limit || fields.is_some_and(|fields| fields.cut) || message.ends_with(b"..."),
         forgery,

@@ -38,6 +38,7 @@ fn attempt(event: &Event<'_>) -> Seen {
         Class::PrematureCloseBody
         | Class::ReadTimeoutBody
         | Class::ExtraBody
+        | Class::BadChunked
         | Class::BadTrailer
         | Class::InvalidTrailer => Seen::Truncated,
         Class::UpgradeInSubrequest => Seen::Nothing,
@@ -109,6 +110,7 @@ fn other(event: &Event<'_>) -> Seen {
         // A client body's temporary file; what is written for an upstream is an attempt's.
         Class::TempPath | Class::TempFileIo if event.context == Context::Http => Seen::Status(500),
         Class::MemcachedMiss => Seen::Status(404),
+        Class::NginxInternal | Class::Cache if event.context == Context::Http => Seen::Unknown,
         Class::Other | Class::NotUpstream | Class::RateLimited | Class::ClientBadRequest => {
             Seen::Unknown
         }

@@ -116,20 +116,26 @@ pub(super) fn find(message: &[u8]) -> Option<&'static Row> {
 pub(super) fn find_inside(message: &[u8]) -> Option<&'static Row> {
     let end = memchr::memchr(b' ', message)?;
     let (first, rest) = message.split_at_checked(end)?;
-    if rest.starts_with(CONNECTIONS.literal.as_bytes()) && first.iter().all(u8::is_ascii_digit) {
-        return Some(&CONNECTIONS);
-    }
-    [&UNRESOLVED, &IS_NOT_FOUND]
-        .into_iter()
+    let number = first.iter().all(u8::is_ascii_digit);
+    let rows: &[&Row] = if number {
+        &[&CONNECTIONS, &EXCEED]
+    } else {
+        &[&UNRESOLVED]
+    };
+    rows.iter()
         .find(|row| rest.starts_with(row.literal.as_bytes()))
+        .copied()
 }
 
 /// `%ui worker_connections are not enough`
 const CONNECTIONS: Row = own(" worker_connections are not enough", Rule::Connections);
 /// `%V could not be resolved (%i: %s)`
 const UNRESOLVED: Row = row(" could not be resolved (", Then::Peer, Rule::Dns);
-/// `%V is not found`: angie's and older modules' missing names.
-const IS_NOT_FOUND: Row = row(" is not found", Then::Client, Rule::Is(Class::NotUpstream));
+/// `%ui worker_connections exceed open file resource limit: %i`
+const EXCEED: Row = own(
+    " worker_connections exceed open file resource limit",
+    Rule::Is(Class::FdLimitConfig),
+);
 
 const fn row(literal: &'static str, then: Then, rule: Rule) -> Row {
     Row {
@@ -372,7 +378,8 @@ const ROWS: &[Row] = &[
     row("no path in the unix domain socket in upstream \"", Then::Client, Rule::PassVar),
     row("too long path in the unix domain socket in upstream \"", Then::Client, Rule::PassVar),
     only("zero length URI to proxy", Class::ConfigPassVar),
-    only("grpcs protocol requires SSL support", Class::ConfigPassVar),
+    row("grpcs protocol requires SSL support", Then::Nothing, Rule::PassVar),
+    row("suwsgi protocol requires SSL support", Then::Nothing, Rule::PassVar),
     only("http/3 requires https prefix", Class::ConfigPassVar),
     only("the \"$memcached_key\" variable is not set", Class::ConfigPassVar),
     only("no upstream configuration", Class::NginxInternal),
@@ -414,12 +421,12 @@ const ROWS: &[Row] = &[
     row("lstat() \"", Then::Client, Rule::File),
     row("openat() \"", Then::Client, Rule::File),
     row("opendir() \"", Then::Client, Rule::File),
-    own("mkdir() \"", Rule::Is(Class::TempPath)),
-    own("chown(\"", Rule::Is(Class::TempPath)),
-    own("chmod() \"", Rule::Is(Class::TempPath)),
-    own("utimes() \"", Rule::Is(Class::TempPath)),
-    own("unlink() \"", Rule::Is(Class::TempPath)),
-    own("rename() \"", Rule::Is(Class::TempPath)),
+    own("mkdir() \"", Rule::File),
+    own("chown(\"", Rule::File),
+    own("chmod() \"", Rule::File),
+    own("utimes() \"", Rule::File),
+    own("unlink() \"", Rule::File),
+    own("rename() \"", Rule::File),
     own("pread() \"", Rule::Is(Class::TempFileIo)),
     own("lseek() \"", Rule::Is(Class::TempFileIo)),
     own("read() \"", Rule::Is(Class::TempFileIo)),
@@ -520,7 +527,9 @@ const ROWS: &[Row] = &[
     only("sigprocmask() failed", Class::Lifecycle),
     only("setitimer() failed", Class::Lifecycle),
     own("setpriority(", Rule::Is(Class::Lifecycle)),
+    own("setrlimit(RLIMIT_NOFILE, ", Rule::Is(Class::FdLimitConfig)),
     own("setrlimit(", Rule::Is(Class::Lifecycle)),
+    own("sigaction(", Rule::Is(Class::Lifecycle)),
     own("prctl(", Rule::Is(Class::Lifecycle)),
     own("chdir(\"", Rule::Is(Class::Lifecycle)),
     only("close() channel failed", Class::Lifecycle),
@@ -549,6 +558,8 @@ const ROWS: &[Row] = &[
     client("pcre2_match() failed: ", Class::NginxInternal),
     client("pcre_exec() failed: ", Class::NginxInternal),
     client("invalid size \"", Class::NginxInternal),
+    client("invalid $limit_rate \"", Class::NginxInternal),
+    own("unknown variable index: ", Rule::Is(Class::NginxInternal)),
     client("cycle while evaluating variable \"", Class::NginxInternal),
     only("kevent() reported about an closed connection", Class::NginxInternal),
     only("getsockname() failed", Class::NginxInternal),
@@ -586,6 +597,7 @@ const ROWS: &[Row] = &[
     own("unknown directive \"", Rule::Is(Class::Config)),
     own("limit_req \"", Rule::Is(Class::Config)),
     own("limit_conn_zone \"", Rule::Is(Class::Config)),
+    own("invalid PID number \"", Rule::Is(Class::Config)),
     own("configuration file ", Rule::Is(Class::Config)),
     own("the configuration file ", Rule::Is(Class::Config)),
 

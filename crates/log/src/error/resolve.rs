@@ -62,6 +62,29 @@ impl Seen<'_> {
 }
 
 pub(super) fn class(rule: Rule, seen: &Seen<'_>) -> Class {
+    let class = by_rule(rule, seen);
+    if seen.level == Some(Level::Emerg) {
+        at_start(class)
+    } else {
+        class
+    }
+}
+
+/// At `emerg` nginx refuses a configuration, whatever the words; but for these.
+fn at_start(class: Class) -> Class {
+    match class {
+        Class::ListenBind
+        | Class::ListenSetup
+        | Class::ConfigDnsAtStartup
+        | Class::OutOfMemory
+        | Class::TempPath
+        | Class::WorkerFatal
+        | Class::Lifecycle => class,
+        _ => Class::Config,
+    }
+}
+
+fn by_rule(rule: Rule, seen: &Seen<'_>) -> Class {
     match rule {
         Rule::Is(class) => is(class, seen),
         Rule::Connect => seen.other_party().unwrap_or_else(|| connect(seen)),
@@ -70,10 +93,6 @@ pub(super) fn class(rule: Rule, seen: &Seen<'_>) -> Class {
             .unwrap_or_else(|| errno::socket(seen.errno())),
         Rule::Setup => seen.other_party().unwrap_or_else(|| setup(seen)),
         Rule::Io => seen.other_party().unwrap_or_else(|| io(seen)),
-        Rule::Tls(class) if seen.level == Some(Level::Emerg) => {
-            debug_assert!(class != Class::Config);
-            Class::Config
-        }
         Rule::Tls(_) if seen.other_party().is_some() => Class::Ocsp,
         Rule::Tls(_) if seen.clients() => Class::ClientTls,
         Rule::Tls(class) => class,
@@ -99,18 +118,28 @@ pub(super) fn class(rule: Rule, seen: &Seen<'_>) -> Class {
         Rule::PassVar if seen.message.starts_with(b"host not found") => Class::ConfigDnsAtStartup,
         Rule::PassVar => Class::Config,
         Rule::Process => process(seen.message),
-        Rule::Quoted if seen.level == Some(Level::Emerg) => Class::Config,
+        Rule::Quoted if matches!(seen.level, Some(Level::Emerg | Level::Warn)) => Class::Config,
         Rule::Quoted => Class::NotUpstream,
     }
 }
 
 fn is(class: Class, seen: &Seen<'_>) -> Class {
     match class {
-        Class::ClientAbort if seen.context() == Context::Stream => Class::ClientStream,
-        Class::ClientTimeout if seen.side() == Some(Side::Upstream) => class,
-        // The same words before a request exists: the client never asked.
-        Class::ClientTimeout if seen.action() == Some(While::SendingToClient) => class,
-        Class::ClientTimeout if seen.action().is_some() => Class::ClientAbort,
+        Class::ClientAbort | Class::ClientTimeout if seen.context() == Context::Stream => {
+            Class::ClientStream
+        }
+        Class::ClientAbort if memmem::find(seen.message, b" connected to ").is_some() => {
+            Class::ClientStream
+        }
+        // Before its request is read, a client that is too slow has asked nothing.
+        Class::ClientTimeout
+            if !matches!(
+                seen.action(),
+                None | Some(While::SendingToClient | While::ProxyingUpgradedConnection)
+            ) =>
+        {
+            Class::ClientAbort
+        }
         _ => class,
     }
 }
@@ -128,7 +157,7 @@ fn setup(seen: &Seen<'_>) -> Class {
     match (seen.level, seen.side()) {
         (Some(Level::Emerg), _) => Class::ListenSetup,
         (_, Some(Side::Upstream)) => Class::LocalSocketSetup,
-        (_, Some(_)) => Class::ClientIo,
+        (_, Some(_)) | (Some(Level::Info), None) => Class::ClientIo,
         (_, None) if seen.context() == Context::None => Class::Accept,
         (_, None) => Class::NginxInternal,
     }
@@ -141,7 +170,13 @@ fn io(seen: &Seen<'_>) -> Class {
             _ => Class::ClientIo,
         };
     }
-    errno::io(seen.errno())
+    let datagrams = seen.tail.is_some_and(|tail| tail.fields.udp)
+        || seen.message.starts_with(b"sendto()")
+        || seen.message.starts_with(b"sendmsg()");
+    match errno::io(seen.errno()) {
+        Class::IoError if datagrams => Class::IoErrorUdp,
+        class => class,
+    }
 }
 
 fn timeout(seen: &Seen<'_>) -> Class {
@@ -195,6 +230,7 @@ fn background(seen: &Seen<'_>) -> bool {
     }) && seen.level.is_some()
 }
 
+/// nginx numbers its temporary files with ten digits and names its cache files by their md5.
 fn file(seen: &Seen<'_>) -> Class {
     let path = seen
         .message
@@ -204,11 +240,17 @@ fn file(seen: &Seen<'_>) -> Class {
     let name = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let temporary = name.len() == 10 && name.iter().all(u8::is_ascii_digit);
     let cached = name.len() >= 32 && name.iter().take(32).all(u8::is_ascii_hexdigit);
+    let grave = seen.level >= Some(Level::Crit);
+    let reads = seen.message.starts_with(b"open")
+        || seen.message.starts_with(b"stat")
+        || seen.message.starts_with(b"lstat");
     match seen.level {
+        Some(Level::Emerg) if seen.message.starts_with(b"mkdir()") => Class::TempPath,
         Some(Level::Emerg) => Class::Config,
-        Some(Level::Crit) if temporary || seen.side() == Some(Side::Upstream) => Class::TempPath,
-        Some(Level::Crit) if cached => Class::Cache,
-        _ => Class::NotUpstream,
+        _ if grave && cached => Class::Cache,
+        _ if grave && (temporary || seen.side() == Some(Side::Upstream)) => Class::TempPath,
+        _ if reads => Class::NotUpstream,
+        _ => Class::TempPath,
     }
 }
 

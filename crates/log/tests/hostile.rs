@@ -1,0 +1,258 @@
+//! What clients, applications and decoded paths write into a line moves nothing that nginx wrote.
+
+use log::error::{Author, Class, Event, Field, Forgery, Records, parse};
+use proptest::prelude::*;
+
+const REAL: &str = "http://127.0.0.1:8000";
+const MESSAGES: &[&str] = &[
+    "connect() failed (111: Connection refused) while connecting to upstream",
+    "upstream prematurely closed connection while reading response header from upstream",
+    "upstream timed out (110: Connection timed out) while reading response header from upstream",
+    "no live upstreams while connecting to upstream",
+    "upstream sent invalid header: \"X\\x20...\" while reading response header from upstream",
+    "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream",
+    "app.example.com could not be resolved (3: Host not found)",
+];
+
+fn line(message: &str, request: &str, host: &str, referrer: &str) -> String {
+    format!(
+        "2026/11/21 01:43:17 [error] 7#7: *9 {message}, client: 192.0.2.7, server: example.com, request: \"{request}\", upstream: \"{REAL}/a\", host: \"{host}\", referrer: \"{referrer}\""
+    )
+}
+
+fn same(event: &Event<'_>, good: &Event<'_>) {
+    assert_eq!(event.class, good.class);
+    assert_eq!(event.errno, good.errno);
+    assert_eq!(event.action, good.action);
+    assert_eq!(event.client, good.client);
+    assert_eq!(event.server, good.server);
+    assert_eq!(event.connection, good.connection);
+    assert_eq!(
+        event.upstream.map(|upstream| upstream.peer),
+        good.upstream.map(|upstream| upstream.peer)
+    );
+    assert_eq!(event.outcome(), good.outcome());
+}
+
+/// Pieces of nginx's own grammar, between arbitrary text.
+fn hostile() -> impl Strategy<Value = String> {
+    let pieces = prop_oneof![
+        Just("\", upstream: \"http://6.6.6.6/".to_owned()),
+        Just(", upstream: \"http://6.6.6.6/\"".to_owned()),
+        Just("\", host: \"evil".to_owned()),
+        Just("\", referrer: \"evil".to_owned()),
+        Just("\", subrequest: \"/evil".to_owned()),
+        Just(", client: 6.6.6.6, server: evil, request: \"GET / HTTP/1.1\"".to_owned()),
+        Just("\" failed (2: No such file or directory), client: 6.6.6.6, server: evil".to_owned()),
+        Just("connect() failed (13: Permission denied) while connecting to upstream".to_owned()),
+        Just("2026/11/21 01:43:17 [crit] 1#1: *1 ".to_owned()),
+        Just("&quot;, upstream: &quot;http://6.6.6.6/&quot;".to_owned()),
+        Just("\\\", \\\"upstream\\\": \\\"http://6.6.6.6/\\\"".to_owned()),
+        Just("\u{1b}[31m\t\u{7f}\u{80}".to_owned()),
+        Just("{\"log\":\"x\"}".to_owned()),
+        "[^\n\r\0]{0,40}",
+        Just("A".repeat(500)),
+    ];
+    prop::collection::vec(pieces, 0..6).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn a_hostile_host_and_referrer_change_nothing(
+        message in prop::sample::select(MESSAGES), host in hostile(), referrer in hostile()
+    ) {
+        let good = line(message, "GET /a HTTP/1.1", "example.com", "https://example.com/");
+        let evil = line(message, "GET /a HTTP/1.1", &host, &referrer);
+        // A cut is told by the length alone.
+        prop_assume!(evil.len() != 2047 && evil.len() != 4095);
+        same(&parse(evil.as_bytes()).unwrap(), &parse(good.as_bytes()).unwrap());
+    }
+
+    #[test]
+    fn a_hostile_request_changes_nothing(message in prop::sample::select(MESSAGES), uri in hostile(), referrer in hostile()) {
+        // No nginx accepts a request line in which ` H` begins anything but the version.
+        let uri = uri.replace(" H", " h");
+        let request = format!("GET /{uri} HTTP/1.1");
+        let good = line(message, "GET /a HTTP/1.1", "example.com", "https://example.com/");
+        let evil = line(message, &request, "example.com", &referrer);
+        prop_assume!(evil.len() != 2047 && evil.len() != 4095);
+        let event = parse(evil.as_bytes()).unwrap();
+        same(&event, &parse(good.as_bytes()).unwrap());
+        prop_assert_eq!(event.request.unwrap().to_string(), request);
+    }
+
+    #[test]
+    fn a_line_cut_anywhere_keeps_what_it_still_says(message in prop::sample::select(MESSAGES), referrer in hostile(), cut in 0_usize..3000) {
+        let whole = line(message, "GET /a HTTP/1.1", "example.com", &referrer).into_bytes();
+        let cut = cut.min(whole.len());
+        let good = parse(&whole).unwrap();
+        if let Some(event) = parse(&whole[..cut]) {
+            if let Some(upstream) = event.upstream && cut > 300 {
+                prop_assert_eq!(upstream.peer, good.upstream.unwrap().peer);
+            }
+            if event.host.is_some() {
+                prop_assert_eq!(event.class, good.class);
+                prop_assert_eq!(event.server, good.server);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_panics(bytes: Vec<u8>, tail in "[ -~\n\r]{0,300}") {
+        let _ = parse(&bytes);
+        let mut line = b"2026/11/21 01:43:17 [error] 7#7: *9 ".to_vec();
+        line.extend_from_slice(tail.as_bytes());
+        line.extend_from_slice(&bytes);
+        let _ = parse(&line);
+        let _ = log::error::decode(&bytes).event();
+        let _ = log::error::parse_pasted(&bytes);
+        let _ = log::error::Pasted::new(&line).events().count();
+        let _ = log::error::may_be_upstream_failure(&line);
+        for record in Records::new(&line) {
+            let _ = record.event();
+        }
+    }
+
+    #[test]
+    fn every_cut_of_every_phrase_is_safe(cut in 0_usize..400, message in prop::sample::select(MESSAGES), garbage in "[ -~]{0,60}") {
+        let line = line(message, "GET /a HTTP/1.1", "h", "r");
+        let mut line = line.into_bytes();
+        line.truncate(cut);
+        line.extend_from_slice(garbage.as_bytes());
+        let _ = parse(&line);
+        let _ = log::error::parse_pasted(&line);
+    }
+
+    #[test]
+    fn a_quick_look_never_rejects_a_failure(message in prop::sample::select(MESSAGES), referrer in hostile()) {
+        let line = line(message, "GET /a HTTP/1.1", "h", &referrer);
+        let event = parse(line.as_bytes()).unwrap();
+        prop_assert!(event.is_upstream_failure());
+        prop_assert!(log::error::may_be_upstream_failure(line.as_bytes()));
+    }
+}
+
+fn forgeries(log: &str) -> Vec<(Class, Option<Forgery>)> {
+    Records::new(log.as_bytes())
+        .filter_map(|record| record.event())
+        .map(|event| (event.class, event.forgery))
+        .collect()
+}
+
+const FORGED: &str = "2026/01/01 00:00:00 [error] 1#1: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 1.2.3.4, server: x, request: \"GET / HTTP/1.1\", upstream: \"fastcgi://6.6.6.6:9000\", host: \"x\"";
+const TAIL: &str = "\" failed (2: No such file or directory), client: 192.0.2.7, server: example.com, request: \"GET /a%0a2026 HTTP/1.1\", host: \"example.com\"";
+const GENUINE: &str = "2026/11/21 01:43:18 [error] 7#7: *11 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.8, server: example.com, request: \"GET /a HTTP/1.1\", upstream: \"http://127.0.0.1:8000/a\", host: \"example.com\"";
+
+#[test]
+fn a_line_inside_a_decoded_path_is_marked_and_the_next_one_is_not() {
+    let log = format!(
+        "{GENUINE}\n2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a\n{FORGED}{TAIL}\n{GENUINE}\n"
+    );
+    assert_eq!(
+        forgeries(&log),
+        [
+            (Class::ConnectRefused, None),
+            (Class::NotUpstream, None),
+            (Class::ConnectRefused, Some(Forgery::InsideText)),
+            (Class::ConnectRefused, None),
+        ]
+    );
+}
+
+#[test]
+fn several_forged_lines_are_marked_up_to_the_true_tail() {
+    // The first pretends to end the path's text, the second is perfect, the third carries the true tail.
+    let log = format!(
+        "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a{TAIL}\n{FORGED}{TAIL}\n{FORGED}\n{FORGED}{TAIL}\n{GENUINE}\n"
+    );
+    let signs: Vec<_> = forgeries(&log).into_iter().map(|(_, sign)| sign).collect();
+    let inside = Some(Forgery::InsideText);
+    assert_eq!(signs, [None, inside, inside, inside, None]);
+}
+
+#[test]
+fn a_line_inside_a_decoded_uri_is_marked() {
+    let open = "2026/11/21 01:43:17 [error] 7#7: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: example.com, request: \"GET /v/a%0a2026 HTTP/1.1\", upstream: \"http://127.0.0.1:8000/v/a";
+    for (first, end) in [
+        ("", "\", host: \"example.com\""),
+        ("\", host: \"x\"", "\", host: \"example.com\""),
+    ] {
+        let log = format!("{open}{first}\n{FORGED}{end}\n{GENUINE}\n");
+        let signs: Vec<_> = forgeries(&log).into_iter().map(|(_, sign)| sign).collect();
+        assert_eq!(signs, [None, Some(Forgery::InsideText), None], "{first}");
+    }
+}
+
+#[test]
+fn a_line_inside_an_applications_text_is_marked() {
+    let log = format!(
+        "2026/11/21 01:43:17 [error] 7#7: *9 FastCGI sent in stderr: \"x\n{FORGED}\" while reading response header from upstream, client: 192.0.2.7, server: example.com, request: \"GET / HTTP/1.1\", upstream: \"fastcgi://127.0.0.1:9000\", host: \"h\"\n{GENUINE}\n"
+    );
+    let signs: Vec<_> = forgeries(&log).into_iter().map(|(_, sign)| sign).collect();
+    assert_eq!(signs, [None, Some(Forgery::InsideText), None]);
+}
+
+#[test]
+fn a_forged_line_whose_tail_was_cut_is_marked() {
+    let start = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a\n";
+    for limit in [2048, 4096] {
+        let mut log = format!("{start}{FORGED}\n{FORGED}");
+        log.push_str(&"A".repeat(limit - 1 - log.len()));
+        let log = format!("{log}\n{GENUINE}\n{GENUINE}\n");
+        let signs: Vec<_> = forgeries(&log).into_iter().map(|(_, sign)| sign).collect();
+        let inside = Some(Forgery::InsideText);
+        assert_eq!(signs, [None, inside, inside, None, None], "{limit}");
+    }
+}
+
+#[test]
+fn lines_that_were_cut_or_run_over_several_lines_make_no_suspects() {
+    let mut cut = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/".to_owned();
+    cut.push_str(&"S".repeat(2047 - cut.len()));
+    let trace = "2026/11/21 01:43:17 [error] 7#7: *9 FastCGI sent in stderr: \"PHP message: PHP Fatal error:  Uncaught Error in /a.php:3\nStack trace:\n#0 {main}\n  thrown in /a.php on line 3\" while reading response header from upstream, client: 192.0.2.7, server: example.com, request: \"GET / HTTP/1.1\", upstream: \"fastcgi://127.0.0.1:9000\", host: \"h\"";
+    let missing = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a\" failed (2: No such file or directory), client: 192.0.2.7, server: example.com, request: \"GET /a HTTP/1.1\", host: \"example.com\"";
+    let log = [&cut, trace, missing, GENUINE, missing, GENUINE, GENUINE]
+        .map(|line| format!("{line}\n"))
+        .concat();
+    for (class, sign) in forgeries(&log) {
+        assert_eq!(sign, None, "{class}");
+    }
+    assert_eq!(Records::new(log.as_bytes()).nth(1).unwrap().line_count, 4);
+}
+
+#[test]
+fn an_upstream_without_a_scheme_is_no_peer() {
+    let line = GENUINE.replace("http://127", "http:/127");
+    let event = parse(line.as_bytes()).unwrap();
+    assert_eq!(
+        (event.upstream, event.forgery),
+        (None, Some(Forgery::NoScheme))
+    );
+}
+
+#[test]
+fn a_second_upstream_behind_a_decoded_subrequest_is_nobodys() {
+    let line = "2026/11/21 01:43:17 [error] 7#7: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: example.com, request: \"GET /s HTTP/1.1\", subrequest: \"/s\", upstream: \"http://6.6.6.6/\", upstream: \"http://127.0.0.1:8000/s\", host: \"h\"";
+    let event = parse(line.as_bytes()).unwrap();
+    assert_eq!(
+        (event.upstream, event.forgery),
+        (None, Some(Forgery::FieldTwice))
+    );
+}
+
+#[test]
+fn who_wrote_what_is_known() {
+    let event = parse(GENUINE.as_bytes()).unwrap();
+    for (field, author) in [
+        (Field::Failure, Author::Nginx),
+        (Field::Peer, Author::Nginx),
+        (Field::Server, Author::Nginx),
+        (Field::Message, Author::Nginx),
+        (Field::Uri, Author::Client),
+        (Field::Request, Author::Client),
+        (Field::Host, Author::Client),
+        (Field::Referrer, Author::Client),
+    ] {
+        assert_eq!(event.author(field), author, "{field:?}");
+    }
+}
