@@ -11,6 +11,7 @@ pub mod address;
 pub mod exhibit;
 pub mod gap;
 pub mod local;
+pub mod manifest;
 pub mod name;
 pub mod netfilter;
 mod netlink;
