@@ -1,0 +1,419 @@
+//! The report as one HTML page that needs nothing else: no network, no script; light or dark as the reader's system is;
+//! fit to be printed or mailed.
+//!
+//! Markup is made of `&'static str` only; every other text goes through [`Page::text`], which escapes it.
+
+use std::io::{self, Write};
+
+use diagnose::{
+    Cause, ConfSpan, Confirmation, Diagnosis, Exhibit, Fix, Gap, Judged, Judgement, Proof, Step,
+};
+
+use crate::fold::{self, Block};
+use crate::text::visible;
+use crate::words::{self, Clock};
+
+const STYLE: &str = include_str!("html.css");
+
+/// Writes the page.
+pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {
+    let clock = Clock::of(diagnosis);
+    let mut page = Page(String::new());
+    page.markup(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
+         base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n",
+    );
+    let host = diagnosis.hostname.as_deref().unwrap_or("this host");
+    page.within("<title>", "</title>\n", |page| {
+        page.text(&format!("why502 {host}: {}", words::tally(diagnosis)));
+    });
+    page.within("<style>\n", "</style>\n", |page| page.markup(STYLE));
+    page.markup("</head>\n<body>\n");
+    page.within("<header>\n", "</header>\n", |page| {
+        header(page, diagnosis, host, clock);
+    });
+    page.markup("<main>\n");
+    for block in fold::blocks(&diagnosis.incidents) {
+        page.within("<article>\n", "</article>\n", |page| {
+            incident(page, &block, diagnosis, clock);
+        });
+    }
+    page.markup("</main>\n</body>\n</html>\n");
+    out.write_all(page.0.as_bytes())
+}
+
+/// The page as it grows.
+struct Page(String);
+
+impl Page {
+    /// Markup of our own, as it is.
+    fn markup(&mut self, markup: &'static str) {
+        self.0.push_str(markup);
+    }
+
+    /// Text, made visible and escaped for elements and quoted attributes alike. The only way for text into the page.
+    fn text(&mut self, text: &str) {
+        for c in visible(text).chars() {
+            match c {
+                '&' => self.0.push_str("&amp;"),
+                '<' => self.0.push_str("&lt;"),
+                '>' => self.0.push_str("&gt;"),
+                '"' => self.0.push_str("&quot;"),
+                '\'' => self.0.push_str("&#39;"),
+                c => self.0.push(c),
+            }
+        }
+    }
+
+    fn within(&mut self, open: &'static str, close: &'static str, content: impl FnOnce(&mut Self)) {
+        self.markup(open);
+        content(self);
+        self.markup(close);
+    }
+
+    /// One element that holds text alone.
+    fn element(&mut self, open: &'static str, text: &str, close: &'static str) {
+        self.within(open, close, |page| page.text(text));
+    }
+
+    fn paragraph(&mut self, text: &str) {
+        self.element("<p>", text, "</p>\n");
+    }
+
+    fn heading(&mut self, text: &'static str) {
+        self.element("<h3>", text, "</h3>\n");
+    }
+}
+
+fn header(page: &mut Page, diagnosis: &Diagnosis, host: &str, clock: Clock) {
+    page.within("<h1>", "</h1>\n", |page| {
+        page.element("why502 <span>", host, "</span>");
+    });
+    page.element("<p class=\"tally\">", &words::tally(diagnosis), "</p>\n");
+    page.within("<p class=\"faint\">", "</p>\n", |page| {
+        page.text(&words::rfc3339(diagnosis.generated_at));
+        page.text(" · ");
+        page.text(&words::reading(diagnosis, clock));
+    });
+    for caveat in words::caveats(diagnosis) {
+        page.element("<p class=\"doubt\">", &caveat, "</p>\n");
+    }
+    if !diagnosis.gaps.is_empty() {
+        page.heading("Not known");
+        page.within("<ul>\n", "</ul>\n", |page| {
+            for gap in &diagnosis.gaps {
+                page.within("<li>", "</li>\n", |page| missing(page, gap));
+            }
+        });
+    }
+}
+
+fn incident(page: &mut Page, block: &Block<'_>, diagnosis: &Diagnosis, clock: Clock) {
+    let judged = block.leader;
+    let instances = &diagnosis.instances;
+    page.within("<h2>", "</h2>\n", |page| {
+        let open = if judged.ongoing {
+            "<b class=\"status\">"
+        } else {
+            "<b class=\"status over\">"
+        };
+        page.element(open, &words::status(&judged.incident), "</b> ");
+        page.text(&words::headline_of(block, instances));
+    });
+    let members: Vec<&Judged> = block.members().collect();
+    page.within("<p>", "</p>\n", |page| {
+        page.text(&words::attempts(&members, diagnosis.window, clock));
+        page.element(
+            " <span class=\"faint\">incident ",
+            &judged.incident.id,
+            "</span>",
+        );
+    });
+    if let (Some(instance), true) = (instances.get(judged.incident.instance), instances.len() > 1) {
+        page.paragraph(&words::instance(instance));
+    }
+    if let (Some(impact), true) = (judged.impact, block.others.is_empty()) {
+        page.paragraph(&words::impact(impact));
+    }
+    if let Some(unexplained) = words::unexplained(&judged.incident) {
+        page.element("<p class=\"doubt\">", unexplained, "</p>\n");
+    }
+    if !block.others.is_empty() {
+        peers(page, &members, diagnosis);
+    }
+    match (fold::answer(judged), judged.cause) {
+        (Some(confirmation), Some(cause)) => answer(page, block, cause, confirmation, clock),
+        _ => undetermined(page, judged, clock),
+    }
+    rest(page, judged, clock);
+}
+
+fn peers(page: &mut Page, members: &[&Judged], diagnosis: &Diagnosis) {
+    page.heading("Peers");
+    page.within("<table>\n", "</table>\n", |page| {
+        for member in members {
+            page.within("<tr>", "</tr>\n", |page| {
+                page.element(
+                    "<td>",
+                    &words::headline(&member.incident, &diagnosis.instances),
+                    "</td>",
+                );
+                page.element(
+                    "<td>",
+                    &words::counted(member.incident.count, "failed attempt"),
+                    "</td>",
+                );
+                let summary = fold::answer(member).map_or("", |confirmation| &confirmation.summary);
+                page.element("<td>", summary, "</td>");
+            });
+        }
+    });
+}
+
+fn answer(
+    page: &mut Page,
+    block: &Block<'_>,
+    cause: &Cause,
+    confirmation: &Confirmation,
+    clock: Clock,
+) {
+    said(page, cause, confirmation);
+    if !confirmation
+        .proof
+        .exhibits()
+        .iter()
+        .any(|exhibit| matches!(exhibit, Exhibit::Config(_)))
+        && let Some(directive) = &block.leader.directive
+    {
+        span(page, directive, Some("nginx dials this"));
+    }
+    page.heading("Proof");
+    proof(page, &confirmation.proof, clock);
+    let (of_leader, more) = block.fixes();
+    fixes(
+        page,
+        of_leader.iter().chain(more.iter().map(|(_, fix)| *fix)),
+    );
+    for (cause, confirmation) in fold::also(block.leader) {
+        page.heading("Also");
+        said(page, cause, confirmation);
+        proof(page, &confirmation.proof, clock);
+        fixes(page, confirmation.fixes.iter());
+    }
+}
+
+/// The summary, and the cause's first words on what that means.
+fn said(page: &mut Page, cause: &Cause, confirmation: &Confirmation) {
+    page.within("<p class=\"cause\">", "</p>\n", |page| {
+        page.text(&confirmation.summary);
+        page.element(" <code>", cause.id, "</code>");
+    });
+    page.element("<p class=\"faint\">", cause.title(), "</p>\n");
+}
+
+fn undetermined(page: &mut Page, judged: &Judged, clock: Clock) {
+    page.element(
+        "<p class=\"cause doubt\">",
+        "Not proven: nothing that could be learned shows why.",
+        "</p>\n",
+    );
+    if let Some(directive) = &judged.directive {
+        span(
+            page,
+            directive,
+            directive.label.as_deref().or(Some("nginx dials this")),
+        );
+    }
+    if !judged.incident.sample.is_empty() {
+        page.heading("Seen");
+        proof(page, &Proof::new(judged.incident.exhibit()), clock);
+    }
+    if !judged.hints.is_empty() {
+        page.heading("Hints");
+        page.within("<ul>\n", "</ul>\n", |page| {
+            for hint in &judged.hints {
+                page.element("<li>", hint, "</li>\n");
+            }
+        });
+    }
+}
+
+fn proof(page: &mut Page, proof: &Proof, clock: Clock) {
+    page.within("<table class=\"proof\">\n", "</table>\n", |page| {
+        for exhibit in proof.exhibits() {
+            page.within("<tr>", "</tr>\n", |page| {
+                let (at, kind) = match exhibit {
+                    Exhibit::Log { at, .. } => (*at, "log"),
+                    Exhibit::Record { at, probe, .. } => (*at, *probe),
+                    Exhibit::Config(_) => (None, "config"),
+                };
+                page.element(
+                    "<td>",
+                    &at.map_or_else(String::new, |at| clock.time(at)),
+                    "</td>",
+                );
+                page.element("<td>", kind, "</td>");
+                page.within("<td>", "</td>", |page| self::exhibit(page, exhibit));
+            });
+        }
+    });
+}
+
+fn exhibit(page: &mut Page, exhibit: &Exhibit) {
+    match exhibit {
+        Exhibit::Log { text, count, .. } => {
+            page.element("<code>", text, "</code>");
+            if *count > 1 {
+                page.element(" <b>×", &words::number(*count), "</b>");
+            }
+        }
+        Exhibit::Record { text, .. } => page.text(text),
+        Exhibit::Config(shown) => span(page, shown, shown.label.as_deref()),
+    }
+}
+
+/// The source line with its mark and what there is to say about it.
+fn span(page: &mut Page, span: &ConfSpan, label: Option<&str>) {
+    page.within("<figure>", "</figure>\n", |page| {
+        page.element(
+            "<figcaption>",
+            &format!("{}:{}", span.file.display(), span.line),
+            "</figcaption>",
+        );
+        page.within("<pre>", "</pre>", |page| {
+            let mark = &span.mark;
+            let pieces = [
+                (span.source.get(..mark.start), None),
+                (
+                    span.source.get(mark.start..mark.end),
+                    Some(("<mark>", "</mark>")),
+                ),
+                (span.source.get(mark.end..), None),
+            ];
+            if pieces.iter().any(|(text, _)| text.is_none()) {
+                lines(page, &span.source);
+            }
+            for (text, mark) in pieces {
+                let Some(text) = text else { continue };
+                match mark {
+                    Some((open, close)) => page.within(open, close, |page| lines(page, text)),
+                    None => lines(page, text),
+                }
+            }
+        });
+        if let Some(label) = label {
+            page.element("<p>", label, "</p>");
+        }
+    });
+}
+
+/// Source text: its own line ends and tabs stay what they are.
+fn lines(page: &mut Page, source: &str) {
+    for (idx, line) in source.split('\n').enumerate() {
+        if idx > 0 {
+            page.markup("\n");
+        }
+        page.text(&line.trim_end_matches('\r').replace('\t', "    "));
+    }
+}
+
+fn fixes<'a>(page: &mut Page, fixes: impl Iterator<Item = &'a Fix>) {
+    for (idx, fix) in fixes.enumerate() {
+        page.heading(if idx == 0 { "Fix" } else { "Or" });
+        page.within("<p>", "</p>\n", |page| {
+            page.text(&fix.summary);
+            page.element(
+                " <span class=\"faint\">(",
+                words::safety(fix.safety),
+                ")</span>",
+            );
+        });
+        for step in &fix.steps {
+            match step {
+                Step::Edit {
+                    file,
+                    line,
+                    old,
+                    new,
+                } => page.within("<figure>", "</figure>\n", |page| {
+                    page.element(
+                        "<figcaption>",
+                        &format!("{}:{line}", file.display()),
+                        "</figcaption>",
+                    );
+                    page.within("<pre><del>- ", "</del>\n", |page| lines(page, old));
+                    page.within("<ins>+ ", "</ins></pre>", |page| lines(page, new));
+                }),
+                Step::Command { argv } => page.element("<pre>", &words::shell(argv), "</pre>\n"),
+                Step::Advice { text } => page.paragraph(text),
+            }
+        }
+        if let Some(verify) = &fix.verify {
+            page.paragraph("Then try");
+            page.element("<pre>", verify, "</pre>\n");
+        }
+    }
+}
+
+/// What else was judged.
+fn rest(page: &mut Page, judged: &Judged, clock: Clock) {
+    let unknown = fold::missing(judged);
+    if !unknown.is_empty() {
+        let open = if judged.cause.is_none() {
+            "<details open>\n<summary>"
+        } else {
+            "<details>\n<summary>"
+        };
+        page.within(open, "</details>\n", |page| {
+            page.element("", "What would tell more", "</summary>\n");
+            page.within("<ul>\n", "</ul>\n", |page| {
+                for group in unknown {
+                    page.within("<li>", "</li>\n", |page| {
+                        missing(page, group.gap);
+                        let names: Vec<&str> = group.causes.iter().map(|cause| cause.id).collect();
+                        page.element(
+                            " <span class=\"faint\">would tell: ",
+                            &names.join(", "),
+                            "</span>",
+                        );
+                    });
+                }
+            });
+        });
+    }
+    let ruled_out = judged
+        .causes
+        .iter()
+        .filter_map(|verdict| match &verdict.judgement {
+            Judgement::RuledOut(shown) => Some((verdict.cause, shown)),
+            _ => None,
+        });
+    let ruled_out: Vec<_> = ruled_out.collect();
+    if !ruled_out.is_empty() {
+        page.within("<details>\n", "</details>\n", |page| {
+            page.element(
+                "<summary>",
+                &words::counted(ruled_out.len() as u64, "cause"),
+                " ruled out</summary>\n",
+            );
+            for (cause, shown) in ruled_out {
+                page.within("<p>", "</p>\n", |page| {
+                    page.element("<code>", cause.id, "</code>");
+                });
+                proof(page, shown, clock);
+            }
+        });
+    }
+}
+
+fn missing(page: &mut Page, gap: &Gap) {
+    page.element("<b>", &gap.missing, "</b>");
+    page.text(": ");
+    page.text(&gap.why);
+    if let Some(learn) = &gap.learn {
+        page.element("<pre>", learn, "</pre>");
+    }
+}

@@ -1,0 +1,47 @@
+//! The report for programs. One schema is kept for ever: [`v1`]; fields are added to it, never changed.
+
+mod v1;
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use diagnose::Diagnosis;
+
+use crate::text;
+
+/// Where the evidence came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The host itself.
+    Live,
+    /// A recording of it.
+    Snapshot,
+}
+
+/// Writes the report as JSON v1 and ends it with a line feed.
+pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis, source: Source) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(&v1::Report::new(diagnosis, source))?;
+    out.write_all(escaped(&json).as_bytes())?;
+    out.write_all(b"\n")
+}
+
+/// The same JSON value, safe to look at: characters that deceive stand only inside strings, where an escape says the same.
+/// `serde_json` itself escapes no more than JSON demands, which leaves C1 controls and bidi overrides.
+fn escaped(json: &str) -> Cow<'_, str> {
+    let deceives = |c: char| c != '\n' && text::deceives(c);
+    if !json.contains(deceives) {
+        return Cow::Borrowed(json);
+    }
+    let mut safe = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if deceives(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let escape = format!("\\u{unit:04x}");
+                safe.push_str(&escape);
+            }
+        } else {
+            safe.push(c);
+        }
+    }
+    Cow::Owned(safe)
+}

@@ -1,0 +1,392 @@
+//! `why502.report/1`: the words and the order of the fields. A copy of the diagnosis' shape on purpose: the types behind
+//! a diagnosis may change, this may only grow. Where a struct has fields behind a blank line, they came later than the
+//! first outline of the schema.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use diagnose::{
+    CauseVerdict, ConfSpan, Diagnosis, Exhibit, Fix, Gap, GapKind, InstanceSummary, Judged,
+    Judgement, Origin, Proof, RunningConfig, Safety, Step,
+};
+use serde::Serialize;
+
+use super::Source;
+use crate::words;
+
+#[derive(Serialize)]
+pub(super) struct Report<'a> {
+    schema: &'static str,
+    generated_at: String,
+    host: Host<'a>,
+    nginx: Vec<Nginx<'a>>,
+    window: Window,
+    incidents: Vec<Incident<'a>>,
+    /// Lints; none is made by a diagnosis.
+    findings: [(); 0],
+
+    gaps: Vec<GapOf<'a>>,
+}
+
+#[derive(Serialize)]
+struct Host<'a> {
+    hostname: Option<&'a str>,
+    source: &'static str,
+    privileged: bool,
+}
+
+#[derive(Serialize)]
+struct Nginx<'a> {
+    pid: Option<u32>,
+    version: Option<&'a str>,
+    config: Cow<'a, str>,
+    running_config: &'static str,
+
+    error_logs: Vec<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct Window {
+    from: String,
+    to: String,
+    lines: u64,
+    upstream_failures: u64,
+
+    suspects: u64,
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct Incident<'a> {
+    id: &'a str,
+    /// The pid of its master, as in the list of instances.
+    nginx: Option<u32>,
+    origin: &'static str,
+    peer: &'a str,
+    upstream: Option<&'a str>,
+    protocol: Option<&'static str>,
+    failure: Option<&'static str>,
+    errno: Option<u16>,
+    #[serde(rename = "while")]
+    action: Option<&'static str>,
+    status: Option<u16>,
+    count: u64,
+    first_seen: String,
+    last_seen: String,
+    ongoing: bool,
+    servers: &'a [String],
+    sample: &'a str,
+    directive: Option<Directive<'a>>,
+    outcome: &'static str,
+    cause: Option<&'static str>,
+    causes: Vec<Verdict<'a>>,
+
+    hints: &'a [String],
+    explained: bool,
+    impact: Option<Impact>,
+    log: Option<Cow<'a, str>>,
+}
+
+#[derive(Serialize)]
+struct Directive<'a> {
+    file: Cow<'a, str>,
+    line: usize,
+    column: usize,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+struct Impact {
+    requests: u64,
+    failed: u64,
+    rescued: u64,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Verdict<'a> {
+    Confirmed {
+        id: &'static str,
+        verdict: &'static str,
+        summary: &'a str,
+        proof: Vec<Item<'a>>,
+        fixes: Vec<FixOf<'a>>,
+    },
+    Unknown {
+        id: &'static str,
+        verdict: &'static str,
+        gap: GapOf<'a>,
+    },
+    RuledOut {
+        id: &'static str,
+        verdict: &'static str,
+        proof: Vec<Item<'a>>,
+    },
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Item<'a> {
+    Log {
+        text: &'a str,
+
+        at: Option<String>,
+        count: u64,
+    },
+    Config {
+        file: Cow<'a, str>,
+        line: usize,
+
+        column: usize,
+        text: &'a str,
+        label: Option<&'a str>,
+    },
+    Record {
+        probe: &'static str,
+        text: &'a str,
+
+        at: Option<String>,
+    },
+}
+
+#[derive(Serialize)]
+struct FixOf<'a> {
+    summary: &'a str,
+    safety: &'static str,
+    steps: Vec<StepOf<'a>>,
+    verify: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum StepOf<'a> {
+    Edit {
+        file: Cow<'a, str>,
+        line: usize,
+        old: &'a str,
+        new: &'a str,
+    },
+    Command {
+        argv: &'a [String],
+    },
+    Advice {
+        text: &'a str,
+    },
+}
+
+#[derive(Serialize)]
+struct GapOf<'a> {
+    missing: &'a str,
+    why: &'a str,
+    learn: Option<&'a str>,
+
+    kind: &'static str,
+    leaning: Option<&'a str>,
+}
+
+impl<'a> Report<'a> {
+    pub(super) fn new(diagnosis: &'a Diagnosis, source: Source) -> Self {
+        let window = diagnosis.window;
+        Self {
+            schema: "why502.report/1",
+            generated_at: words::rfc3339(diagnosis.generated_at),
+            host: Host {
+                hostname: diagnosis.hostname.as_deref(),
+                source: match source {
+                    Source::Live => "live",
+                    Source::Snapshot => "snapshot",
+                },
+                privileged: diagnosis.privileged,
+            },
+            nginx: diagnosis.instances.iter().map(nginx).collect(),
+            window: Window {
+                from: words::rfc3339(window.from),
+                to: words::rfc3339(window.to),
+                lines: window.lines,
+                upstream_failures: window.upstream_failures,
+                suspects: window.suspects,
+                cut: window.cut,
+            },
+            incidents: diagnosis
+                .incidents
+                .iter()
+                .map(|judged| incident(judged, &diagnosis.instances))
+                .collect(),
+            findings: [],
+            gaps: diagnosis.gaps.iter().map(gap).collect(),
+        }
+    }
+}
+
+fn nginx(instance: &InstanceSummary) -> Nginx<'_> {
+    Nginx {
+        pid: instance.pid,
+        version: instance.version.as_deref(),
+        config: path(&instance.config),
+        running_config: match instance.running_config {
+            RunningConfig::Current => "current",
+            RunningConfig::Outdated => "outdated",
+            RunningConfig::Unknown => "unknown",
+        },
+        error_logs: instance.error_logs.iter().map(|log| path(log)).collect(),
+    }
+}
+
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the methods' types belong to a crate that a report does not name"
+)]
+fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'a> {
+    let incident = &judged.incident;
+    Incident {
+        id: &incident.id,
+        nginx: instances
+            .get(incident.instance)
+            .and_then(|instance| instance.pid),
+        origin: match incident.origin {
+            Origin::ErrorLog => "error-log",
+            Origin::Host => "host",
+        },
+        peer: &incident.peer,
+        upstream: incident.upstream.as_deref(),
+        protocol: incident.protocol.map(|protocol| protocol.as_str()),
+        failure: incident.failure.map(|class| class.as_str()),
+        errno: incident.errno,
+        action: incident.action.map(|action| action.as_str()),
+        status: incident.status,
+        count: incident.count,
+        first_seen: words::rfc3339(incident.first_seen),
+        last_seen: words::rfc3339(incident.last_seen),
+        ongoing: judged.ongoing,
+        servers: &incident.servers,
+        sample: &incident.sample,
+        directive: judged.directive.as_ref().map(directive),
+        outcome: if judged.cause.is_some() {
+            "confirmed"
+        } else {
+            "undetermined"
+        },
+        cause: judged.cause.map(|cause| cause.id),
+        causes: judged.causes.iter().map(verdict).collect(),
+        hints: &judged.hints,
+        explained: incident.explained,
+        impact: judged.impact.map(|impact| Impact {
+            requests: impact.requests,
+            failed: impact.failed,
+            rescued: impact.rescued,
+        }),
+        log: incident.log.as_deref().map(path),
+    }
+}
+
+fn directive(span: &ConfSpan) -> Directive<'_> {
+    Directive {
+        file: path(&span.file),
+        line: span.line,
+        column: span.column,
+        text: &span.text,
+    }
+}
+
+fn verdict(verdict: &CauseVerdict) -> Verdict<'_> {
+    let id = verdict.cause.id;
+    match &verdict.judgement {
+        Judgement::Confirmed(confirmation) => Verdict::Confirmed {
+            id,
+            verdict: "confirmed",
+            summary: &confirmation.summary,
+            proof: proof(&confirmation.proof),
+            fixes: confirmation.fixes.iter().map(fix).collect(),
+        },
+        Judgement::Unknown(missing) => Verdict::Unknown {
+            id,
+            verdict: "unknown",
+            gap: gap(missing),
+        },
+        Judgement::RuledOut(shown) => Verdict::RuledOut {
+            id,
+            verdict: "ruled-out",
+            proof: proof(shown),
+        },
+    }
+}
+
+fn proof(proof: &Proof) -> Vec<Item<'_>> {
+    proof
+        .exhibits()
+        .iter()
+        .map(|exhibit| match exhibit {
+            Exhibit::Log { at, text, count } => Item::Log {
+                text,
+                at: at.map(words::rfc3339),
+                count: *count,
+            },
+            Exhibit::Config(span) => Item::Config {
+                file: path(&span.file),
+                line: span.line,
+                column: span.column,
+                text: &span.text,
+                label: span.label.as_deref(),
+            },
+            Exhibit::Record { probe, at, text } => Item::Record {
+                probe,
+                text,
+                at: at.map(words::rfc3339),
+            },
+        })
+        .collect()
+}
+
+fn fix(fix: &Fix) -> FixOf<'_> {
+    FixOf {
+        summary: &fix.summary,
+        safety: match fix.safety {
+            Safety::Safe => "safe",
+            Safety::Unsafe => "unsafe",
+            Safety::DisplayOnly => "display-only",
+        },
+        steps: fix
+            .steps
+            .iter()
+            .map(|step| match step {
+                Step::Edit {
+                    file,
+                    line,
+                    old,
+                    new,
+                } => StepOf::Edit {
+                    file: path(file),
+                    line: *line,
+                    old,
+                    new,
+                },
+                Step::Command { argv } => StepOf::Command { argv },
+                Step::Advice { text } => StepOf::Advice { text },
+            })
+            .collect(),
+        verify: fix.verify.as_deref(),
+    }
+}
+
+fn gap(gap: &Gap) -> GapOf<'_> {
+    GapOf {
+        missing: &gap.missing,
+        why: &gap.why,
+        learn: gap.learn.as_deref(),
+        kind: match gap.kind {
+            GapKind::Pending => "pending",
+            GapKind::Absent => "absent",
+            GapKind::Denied => "denied",
+            GapKind::NotRecorded => "not-recorded",
+            GapKind::NotAsked => "not-asked",
+            GapKind::TooLate => "too-late",
+            GapKind::Undecided => "undecided",
+        },
+        leaning: gap.leaning.as_deref(),
+    }
+}
+
+/// Bytes of a path that are not UTF-8 become U+FFFD.
+fn path(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
+}

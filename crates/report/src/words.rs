@@ -1,0 +1,473 @@
+//! The sentences that every report for people shares: times, numbers, who dials whom, how often it failed.
+//! Plain text, not yet made visible or escaped: the renderers do that.
+
+use std::borrow::Cow;
+
+use diagnose::{
+    Diagnosis, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig, Safety, Window,
+};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::fold::{self, Block};
+
+/// `2026-06-23T14:02:11Z`.
+pub(crate) fn rfc3339(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Times as people read them, in UTC: the date only where it is another day than the report's.
+#[derive(Clone, Copy)]
+pub(crate) struct Clock {
+    today: Date,
+}
+
+impl Clock {
+    pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
+        Self {
+            today: date(diagnosis.generated_at),
+        }
+    }
+
+    pub(crate) fn time(self, at: Timestamp) -> String {
+        let format = if date(at) == self.today {
+            "%H:%M:%S"
+        } else {
+            "%Y-%m-%d %H:%M:%S"
+        };
+        at.strftime(format).to_string()
+    }
+}
+
+fn date(at: Timestamp) -> Date {
+    TimeZone::UTC.to_datetime(at).date()
+}
+
+/// `1,284`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (idx, digit) in digits.chars().enumerate() {
+        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 incident`, `2 incidents`.
+pub(crate) fn counted(n: u64, one: &str) -> String {
+    format!("{} {one}{}", number(n), if n == 1 { "" } else { "s" })
+}
+
+/// What stands before an incident: the status its client got, or where else it shows.
+pub(crate) fn status(incident: &Incident) -> Cow<'static, str> {
+    match (incident.status, incident.origin) {
+        (Some(status), _) => status.to_string().into(),
+        (None, Origin::ErrorLog) => "log".into(),
+        (None, Origin::Host) => "host".into(),
+    }
+}
+
+/// `shop.example.com → http://127.0.0.1:8000 (upstream shop)`.
+pub(crate) fn headline(incident: &Incident, instances: &[InstanceSummary]) -> String {
+    let to = if incident.peer.is_empty() {
+        nginx(incident, instances)
+    } else {
+        dialled(incident)
+    };
+    arrow(incident, &to)
+}
+
+/// The headline of alike incidents.
+pub(crate) fn headline_of(block: &Block<'_>, instances: &[InstanceSummary]) -> String {
+    let incident = &block.leader.incident;
+    match (block.others.len(), block.upstream()) {
+        (0, _) => headline(incident, instances),
+        (_, Some(upstream)) => arrow(
+            incident,
+            &format!("upstream {upstream} ({} peers)", block.len()),
+        ),
+        (more, None) => format!("{} and {more} alike", headline(incident, instances)),
+    }
+}
+
+fn arrow(incident: &Incident, to: &str) -> String {
+    match incident.servers.as_slice() {
+        [] => to.to_owned(),
+        [server] => format!("{server} → {to}"),
+        [first, second] => format!("{first}, {second} → {to}"),
+        [first, rest @ ..] => format!("{first} and {} more → {to}", rest.len()),
+    }
+}
+
+fn dialled(incident: &Incident) -> String {
+    let peer = &incident.peer;
+    match (incident.upstream.as_deref(), incident.protocol) {
+        (Some(upstream), _) if upstream == peer => format!("upstream {upstream}"),
+        (Some(upstream), Some(protocol)) => {
+            format!("{}://{peer} (upstream {upstream})", protocol.as_str())
+        }
+        (Some(upstream), None) => format!("{peer} (upstream {upstream})"),
+        (None, Some(protocol)) => format!("{}://{peer}", protocol.as_str()),
+        (None, None) => peer.clone(),
+    }
+}
+
+fn nginx(incident: &Incident, instances: &[InstanceSummary]) -> String {
+    instances
+        .get(incident.instance)
+        .map_or_else(|| "nginx".to_owned(), instance)
+}
+
+/// `nginx 1.22.1 (pid 2841, /etc/nginx/nginx.conf)`.
+pub(crate) fn instance(instance: &InstanceSummary) -> String {
+    let version = instance
+        .version
+        .as_ref()
+        .map_or_else(String::new, |version| format!(" {version}"));
+    let config = instance.config.display();
+    match instance.pid {
+        Some(pid) => format!("nginx{version} (pid {pid}, {config})"),
+        None => format!("nginx{version} ({config})"),
+    }
+}
+
+/// `1,284 failed attempts since 14:02:11, 63/s, still failing`.
+pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> String {
+    let incidents = || members.iter().map(|judged| &judged.incident);
+    let (Some(first), Some(last)) = (
+        incidents().map(|i| i.first_seen).min(),
+        incidents().map(|i| i.last_seen).max(),
+    ) else {
+        return String::new();
+    };
+    if incidents().all(|incident| incident.origin == Origin::Host) {
+        return format!("seen on the host itself at {}", clock.time(last));
+    }
+    let count: u64 = incidents().map(|incident| incident.count).sum();
+    let attempts = counted(count, "failed attempt");
+    let ongoing = members.iter().any(|judged| judged.ongoing);
+    let when = match (count, ongoing) {
+        (1, _) => format!("{attempts} at {}", clock.time(first)),
+        (_, true) => format!("{attempts} since {}", clock.time(first)),
+        (_, false) if first == last => format!("{attempts} at {}", clock.time(first)),
+        (_, false) => format!(
+            "{attempts} from {} to {}",
+            clock.time(first),
+            clock.time(last)
+        ),
+    };
+    if !ongoing {
+        return format!("{when}, over");
+    }
+    match rate(members, first, window.to) {
+        Some(rate) => format!("{when}, {rate}, still failing"),
+        None => format!("{when}, still failing"),
+    }
+}
+
+/// How often it failed in the last minute.
+fn rate(members: &[&Judged], first: Timestamp, until: Timestamp) -> Option<String> {
+    let from = (until - SignedDuration::from_secs(60)).max(first);
+    let lasting = u64::try_from(until.as_second() - from.as_second())
+        .ok()?
+        .max(1);
+    let lately: u64 = members
+        .iter()
+        .flat_map(|judged| judged.incident.seconds.range(from.as_second()..))
+        .map(|(_, count)| count)
+        .sum();
+    if lately < 2 {
+        None
+    } else if lately >= lasting {
+        Some(format!("{}/s", number((lately + lasting / 2) / lasting)))
+    } else if lasting >= 60 {
+        Some(format!("{lately}/min"))
+    } else {
+        None
+    }
+}
+
+/// Who felt it, by the access log.
+pub(crate) fn impact(impact: Impact) -> String {
+    let Impact {
+        requests,
+        failed,
+        rescued,
+    } = impact;
+    let of = format!("of {} that tried this peer", counted(requests, "request"));
+    match (failed, rescued) {
+        (0, 0) => format!("clients: none {of} failed, by the access log"),
+        (0, 1..) => format!(
+            "clients saw no error: another peer answered {} {of}",
+            number(rescued)
+        ),
+        (1.., 0) => format!("clients: {} {of} got 502 or 504", number(failed)),
+        (1.., 1..) => {
+            format!(
+                "clients: {} {of} got 502 or 504, {} were answered by another peer",
+                number(failed),
+                number(rescued)
+            )
+        }
+    }
+}
+
+/// What the configuration on disk does not explain.
+pub(crate) fn unexplained(incident: &Incident) -> Option<&'static str> {
+    (!incident.explained && !incident.peer.is_empty()).then_some(
+        "nothing in the configuration on disk dials this peer: a variable, a name resolved at run time, or an older \
+         configuration that the workers still run",
+    )
+}
+
+/// How much of a person's judgement a fix needs.
+pub(crate) fn safety(safety: Safety) -> &'static str {
+    match safety {
+        Safety::Safe => "safe",
+        Safety::Unsafe => "changes what runs",
+        Safety::DisplayOnly => "by hand",
+    }
+}
+
+/// A command as one would type it.
+pub(crate) fn shell(argv: &[String]) -> String {
+    argv.iter()
+        .map(|arg| quoted(arg))
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn quoted(arg: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,+@%".contains(c);
+    if !arg.is_empty() && arg.chars().all(plain) {
+        Cow::Borrowed(arg)
+    } else {
+        Cow::Owned(format!("'{}'", arg.replace('\'', r"'\''")))
+    }
+}
+
+/// The line of nginx that nginx's head and the request's fields frame, where the text is framed so; for people in haste.
+pub(crate) fn telling(line: &str) -> &str {
+    let message = after_head(line).unwrap_or(line);
+    // The first such field: what follows it is the client's to write.
+    message
+        .split_once(", client: ")
+        .map_or(message, |(message, _)| message)
+}
+
+/// Behind `2026/06/23 14:02:11 [error] 2841#2841: *1 `.
+fn after_head(line: &str) -> Option<&str> {
+    let (stamp, rest) = line.split_once(" [")?;
+    let shape = stamp
+        .bytes()
+        .map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
+    if !shape.eq(*b"0000/00/00 00:00:00") {
+        return None;
+    }
+    let (level, rest) = rest.split_once("] ")?;
+    let (ids, rest) = rest.split_once(": ")?;
+    if !level.bytes().all(|byte| byte.is_ascii_lowercase())
+        || !ids
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'#')
+    {
+        return None;
+    }
+    let connection = rest.strip_prefix('*').and_then(|rest| rest.split_once(' '));
+    match connection {
+        Some((id, message)) if id.bytes().all(|byte| byte.is_ascii_digit()) => Some(message),
+        _ => Some(rest),
+    }
+}
+
+/// What was read, or what it means that nothing was found.
+pub(crate) fn reading(diagnosis: &Diagnosis, clock: Clock) -> String {
+    let window = diagnosis.window;
+    let span = format!(
+        "from {} to {} (times are UTC)",
+        clock.time(window.from),
+        clock.time(window.to)
+    );
+    let logs: Vec<String> = diagnosis
+        .instances
+        .iter()
+        .flat_map(|instance| &instance.error_logs)
+        .map(|log| log.display().to_string())
+        .collect();
+    let read = match logs.as_slice() {
+        [] => "no error log was read".to_owned(),
+        logs => format!(
+            "{} read {span}: {}",
+            counted(window.lines, "log record"),
+            logs.join(", ")
+        ),
+    };
+    if !diagnosis.incidents.is_empty() {
+        return read;
+    }
+    if diagnosis.instances.is_empty() {
+        return format!("No nginx was found on this host; {read}.");
+    }
+    let instances: Vec<String> = diagnosis.instances.iter().map(instance).collect();
+    let instances = instances.join(", ");
+    if window.upstream_failures > 0 {
+        return format!(
+            "{instances}: {} in the window, none of them what was asked for; {read}.",
+            counted(window.upstream_failures, "upstream failure"),
+        );
+    }
+    let found = if logs.is_empty() || !diagnosis.gaps.is_empty() || window.cut {
+        "no upstream failure found in what could be read"
+    } else {
+        "no upstream failure"
+    };
+    format!("{instances}: {found}; {read}.")
+}
+
+/// What the reader must know about the evidence as a whole.
+pub(crate) fn caveats(diagnosis: &Diagnosis) -> Vec<String> {
+    let mut caveats = Vec::new();
+    for outdated in diagnosis
+        .instances
+        .iter()
+        .filter(|i| i.running_config == RunningConfig::Outdated)
+    {
+        caveats.push(format!(
+            "{} does not run what stands on disk: a file changed after the workers started, or the last reload failed",
+            instance(outdated)
+        ));
+    }
+    if diagnosis.window.cut {
+        caveats.push(
+            "a log is larger than what is read of it: earlier lines of the window are missing"
+                .to_owned(),
+        );
+    }
+    let suspects = diagnosis.window.suspects;
+    if suspects > 0 {
+        let are = if suspects == 1 { "looks" } else { "look" };
+        caveats.push(format!(
+            "{} {are} forged and counted for nothing",
+            counted(suspects, "log record")
+        ));
+    }
+    caveats
+}
+
+/// `3 incidents, 2 confirmed, 1 undetermined; 1 is over`.
+pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
+    let incidents = &diagnosis.incidents;
+    if incidents.is_empty() {
+        return "no incidents".to_owned();
+    }
+    let confirmed = incidents
+        .iter()
+        .filter(|judged| fold::answer(judged).is_some())
+        .count();
+    let undetermined = incidents.len() - confirmed;
+    let over = incidents.iter().filter(|judged| !judged.ongoing).count();
+    let mut parts = vec![counted(incidents.len() as u64, "incident")];
+    for (n, what) in [(confirmed, "confirmed"), (undetermined, "undetermined")] {
+        if n > 0 {
+            parts.push(format!("{n} {what}"));
+        }
+    }
+    let over = match (over, incidents.len()) {
+        (0, _) => String::new(),
+        (over, all) if over == all => "; over".to_owned(),
+        (1, _) => "; 1 is over".to_owned(),
+        (over, _) => format!("; {over} are over"),
+    };
+    format!("{}{over}", parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (n, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1284, "1,284"),
+            (1_000_000, "1,000,000"),
+            (12_345_678, "12,345,678"),
+        ] {
+            assert_eq!(number(n), text);
+        }
+    }
+
+    #[test]
+    fn a_command_is_quoted_where_a_shell_would_see_more() {
+        let argv = |args: &[&str]| args.iter().map(|&arg| arg.to_owned()).collect::<Vec<_>>();
+        for (args, typed) in [
+            (&["nginx", "-t"][..], "nginx -t"),
+            (
+                &["ss", "-ltnp", "sport = :8000"],
+                "ss -ltnp 'sport = :8000'",
+            ),
+            (&["echo", "it's", "", "$x;y"], r"echo 'it'\''s' '' '$x;y'"),
+        ] {
+            assert_eq!(shell(&argv(args)), typed);
+        }
+    }
+
+    #[test]
+    fn the_telling_part_of_a_line_is_its_message() {
+        let message = "connect() failed (111: Connection refused) while connecting to upstream";
+        for (line, part) in [
+            (
+                format!(
+                    "2026/06/23 14:02:11 [error] 2841#2841: *1 {message}, client: 10.0.0.1, server: x"
+                ),
+                message,
+            ),
+            (
+                format!("2026/06/23 14:02:11 [alert] 2841#0: {message}"),
+                message,
+            ),
+            (
+                format!("{message}, client: 1, request: \"GET /, client: 2\""),
+                message,
+            ),
+            (
+                "2026/06/23 [error] 1#1: x".to_owned(),
+                "2026/06/23 [error] 1#1: x",
+            ),
+        ] {
+            assert_eq!(telling(&line), part);
+        }
+    }
+
+    #[test]
+    fn impact_tells_errors_from_noise() {
+        let said = |requests, failed, rescued| {
+            impact(Impact {
+                requests,
+                failed,
+                rescued,
+            })
+        };
+        assert_eq!(
+            said(10, 0, 10),
+            "clients saw no error: another peer answered 10 of 10 requests that tried this peer"
+        );
+        assert_eq!(
+            said(1594, 310, 0),
+            "clients: 310 of 1,594 requests that tried this peer got 502 or 504"
+        );
+        assert_eq!(
+            said(9, 4, 5),
+            "clients: 4 of 9 requests that tried this peer got 502 or 504, 5 were answered by another peer"
+        );
+        assert_eq!(
+            said(1, 0, 0),
+            "clients: none of 1 request that tried this peer failed, by the access log"
+        );
+    }
+}
