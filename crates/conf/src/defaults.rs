@@ -52,7 +52,6 @@ pub fn default_of(directive: &str, version: (u32, u32, u32)) -> Option<&'static 
             v if v > (1, 23, 3) => "TLSv1 TLSv1.1 TLSv1.2 TLSv1.3",
             _ => "TLSv1 TLSv1.1 TLSv1.2",
         },
-        "error_log_level" => "error",
         _ => return protocol_default(directive),
     })
 }
@@ -69,11 +68,57 @@ fn protocol_default(directive: &str) -> Option<&'static str> {
         "next_upstream" => "error timeout",
         "next_upstream_tries" | "next_upstream_timeout" => "0",
         // One page of memory: 4k on most machines, 16k or 64k on some of arm64.
-        "buffer_size" => "4k|8k",
+        "buffer_size" => "4k",
         "socket_keepalive" => "off",
-        "buffers" if is_cgi_like => "8 4k|8k",
+        "buffers" if is_cgi_like => "8 4k",
         "buffering" | "request_buffering" if is_cgi_like => "on",
         "intercept_errors" if module != "memcached" => "off",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_follow_the_version() {
+        for (directive, version, expected) in [
+            ("proxy_http_version", (1, 22, 1), Some("1.0")),
+            ("proxy_http_version", (1, 29, 6), Some("1.0")),
+            ("proxy_http_version", (1, 29, 7), Some("1.1")),
+            ("proxy_http_version", (1, 30, 0), Some("1.1")),
+            ("keepalive", (1, 28, 2), Some("0")),
+            ("keepalive", (1, 31, 0), Some("32")),
+            ("keepalive_requests", (1, 18, 0), Some("100")),
+            (
+                "proxy_ssl_protocols",
+                (1, 22, 1),
+                Some("TLSv1 TLSv1.1 TLSv1.2"),
+            ),
+            ("proxy_read_timeout", (1, 22, 1), Some("60s")),
+            ("fastcgi_connect_timeout", (1, 22, 1), Some("60s")),
+            ("grpc_next_upstream", (1, 22, 1), Some("error timeout")),
+            ("uwsgi_next_upstream_tries", (1, 22, 1), Some("0")),
+            ("memcached_intercept_errors", (1, 22, 1), None),
+            ("grpc_buffering", (1, 22, 1), None),
+            ("root", (1, 22, 1), None),
+        ] {
+            assert_eq!(
+                default_of(directive, version),
+                expected,
+                "{directive} {version:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn default_times_are_times() {
+        for module in ["proxy", "fastcgi", "uwsgi", "scgi", "grpc", "memcached"] {
+            for setting in ["connect_timeout", "send_timeout", "read_timeout"] {
+                let value = default_of(&format!("{module}_{setting}"), (1, 22, 1)).expect("listed");
+                assert!(crate::units::parse_time(value.as_bytes()).is_some());
+            }
+        }
+    }
 }

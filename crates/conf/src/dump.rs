@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bstr::ByteSlice as _;
+use bstr::{BString, ByteSlice as _};
 
-use crate::include::{Configuration, Lookup, Source, path_of};
+use crate::glob;
+use crate::include::{Configuration, Lookup, Source, full_name, path_of, with_slash};
 use crate::model::ContextKind;
-use crate::tree::Tree;
+use crate::tree::{Tree, Trouble};
 
 const MARKER: &[u8] = b"# configuration file ";
 
@@ -26,35 +27,8 @@ impl Configuration {
         };
         let main = path_of(path);
         let conf_prefix = main.parent().map(Path::to_owned).unwrap_or_default();
-        let mut dumped = Dumped {
-            files: BTreeMap::from([(main.clone(), Arc::default())]),
-        };
-        let mut open = (main.clone(), start);
-        for line in lines {
-            let Some(path) = marked_path(line.text).map(path_of) else {
-                continue;
-            };
-            let text = dump.get(open.1..line.start).unwrap_or_default();
-            let tree = Arc::new(Tree::parse(without_added_line_end(text).to_vec()));
-            let may_end_here = !tree
-                .troubles()
-                .iter()
-                .any(|t| t.message.starts_with("unexpected end of file"));
-            if dumped.files.contains_key(&path) || !may_end_here {
-                continue;
-            }
-            dumped.files.insert(open.0.clone(), tree);
-            if dumped.includes(&main, &conf_prefix, &path) {
-                dumped.files.insert(path.clone(), Arc::default());
-                open = (path, line.end);
-            }
-        }
-        let text = dump.get(open.1..).unwrap_or_default();
-        dumped.files.insert(
-            open.0,
-            Arc::new(Tree::parse(without_added_line_end(text).to_vec())),
-        );
-        Self::assemble(&main, &conf_prefix, b"", &dumped)
+        let files = split(dump, lines, &main, &conf_prefix, start);
+        Self::assemble(&main, &conf_prefix, b"", &Dumped { files })
     }
 
     /// A lone file, whose place in a configuration is guessed from its directives.
@@ -79,31 +53,76 @@ impl Configuration {
     }
 }
 
-/// The files found in a dump so far.
-struct Dumped {
-    files: BTreeMap<PathBuf, Arc<Tree>>,
+/// Cuts a dump into its files. The main file begins at `start`, where `lines` goes on.
+fn split(
+    dump: &[u8],
+    lines: Lines<'_>,
+    main: &Path,
+    conf_prefix: &Path,
+    start: usize,
+) -> BTreeMap<PathBuf, Arc<Tree>> {
+    let parse = |from: usize, to: usize| {
+        let text = dump.get(from..to).unwrap_or_default();
+        // nginx ends each file it dumps with one line end more than the file has.
+        Arc::new(Tree::parse(
+            text.strip_suffix(b"\n").unwrap_or(text).to_vec(),
+        ))
+    };
+    let mut files = BTreeMap::new();
+    let mut asked = Asked {
+        conf_prefix: with_slash(conf_prefix),
+        names: Vec::new(),
+    };
+    let mut open = (main.to_owned(), start);
+    for line in lines {
+        let Some(path) = marked_path(line.text) else {
+            continue;
+        };
+        if path_of(path) == open.0 || files.contains_key(&path_of(path)) {
+            continue;
+        }
+        let tree = parse(open.1, line.start);
+        let cut_short = |trouble: &Trouble| trouble.message.starts_with("unexpected end of file");
+        if tree.troubles().iter().any(cut_short) {
+            continue;
+        }
+        let known = asked.names.len();
+        asked.learn(&tree);
+        if asked.has(path) {
+            files.insert(open.0, tree);
+            open = (path_of(path), line.end);
+        } else {
+            asked.names.truncate(known);
+        }
+    }
+    files.insert(open.0, parse(open.1, dump.len()));
+    files
 }
 
-impl Dumped {
-    /// Whether a configuration of these files asks for this path.
-    fn includes(&self, main: &Path, conf_prefix: &Path, path: &Path) -> bool {
-        struct With<'a>(&'a Dumped, &'a Path);
-        impl Source for With<'_> {
-            fn file(&self, path: &Path) -> Lookup<Arc<Tree>> {
-                if path == self.1 {
-                    Lookup::Found(Arc::default())
-                } else {
-                    self.0.file(path)
-                }
-            }
-            fn directory(&self, dir: &Path) -> Lookup<Vec<Vec<u8>>> {
-                let all = self.0.files.keys().map(PathBuf::as_path).chain([self.1]);
-                Lookup::Found(names_in(dir, all))
-            }
-        }
-        let configuration = Configuration::assemble(main, conf_prefix, b"", &With(self, path));
-        configuration.file_id(path).is_some()
+/// What the files so far include.
+struct Asked {
+    conf_prefix: BString,
+    names: Vec<BString>,
+}
+
+impl Asked {
+    fn learn(&mut self, tree: &Tree) {
+        let includes = tree.all().filter(|directive| directive.name() == "include");
+        let names = includes.filter_map(|include| include.value(0));
+        self.names
+            .extend(names.map(|name| full_name(&self.conf_prefix, name)));
     }
+
+    fn has(&self, path: &[u8]) -> bool {
+        self.names
+            .iter()
+            .any(|name| name == path || glob::is_pattern(name) && glob::matches_path(name, path))
+    }
+}
+
+/// The files of a dump.
+struct Dumped {
+    files: BTreeMap<PathBuf, Arc<Tree>>,
 }
 
 impl Source for Dumped {
@@ -139,11 +158,6 @@ fn marked_path(line: &[u8]) -> Option<&[u8]> {
 /// What stands before the dump when both outputs of `nginx -T` were kept.
 fn is_preamble(line: &[u8]) -> bool {
     line.trim().is_empty() || line.starts_with(b"nginx: ")
-}
-
-/// nginx ends each file it dumps with one line end more than the file has.
-fn without_added_line_end(text: &[u8]) -> &[u8] {
-    text.strip_suffix(b"\n").unwrap_or(text)
 }
 
 struct Line<'t> {
@@ -260,4 +274,129 @@ fn guess_context(tree: &Tree) -> ContextKind {
         return ContextKind::Location;
     }
     ContextKind::Http
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As nginx prints it.
+    fn dump(files: &[(&str, &str)]) -> String {
+        let dumped = files
+            .iter()
+            .map(|(path, text)| format!("# configuration file {path}:\n{text}\n"));
+        dumped.collect::<Vec<_>>().concat()
+    }
+
+    fn files(configuration: &Configuration) -> Vec<(String, String)> {
+        let files = configuration.files().iter();
+        files
+            .map(|file| (file.path.display().to_string(), file.tree.to_string()))
+            .collect()
+    }
+
+    fn check(expected: &[(&str, &str)]) {
+        let configuration = Configuration::from_dump(dump(expected).as_bytes());
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(p, t)| ((*p).to_owned(), (*t).to_owned()))
+            .collect();
+        assert_eq!(files(&configuration), expected);
+        assert!(configuration.is_complete());
+        assert_eq!(configuration.troubles(), []);
+    }
+
+    #[test]
+    fn a_dump_gives_back_its_files() {
+        check(&[("/n/nginx.conf", "http { }\n")]);
+        check(&[
+            (
+                "/n/nginx.conf",
+                "http { include mime.types; include c/*.conf; }\n",
+            ),
+            ("/n/mime.types", "types { a b; }"),
+            ("/n/c/a.conf", ""),
+            ("/n/c/b.conf", "server { include /o/x; }\n\n"),
+            ("/o/x", "root /x;\n"),
+        ]);
+    }
+
+    #[test]
+    fn comments_that_imitate_a_marker_are_comments() {
+        check(&[("/n/c", "http {\n# configuration file /n/a:\n}\n")]);
+        check(&[(
+            "/n/c",
+            "# configuration file /n/c:\n# configuration file /etc/passwd:\nhttp { }\n",
+        )]);
+        check(&[
+            (
+                "/n/c",
+                "http {\n# configuration file /n/a:\ninclude a; }\n# configuration file /n/x:\n",
+            ),
+            (
+                "/n/a",
+                "# configuration file /n/c:\nserver { }\n# configuration file a:",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn both_outputs_in_one_text_are_fine() {
+        let text = format!(
+            "nginx: the configuration file /n/c syntax is ok\nnginx: configuration file /n/c test is successful\n{}",
+            dump(&[("/n/c", "http { }\n")])
+        );
+        let configuration = Configuration::from_dump(text.as_bytes());
+        assert_eq!(
+            files(&configuration),
+            [("/n/c".to_owned(), "http { }\n".to_owned())]
+        );
+    }
+
+    #[test]
+    fn a_dump_that_was_cut_is_incomplete() {
+        let cut = dump(&[("/n/c", "http { include mime.types; }\n")]);
+        let configuration = Configuration::from_dump(cut.as_bytes());
+        assert!(!configuration.is_complete());
+    }
+
+    #[test]
+    fn the_place_of_a_lone_file_is_guessed() {
+        for (text, expected) in [
+            ("events { } http { }", ContextKind::Main),
+            ("user x;", ContextKind::Main),
+            (
+                "upstream u { server a; } server { location / { } }",
+                ContextKind::Http,
+            ),
+            (
+                "server { listen 80; location / { proxy_pass http://a; } }",
+                ContextKind::Http,
+            ),
+            ("map $a $b { c d; }", ContextKind::Http),
+            ("server { listen 80; proxy_pass a:1; }", ContextKind::Stream),
+            (
+                "upstream u { server a:1; } server { listen 80; proxy_pass u; }",
+                ContextKind::Stream,
+            ),
+            (
+                "listen 80; server_name a; location / { }",
+                ContextKind::Server,
+            ),
+            ("location / { proxy_pass http://a; }", ContextKind::Server),
+            (
+                "proxy_pass http://a; proxy_set_header Host $host;",
+                ContextKind::Location,
+            ),
+            ("fastcgi_param A b;", ContextKind::Location),
+            (
+                "server 127.0.0.1:1; server 127.0.0.1:2 backup;",
+                ContextKind::Upstream,
+            ),
+            ("", ContextKind::Http),
+        ] {
+            let configuration = Configuration::from_dump(text.as_bytes());
+            assert_eq!(configuration.fragment_of(), Some(expected), "{text}");
+        }
+    }
 }

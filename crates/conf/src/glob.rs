@@ -58,6 +58,17 @@ pub(crate) fn expand(pattern: &[u8], list: Listing<'_>) -> Matches {
     matches
 }
 
+/// Whether glob(3) would give this path for the pattern, if the path exists.
+pub(crate) fn matches_path(pattern: &[u8], path: &[u8]) -> bool {
+    let mut names = path.split(|&byte| byte == b'/');
+    let fits = pattern.split(|&byte| byte == b'/').all(|component| {
+        names
+            .next()
+            .is_some_and(|name| matches_name(component, name))
+    });
+    fits && names.next().is_none()
+}
+
 fn join(dir: &BString, name: &[u8]) -> BString {
     let mut path = dir.clone();
     path.extend_from_slice(name);
@@ -290,6 +301,23 @@ mod tests {
             ("/e/?", &["/e/a", "/e/b", "/e/f"]),
         ] {
             assert_eq!(expand_in(pattern, &dirs).paths, expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn a_path_matches_by_components() {
+        for (pattern, path, expected) in [
+            ("/e/*.conf", "/e/a.conf", true),
+            ("/e/*.conf", "/e/d/a.conf", false),
+            ("/e/*/a", "/e/d/a", true),
+            ("/e/*", "/e", false),
+            ("/e/*", "/e/.a", false),
+        ] {
+            assert_eq!(
+                matches_path(pattern.as_bytes(), path.as_bytes()),
+                expected,
+                "{pattern} {path}"
+            );
         }
     }
 

@@ -47,10 +47,10 @@ pub(crate) fn terminator_trouble(directive: Directive<'_>, holder: Content) -> O
         return None;
     }
     let is_line = holder == Content::Upstream && name == "server";
-    if directive.is_block() && (is_line || is_simple(name)) {
+    let opens_block = content_of(name) != Content::Unknown && !is_line;
+    if directive.is_block() && !opens_block && (is_line || is_simple(name)) {
         return Some(format!("directive \"{name}\" is not terminated by \";\""));
     }
-    let opens_block = content_of(name) != Content::Unknown && !is_line;
     if !directive.is_block() && opens_block {
         return Some(format!("directive \"{name}\" has no opening \"{{\""));
     }

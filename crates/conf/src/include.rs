@@ -175,14 +175,10 @@ struct Assembler<'s> {
 
 impl<'s> Assembler<'s> {
     fn new(conf_prefix: &Path, source: &'s dyn Source) -> Self {
-        let mut prefix = BString::from(conf_prefix.as_os_str().as_bytes());
-        if !prefix.is_empty() && !prefix.ends_with(b"/") {
-            prefix.push(b'/');
-        }
         Self {
             configuration: Configuration::default(),
             source,
-            conf_prefix: prefix,
+            conf_prefix: with_slash(conf_prefix),
             by_path: BTreeMap::new(),
             stack: Vec::new(),
         }
@@ -329,7 +325,7 @@ impl<'s> Assembler<'s> {
         holds: Content,
     ) {
         let Some(arg) = directive.arg(0) else { return };
-        let name = self.full_name(arg.value());
+        let name = full_name(&self.conf_prefix, arg.value());
         let key = DirectiveRef {
             file,
             directive: directive.id(),
@@ -348,15 +344,6 @@ impl<'s> Assembler<'s> {
             }
         }
         self.configuration.includes.insert(key, found);
-    }
-
-    fn full_name(&self, name: &[u8]) -> BString {
-        if name.starts_with(b"/") {
-            return name.into();
-        }
-        let mut full = self.conf_prefix.clone();
-        full.extend_from_slice(name);
-        full
     }
 
     fn include_file(
@@ -420,6 +407,25 @@ fn includes(directive: Directive<'_>, holds: Content) -> RowInclude {
     }
 }
 
+/// The directory that relative names are put behind, as nginx keeps it.
+pub(crate) fn with_slash(conf_prefix: &Path) -> BString {
+    let mut prefix = BString::from(conf_prefix.as_os_str().as_bytes());
+    if !prefix.is_empty() && !prefix.ends_with(b"/") {
+        prefix.push(b'/');
+    }
+    prefix
+}
+
+/// The absolute name of what an `include` names; nginx only puts it behind the prefix.
+pub(crate) fn full_name(conf_prefix: &BString, name: &[u8]) -> BString {
+    if name.starts_with(b"/") {
+        return name.into();
+    }
+    let mut full = conf_prefix.clone();
+    full.extend_from_slice(name);
+    full
+}
+
 /// nginx's words for a file it cannot read.
 fn failure(path: &[u8], errno: i32) -> String {
     let (call, text) = match errno {
@@ -440,4 +446,169 @@ fn failure(path: &[u8], errno: i32) -> String {
 
 pub(crate) fn path_of(bytes: &[u8]) -> PathBuf {
     PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{Files, configuration};
+
+    fn paths(configuration: &Configuration) -> Vec<String> {
+        let names = configuration
+            .files()
+            .iter()
+            .map(|file| file.path.display().to_string());
+        names
+            .map(|path| path.trim_start_matches("/etc/nginx/").to_owned())
+            .collect()
+    }
+
+    fn troubles(configuration: &Configuration) -> Vec<String> {
+        configuration
+            .troubles()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    }
+
+    #[test]
+    fn files_come_in_the_order_nginx_parses_them() {
+        let configuration = configuration(
+            "//- /etc/nginx/nginx.conf\nhttp { include mime.types; include conf.d/*.conf; include sites/*; }
+//- /etc/nginx/mime.types\ntypes { text/html html; }
+//- /etc/nginx/conf.d/b.conf\nserver { include snippets/x; }
+//- /etc/nginx/conf.d/a.conf\n# empty
+//- /etc/nginx/conf.d/c.conf~\nbroken {
+//- /etc/nginx/conf.d/.d.conf\nbroken {
+//- /etc/nginx/sites/shop\nserver { include snippets/x; }
+//- /etc/nginx/snippets/x\nlocation / { }
+",
+        );
+        assert_eq!(troubles(&configuration), [""; 0]);
+        assert!(configuration.is_complete());
+        let expected = [
+            "nginx.conf",
+            "mime.types",
+            "conf.d/a.conf",
+            "conf.d/b.conf",
+            "snippets/x",
+            "sites/shop",
+        ];
+        assert_eq!(paths(&configuration), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_where_it_is_included() {
+        let configuration = configuration(
+            "//- /etc/nginx/nginx.conf\nhttp {\n include none;\n include secret;\n include\n d\n;\n include x*; }
+//- /etc/nginx/secret!13
+//- /etc/nginx/d!21
+",
+        );
+        assert_eq!(
+            troubles(&configuration),
+            [
+                "open() \"/etc/nginx/none\" failed (2: No such file or directory) in /etc/nginx/nginx.conf:2",
+                "open() \"/etc/nginx/secret\" failed (13: Permission denied) in /etc/nginx/nginx.conf:3",
+                "pread() \"/etc/nginx/d\" failed (21: Is a directory) in /etc/nginx/nginx.conf:6",
+            ]
+        );
+        assert!(configuration.is_complete());
+    }
+
+    #[test]
+    fn what_is_not_known_yet_is_wanted() {
+        struct Nothing;
+        impl Source for Nothing {
+            fn file(&self, path: &Path) -> Lookup<Arc<Tree>> {
+                let text = b"http { include a; include d/*; include a; }";
+                if path == Path::new("/n/c") {
+                    Lookup::Found(Arc::new(Tree::parse(text.to_vec())))
+                } else {
+                    Lookup::Wanted
+                }
+            }
+            fn directory(&self, _: &Path) -> Lookup<Vec<Vec<u8>>> {
+                Lookup::Wanted
+            }
+        }
+        let of =
+            |main: &str| Configuration::assemble(Path::new(main), Path::new("/n"), b"", &Nothing);
+        let wants = |configuration: &Configuration| configuration.wanted().to_vec();
+        assert_eq!(wants(&of("/n/none")), [Want::File("/n/none".into())]);
+        let configuration = of("/n/c");
+        assert!(!configuration.is_complete());
+        assert_eq!(
+            wants(&configuration),
+            [Want::File("/n/a".into()), Want::Directory("/n/d/".into())]
+        );
+        assert_eq!(troubles(&configuration), [""; 0]);
+    }
+
+    #[test]
+    fn troubles_come_in_the_order_nginx_would_meet_them() {
+        let configuration = configuration(
+            "//- /etc/nginx/nginx.conf\nhttp {\n include a;\n root /x\n server { }\n} }
+//- /etc/nginx/a\nmap $a $b {\n c {\n }\n}\nserver;",
+        );
+        assert_eq!(
+            troubles(&configuration),
+            [
+                "unexpected \"{\" in /etc/nginx/a:2",
+                "directive \"server\" has no opening \"{\" in /etc/nginx/a:5",
+                "directive \"root\" is not terminated by \";\" in /etc/nginx/nginx.conf:4",
+                "unexpected \"}\" in /etc/nginx/nginx.conf:5",
+            ]
+        );
+    }
+
+    #[test]
+    fn directives_nobody_knows_are_no_trouble() {
+        let fixture = "//- /n/c\nhttp { vhost_traffic_status_zone; check interval=1; foo { server; listen 80 { } } \
+                       server { acme x { } location = / { } } upstream u { server a; check_http_send \"x\"; } }";
+        assert_eq!(troubles(&configuration(fixture)), [""; 0]);
+    }
+
+    #[test]
+    fn circles_are_named_once() {
+        let configuration = configuration(
+            "//- /etc/nginx/nginx.conf\ninclude a;\ninclude a;
+//- /etc/nginx/a\n# a\ninclude nginx.conf;\ninclude b;
+//- /etc/nginx/b\ninclude a;",
+        );
+        let expected = |path: &str, at: &str| {
+            format!("include of \"/etc/nginx/{path}\" goes round in a circle in /etc/nginx/{at}")
+        };
+        assert_eq!(
+            troubles(&configuration),
+            [expected("nginx.conf", "a:2"), expected("a", "b:1")]
+        );
+        assert_eq!(paths(&configuration), ["nginx.conf", "a", "b"]);
+    }
+
+    #[test]
+    fn relative_names_belong_to_the_main_files_directory() {
+        let files = Files::of(
+            "//- /opt/n/conf/main\ninclude sub/a;\n//- /opt/n/conf/sub/a\ninclude b;\n//- /opt/n/conf/b\n//- /opt/n/conf/sub/b\n",
+        );
+        for prefix in ["/opt/n/conf", "/opt/n/conf/"] {
+            let main = Path::new("/opt/n/conf/main");
+            let configuration =
+                Configuration::assemble(main, Path::new(prefix), b"daemon off;", &files);
+            assert_eq!(
+                paths(&configuration),
+                ["/opt/n/conf/main", "/opt/n/conf/sub/a", "/opt/n/conf/b"]
+            );
+            let globals = configuration.file(FileId::COMMAND_LINE).expect("globals");
+            assert_eq!(globals.tree.source(), b"daemon off;");
+            let a = configuration
+                .file_id(Path::new("/opt/n/conf/sub/a"))
+                .expect("a");
+            let include = DirectiveRef {
+                file: FileId(0),
+                directive: DirectiveId(0),
+            };
+            assert_eq!(configuration.included_by(include), [a]);
+        }
+    }
 }

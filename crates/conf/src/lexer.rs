@@ -175,16 +175,13 @@ impl Lexer {
         let rest = self.tree.source.get(body..self.size).unwrap_or_default();
         if let Some(len) = lua::block_len(rest) {
             self.at = body + len + 1;
+            self.close(id, self.at, true);
         } else {
             self.at = self.size;
-            let end = span(self.size, self.size);
-            self.trouble(
-                "unexpected end of file, expecting \"}\"".to_owned(),
-                end,
-                self.size,
-            );
+            self.close(id, self.at, false);
+            let message = "unexpected end of file, expecting \"}\"".to_owned();
+            self.trouble(message, span(self.size, self.size), self.size);
         }
-        self.close(id, self.at);
     }
 
     fn block_done(&mut self) {
@@ -196,7 +193,7 @@ impl Lexer {
         }
         self.at += 1;
         if let Some(id) = self.open.pop() {
-            self.close(id, self.at);
+            self.close(id, self.at, true);
         }
     }
 
@@ -368,15 +365,17 @@ impl Lexer {
             descendants_end: id.0 + 1,
             parent: self.open.last().copied(),
             terminator,
+            closed: false,
         });
         self.first_word = self.tree.words.len();
         id
     }
 
-    fn close(&mut self, id: DirectiveId, end: usize) {
+    fn close(&mut self, id: DirectiveId, end: usize, closed: bool) {
         let descendants_end = narrow(self.tree.nodes.len());
         if let Some(node) = self.tree.nodes.get_mut(id.0 as usize) {
             node.end = narrow(end);
+            node.closed = closed;
             node.descendants_end = descendants_end;
         }
     }
@@ -397,7 +396,7 @@ impl Lexer {
             );
         }
         while let Some(id) = self.open.pop() {
-            self.close(id, self.size);
+            self.close(id, self.size, false);
         }
     }
 
@@ -496,4 +495,250 @@ fn span(start: usize, end: usize) -> Span {
 /// Offsets and counts within a file, of which at most 4 GiB are read.
 fn narrow(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Directive;
+
+    /// Words joined by `|`, then `;`, a block in braces, Lua in `<>`, or `!` where nothing ends the directive.
+    fn outline(tree: &Tree) -> String {
+        fn add(outline: &mut String, directive: Directive<'_>) {
+            let words =
+                std::iter::once(directive.name()).chain(directive.args().map(crate::Arg::value));
+            let words: Vec<String> = words.map(|word| word.escape_ascii().to_string()).collect();
+            outline.push_str(&words.join("|"));
+            if directive.is_lua_block() {
+                let body = directive.block_span().expect("a block");
+                let body = directive.tree().text(body).to_string();
+                outline.extend(["<", &body, ">"]);
+            } else if directive.is_block() {
+                outline.push('{');
+                directive.children().for_each(|child| add(outline, child));
+                outline.push('}');
+            } else {
+                outline.push(if directive.is_terminated() { ';' } else { '!' });
+            }
+        }
+        let mut outline = String::new();
+        tree.directives()
+            .for_each(|directive| add(&mut outline, directive));
+        outline
+    }
+
+    #[test]
+    fn words_and_blocks_are_told_apart_as_nginx_does() {
+        for (source, expected) in [
+            ("", ""),
+            (" \t\r\n", ""),
+            ("a;", "a;"),
+            ("a b\tc\r\nd;", "a|b|c|d;"),
+            ("a{b;}", "a{b;}"),
+            ("a b { c { d; } e; }", "a|b{c{d;}e;}"),
+            ("a{}b{}", "a{}b{}"),
+            // A comment begins only where a word could.
+            ("# a;\nb;", "b;"),
+            ("a # b ; {\n;", "a;"),
+            ("a#b;", "a#b;"),
+            ("a \\#b;", "a|\\\\#b;"),
+            ("#", ""),
+            // Quotes, likewise.
+            ("a \"b c\";", "a|b c;"),
+            ("a 'b c';", "a|b c;"),
+            ("a \"b;{}#\";", "a|b;{}#;"),
+            ("a \"it's\" 'say \"x\"';", "a|it\\'s|say \\\"x\\\";"),
+            ("a b\"c d\"e;", "a|b\\\"c|d\\\"e;"),
+            ("a \"\" '';", "a||;"),
+            ("a \"b\nc\";", "a|b\\nc;"),
+            ("\"a\" b;", "a|b;"),
+            ("a \"b\"{}", "a|b{}"),
+            ("if ($x = \"a\") { }", "if|($x|=|a|){}"),
+            // Backslashes.
+            ("a b\\ c;", "a|b\\\\ c;"),
+            ("a b\\;c;", "a|b\\\\;c;"),
+            ("a b\\{c;", "a|b\\\\{c;"),
+            ("a \"b\\\"c\";", "a|b\\\"c;"),
+            ("a b\\\"c\\'d\\\\e;", "a|b\\\"c\\'d\\\\e;"),
+            ("a \\t\\r\\n\\x;", "a|\\t\\r\\n\\\\x;"),
+            ("a \"b\\\\\";", "a|b\\\\;"),
+            // Braces.
+            ("a ${b} c${d}e;", "a|${b}|c${d}e;"),
+            ("a \"${b}\";", "a|${b};"),
+            ("a $b{}", "a|$b{}"),
+            ("a ${{b};", "a|${{b};"),
+            ("a b}c;", "a|b}c;"),
+            ("location ~ ^/a{2}$ { }", "location|~|^/a{2}${}}"),
+            // Bytes beyond ASCII, and carriage returns as white space.
+            ("a\rb;", "a|b;"),
+            ("a é;", "a|\\xc3\\xa9;"),
+            ("a\x0bb;", "a\\x0bb;"),
+        ] {
+            let tree = Tree::parse(source.into());
+            assert_eq!(outline(&tree), expected, "{source}");
+        }
+        let latin = Tree::parse(b"a caf\xe9;".to_vec());
+        assert_eq!(outline(&latin), "a|caf\\xe9;");
+        assert_eq!(latin.troubles(), []);
+    }
+
+    #[test]
+    fn lua_is_kept_whole() {
+        for (source, expected) in [
+            (
+                "content_by_lua_block { t = {} } a;",
+                "content_by_lua_block< t = {} >a;",
+            ),
+            (
+                "set_by_lua_block $x { return '}' } a;",
+                "set_by_lua_block|$x< return '}' >a;",
+            ),
+            (
+                "l { access_by_lua_block { -- } \n} b; }",
+                "l{access_by_lua_block< -- } \n>b;}",
+            ),
+            ("content_by_lua 'a }';", "content_by_lua|a };"),
+            ("a_lua_block { b; }", "a_lua_block{b;}"),
+        ] {
+            let tree = Tree::parse(source.into());
+            assert_eq!(outline(&tree), expected, "{source}");
+            assert_eq!(tree.troubles(), [], "{source}");
+        }
+    }
+
+    #[test]
+    fn troubles_are_worded_as_nginx_words_them_and_the_rest_is_read() {
+        let end = "unexpected end of file, expecting \";\" or \"}\"";
+        for (source, expected, troubles) in [
+            (";a;", "a;", vec![(1, "unexpected \";\"")]),
+            ("{a;}b;", "{a;}b;", vec![(1, "unexpected \"{\"")]),
+            ("a;\n}\nb;", "a;b;", vec![(2, "unexpected \"}\"")]),
+            ("a {\n b\n}\nc;", "a{b!}c;", vec![(3, "unexpected \"}\"")]),
+            (
+                "a {\n b;\n",
+                "a{b;}",
+                vec![(3, "unexpected end of file, expecting \"}\"")],
+            ),
+            ("a\nb", "a|b!", vec![(2, end)]),
+            ("a # b", "a!", vec![(1, end)]),
+            ("a \"b\"c;", "a|b|c;", vec![(1, "unexpected \"c\"")]),
+            ("a \"b\"\"c\";", "a|b|c;", vec![(1, "unexpected \"\"\"")]),
+            (
+                "a {\nb \"c\"}\nd;",
+                "a{b|c!}d;",
+                vec![(2, "unexpected \"}\"")],
+            ),
+            (
+                "a \"b\u{e9}\"\u{e9};",
+                "a|b\\xc3\\xa9|\\xc3\\xa9;",
+                vec![(1, "unexpected \"\\xc3\"")],
+            ),
+            // A stray quote costs one line, not the rest of the file.
+            ("a \"b;\nc d;\n\n", "a|b;|c|d;", vec![(4, end)]),
+            (
+                "a 'b;\nc d;\ne \"f;\ng;",
+                "a|b;|c|d;e|f;|g;",
+                vec![(4, end)],
+            ),
+            ("a \\", "a|\\\\!", vec![(1, end)]),
+            ("a \"\\", "a|\\\\!", vec![(1, end)]),
+            (
+                "\u{feff}a b;\nc;",
+                "a|b;c;",
+                vec![(
+                    1,
+                    "unknown directive \"\u{feff}a\" (the file begins with a byte order mark)",
+                )],
+            ),
+            ("\u{feff}", "", vec![(1, end)]),
+            (
+                "content_by_lua_block {\n\"}",
+                "content_by_lua_block<\n\"}>",
+                vec![(2, "unexpected end of file, expecting \"}\"")],
+            ),
+        ] {
+            let tree = Tree::parse(source.into());
+            assert_eq!(outline(&tree), expected, "{source}");
+            let told: Vec<_> = tree
+                .troubles()
+                .iter()
+                .map(|t| (t.line, t.message.as_str()))
+                .collect();
+            assert_eq!(told, troubles, "{source}");
+        }
+    }
+
+    #[test]
+    fn the_text_of_g_holds_no_blocks() {
+        for (source, trouble) in [
+            ("daemon off;", None),
+            (
+                "daemon off",
+                Some("unexpected end of parameter, expecting \";\""),
+            ),
+            (
+                "events { }",
+                Some("block directives are not supported in -g option"),
+            ),
+        ] {
+            let tree = Tree::parse_globals(source.into());
+            assert_eq!(
+                tree.troubles().first().map(|t| t.message.as_str()),
+                trouble,
+                "{source}"
+            );
+        }
+    }
+
+    #[test]
+    fn spans_cover_what_they_name() {
+        let tree = Tree::parse(b"a;\n  b 'c d' # x\n e { f; }\ng".to_vec());
+        let text = |span| tree.text(span).to_string();
+        let b = tree.directives().nth(1).expect("b");
+        assert_eq!(text(b.span()), "b 'c d' # x\n e { f; }");
+        assert_eq!(text(b.head_span()), "b 'c d' # x\n e {");
+        assert_eq!(b.block_span().map(text), Some(" f; ".to_owned()));
+        assert_eq!(text(b.name_span()), "b");
+        assert_eq!(text(b.terminator_span()), "{");
+        assert_eq!(
+            b.arg(0).map(|arg| (text(arg.span()), arg.quote())),
+            Some(("'c d'".to_owned(), Quote::Single))
+        );
+        let f = b.children().next().expect("f");
+        assert_eq!(f.parent().map(Directive::id), Some(b.id()));
+        let g = tree.directives().nth(2).expect("g");
+        assert_eq!(
+            (text(g.span()), g.is_terminated(), g.is_block()),
+            ("g".to_owned(), false, false)
+        );
+        let position = b.position();
+        assert_eq!((position.line, position.column), (2, 3));
+        let at_f = tree.directive_at(f.span().start).map(Directive::id);
+        assert_eq!(at_f, Some(f.id()));
+    }
+
+    #[test]
+    fn positions_count_bytes_from_one() {
+        let tree = Tree::parse(b"ab\nc\r\n\xc3\xa9x\n".to_vec());
+        for (offset, line, column) in [
+            (0, 1, 1),
+            (2, 1, 3),
+            (3, 2, 1),
+            (6, 3, 1),
+            (8, 3, 3),
+            (10, 4, 1),
+            (99, 4, 90),
+        ] {
+            let position = tree.position(offset);
+            assert_eq!((position.line, position.column), (line, column), "{offset}");
+        }
+        let lines: Vec<_> = (0..6)
+            .map(|line| tree.line(line).map(ToString::to_string))
+            .collect();
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            lines,
+            [None, text("ab"), text("c"), text("éx"), text(""), None]
+        );
+    }
 }

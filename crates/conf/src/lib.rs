@@ -18,6 +18,8 @@ pub mod address;
 pub mod defaults;
 mod dump;
 pub mod edit;
+#[cfg(test)]
+mod fixture;
 mod glob;
 mod grammar;
 pub mod include;

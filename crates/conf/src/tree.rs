@@ -113,6 +113,8 @@ pub(crate) struct Node {
     pub(crate) descendants_end: u32,
     pub(crate) parent: Option<DirectiveId>,
     pub(crate) terminator: End,
+    /// Whether the `}` of its block is there.
+    pub(crate) closed: bool,
 }
 
 /// One configuration file.
@@ -334,14 +336,8 @@ impl<'t> Directive<'t> {
 
     /// What stands between `{` and `}`.
     pub fn block_span(self) -> Option<Span> {
-        let closed = self
-            .tree
-            .source
-            .get(..self.node.end as usize)
-            .is_some_and(|s| s.ends_with(b"}"))
-            && self.node.end > self.node.head_end;
-        self.is_block()
-            .then(|| Span::new(self.node.head_end, self.node.end - u32::from(closed)))
+        let end = self.node.end - u32::from(self.node.closed);
+        self.is_block().then(|| Span::new(self.node.head_end, end))
     }
 
     /// The directives right in its block.

@@ -69,9 +69,8 @@ fn inherits(name: &str, kind: ContextKind) -> bool {
         | "memcached_pass" => {
             matches!(kind, ContextKind::If | ContextKind::LimitExcept)
         }
-        "alias" | "return" | "rewrite" | "set" | "break" | "if" | "try_files" | "stub_status"
-        | "empty_gif" | "internal" | "limit_except" | "location" | "server" | "upstream"
-        | "listen" => false,
+        "return" | "rewrite" | "set" | "break" | "if" | "try_files" | "stub_status"
+        | "empty_gif" | "limit_except" | "location" | "server" | "upstream" | "listen" => false,
         // Known once, for the whole server.
         "server_name" => kind != ContextKind::Server,
         _ => true,

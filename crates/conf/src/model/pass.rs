@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use bstr::{BStr, BString, ByteSlice as _};
 
-use super::variable::{self, Values};
+use super::variable::{Values, Variables};
 use super::{ContextId, ContextKind, DirectiveRef, Model, ServerLine, UpstreamId};
 use crate::address::{Address, PeerAddress, has_unix_prefix, split_port};
 
@@ -82,7 +82,7 @@ pub struct Pass {
     pub context: ContextId,
     /// Which directive it is.
     pub kind: PassKind,
-    /// What is spoken. With the scheme in a variable: plain.
+    /// What is spoken. With the scheme in a variable whose values disagree or are not known: plain.
     pub protocol: Protocol,
     /// Where it leads.
     pub target: Target,
@@ -299,6 +299,7 @@ impl Target {
 }
 
 pub(super) fn passes_of(model: &Model) -> Vec<Pass> {
+    let variables = Variables::of(model);
     let mut passes = Vec::new();
     for context in model.contexts() {
         if context.kind == ContextKind::Other || context.kind == ContextKind::Upstream {
@@ -312,7 +313,7 @@ pub(super) fn passes_of(model: &Model) -> Vec<Pass> {
             let Some(text) = model.arg(at, 0) else {
                 continue;
             };
-            passes.push(pass(model, context.id, at, kind, text));
+            passes.push(pass(model, &variables, context.id, at, kind, text));
         }
     }
     passes
@@ -333,19 +334,25 @@ fn kind_of(name: &BStr, in_stream: bool) -> Option<PassKind> {
 
 fn pass(
     model: &Model,
+    variables: &Variables<'_>,
     context: ContextId,
     directive: DirectiveRef,
     kind: PassKind,
     text: &BStr,
 ) -> Pass {
-    let scheme = split_scheme(kind, text);
-    let protocol = scheme.map_or(kind.plain(), |(protocol, _, _)| protocol);
-    let (target, uri) = if text.contains(&b'$') {
-        let rest = scheme.map_or(text.as_bytes(), |(_, _, rest)| rest);
-        (variable_target(model, context, kind, text, rest), false)
+    let mut protocol = split_scheme(kind, text).map_or(kind.plain(), |(protocol, _, _)| protocol);
+    let mut uri = false;
+    let target = if text.contains(&b'$') {
+        let values = variables.values_of(model, context, address_part(text));
+        if let Some(same) = protocol_of_all(kind, &values) {
+            protocol = same;
+        }
+        variable_target(model, kind, text, values)
+    } else if let Some((target, has_uri)) = literal_target(model, kind, text) {
+        uri = has_uri;
+        target
     } else {
-        literal_target(model, kind, text)
-            .unwrap_or_else(|| (Target::Unreadable(text.to_owned()), false))
+        Target::Unreadable(text.to_owned())
     };
     Pass {
         directive,
@@ -357,28 +364,32 @@ fn pass(
     }
 }
 
-fn variable_target(
-    model: &Model,
-    context: ContextId,
-    kind: PassKind,
-    text: &BStr,
-    rest: &[u8],
-) -> Target {
-    let Values {
-        literal,
-        mut exhaustive,
-    } = variable::values_of(model, context, address_part(text));
+/// The protocol, when the scheme stands in a variable and all its values agree.
+fn protocol_of_all(kind: PassKind, values: &Values) -> Option<Protocol> {
+    let mut protocols = values
+        .literal
+        .iter()
+        .filter_map(|text| split_scheme(kind, text));
+    let (first, _, _) = protocols.next()?;
+    protocols
+        .all(|(protocol, _, _)| protocol == first)
+        .then_some(first)
+}
+
+fn variable_target(model: &Model, kind: PassKind, text: &BStr, values: Values) -> Target {
     let mut candidates = Vec::new();
-    for value in literal {
-        match literal_target(model, kind, value.as_bstr()) {
-            Some((target, _)) if !candidates.contains(&target) => candidates.push(target),
-            Some(_) => {}
-            None => exhaustive = false,
+    for value in values.literal {
+        // A value that is no address leads nowhere.
+        if let Some((target, _)) = literal_target(model, kind, value.as_bstr())
+            && !candidates.contains(&target)
+        {
+            candidates.push(target);
         }
     }
+    let rest = split_scheme(kind, text).map_or(text.as_bytes(), |(_, _, rest)| rest);
     Target::Variable {
         text: rest.into(),
-        exhaustive: exhaustive && !candidates.is_empty(),
+        exhaustive: values.exhaustive && !candidates.is_empty(),
         candidates,
     }
 }
