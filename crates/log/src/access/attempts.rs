@@ -61,11 +61,12 @@ impl<'a> Iterator for Attempts<'a> {
             .iter()
             .flatten()
             .any(|entry| entry.1);
-        let (addr, status, connect, header, response) =
-            match (addr, status, connect, header, response) {
-                (None, None, None, None, None) => return None,
-                lists => lists,
-            };
+        if [addr, status, connect, header, response]
+            .iter()
+            .all(Option::is_none)
+        {
+            return None;
+        }
         let time = |entry: Option<(&[u8], bool)>| value::milliseconds(entry?.0);
         Some(Attempt {
             addr: addr
@@ -111,18 +112,9 @@ impl<'a> Iterator for List<'a> {
             }
             Some((before, after.strip_prefix(b": ")?, true))
         });
-        let entry = match cut {
-            Some((entry, after, redirect)) => {
-                self.rest = Some(after);
-                self.redirected = redirect;
-                entry
-            }
-            None => {
-                self.rest = None;
-                rest
-            }
-        };
-        Some((entry, redirected))
+        self.rest = cut.map(|(_, after, _)| after);
+        self.redirected = cut.is_some_and(|(_, _, redirect)| redirect);
+        Some((cut.map_or(rest, |(entry, ..)| entry), redirected))
     }
 }
 

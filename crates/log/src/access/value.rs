@@ -113,7 +113,7 @@ mod tests {
     #[test]
     fn escapes_are_undone() {
         for (value, escape, plain) in [
-            (r#"a\x22b"#, Escape::Default, "a\"b"),
+            (r"a\x22b", Escape::Default, "a\"b"),
             (r"a\xZZ", Escape::Default, r"a\xZZ"),
             (r#"a\"\n\u001Fb"#, Escape::Json, "a\"\n\u{1f}b"),
             (r"a\", Escape::Json, r"a\"),

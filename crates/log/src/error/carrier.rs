@@ -133,17 +133,10 @@ pub fn plain(bytes: &[u8]) -> (Carrier, Cow<'_, [u8]>) {
 fn join(bytes: &[u8], part: impl Fn(&[u8]) -> Option<(Vec<u8>, bool)>) -> Vec<u8> {
     let mut plain = Vec::with_capacity(bytes.len());
     for line in bytes.lines() {
-        match part(line) {
-            Some((text, own_end)) => {
-                plain.extend_from_slice(&text);
-                if !own_end {
-                    plain.push(b'\n');
-                }
-            }
-            None => {
-                plain.extend_from_slice(line);
-                plain.push(b'\n');
-            }
+        let (text, own_end) = part(line).unwrap_or_else(|| (line.to_vec(), false));
+        plain.extend_from_slice(&text);
+        if !own_end {
+            plain.push(b'\n');
         }
     }
     plain

@@ -66,11 +66,15 @@ pub enum Author {
     Client,
 }
 
+use super::class::Class;
 use super::fields::Context;
 use super::phrases::Then;
 use super::{Head, trim_line_end};
 use super::{LIMITS, body};
 use memchr::memmem;
+
+/// No write of nginx's is longer.
+const REACH: usize = LIMITS[1];
 
 /// A record whose text may hold a line feed, and with it what looks like further records.
 #[derive(Debug)]
@@ -83,8 +87,10 @@ pub(super) struct Inside {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// A message that quotes a client's or an application's text: `open() "`, `FastCGI sent in stderr: "`.
-    Message,
+    /// A message that quotes a decoded path: `open() "`; the request line behind it shows the line feed as `%0a`.
+    Path,
+    /// A message that quotes an application's text: `FastCGI sent in stderr: "`.
+    Text,
     /// A field that holds a decoded URI; the request line shows the line feed as `%0a`.
     Field,
 }
@@ -103,7 +109,11 @@ impl Inside {
         let event = body(head, rest, at_limit);
         let open =
             !at_limit && (event.truncated || event.context == Context::None) && unfinished(line);
-        let kind = if quotes { Kind::Message } else { Kind::Field };
+        let kind = match event.class {
+            _ if !quotes => Kind::Field,
+            Class::FastcgiStderr | Class::Other => Kind::Text,
+            _ => Kind::Path,
+        };
         Some(Self {
             length: record.len(),
             open,
@@ -122,7 +132,7 @@ impl Inside {
         let cut = LIMITS.contains(&total) && unfinished(line);
         // An open text goes on in the next line, whatever that looks like.
         let goes_on = first && self.open;
-        cut || goes_on || self.ends_in(line)
+        cut || goes_on || (total <= REACH && self.ends_in(line))
     }
 
     /// Whether a line ends with the tail of the record before it.
@@ -131,7 +141,8 @@ impl Inside {
             return false;
         };
         match self.kind {
-            Kind::Message => {
+            Kind::Path if !encodes_line_feed(rest) => false,
+            Kind::Path | Kind::Text => {
                 let clients = memmem::find_iter(rest, b", client: ").take(2).count();
                 clients == 2 && memmem::find(rest, b"\", client: ").is_some()
                     || clients > 0 && closing_quote(rest)

@@ -31,7 +31,7 @@ pub(super) struct Angie {
 impl Angie {
     /// `None` when it is no such object.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
-        let object: Value = serde_json::from_slice(line).ok()?;
+        let object: Value = serde_json::from_str(&line.to_str_lossy()).ok()?;
         let level = Level::from_bytes(object.get("level")?.as_str()?.as_bytes())?;
         let message = object.get("message")?.as_str()?.to_owned();
         let (context, fields) = match (object.get("http"), object.get("stream")) {
@@ -92,7 +92,7 @@ impl Angie {
             server: field(self.server.as_ref()),
             request: field(self.request.as_ref()),
             subrequest: field(self.subrequest.as_ref()),
-            upstream: self.upstream.as_ref().map(|value| value.as_bytes()),
+            upstream: self.upstream.as_deref().map(str::as_bytes),
             host: field(self.host.as_ref()),
             referrer: field(self.referrer.as_ref()),
             cut: self.truncated,

@@ -226,6 +226,7 @@ fn phrase(message: &[u8]) -> Option<&'static Row> {
 }
 
 /// A phrase found in a message, and how its text ends.
+#[derive(Clone, Copy, Debug)]
 struct Matched<'a> {
     row: Option<&'static Row>,
     message: &'a [u8],
@@ -238,7 +239,7 @@ fn body(head: Head, rest: &[u8], at_limit: bool) -> Event<'_> {
     assemble(head, match_message(rest), at_limit)
 }
 
-fn assemble<'a>(head: Head, matched: Matched<'a>, at_limit: bool) -> Event<'a> {
+fn assemble(head: Head, matched: Matched<'_>, at_limit: bool) -> Event<'_> {
     let Matched {
         row,
         message,

@@ -46,7 +46,11 @@ pub fn parse_pasted(line: &[u8]) -> Option<Event<'_>> {
     let line = decoration(trim_line_end(line));
     let strict = super::parse(line);
     match strict {
-        Some(event) if event.context != Context::None || event.truncated => Some(event),
+        Some(event)
+            if event.context != Context::None && (!event.truncated || event.upstream.is_some()) =>
+        {
+            Some(event)
+        }
         _ => fragment(line).or(strict),
     }
 }
@@ -189,7 +193,7 @@ impl LenientTail<'_> {
 
 /// Errno, action and fields, each of which may be missing, the fields in any order.
 fn lenient_tail(text: &[u8]) -> LenientTail<'_> {
-    if let Some(tail) = fields::tail(text) {
+    if let Some(tail) = fields::tail(text).filter(|tail| !tail.fields.cut) {
         return LenientTail { tail, rest: b"" };
     }
     let (errno, rest) = fields::errno(text);

@@ -76,8 +76,10 @@ impl<'a> Iterator for Records<'a> {
 #[derive(Debug)]
 pub struct Splitter<R> {
     from: R,
+    /// What was read and not yet given out is `buffer[start..filled]`.
     buffer: Vec<u8>,
     start: usize,
+    filled: usize,
     end: bool,
     state: State,
 }
@@ -89,6 +91,7 @@ impl<R: Read> Splitter<R> {
             from,
             buffer: Vec::new(),
             start: 0,
+            filled: 0,
             end: false,
             state: State::new(offset),
         }
@@ -102,16 +105,16 @@ impl<R: Read> Splitter<R> {
         }
         let Some((record, rest)) = self
             .state
-            .take(self.buffer.get(self.start..).unwrap_or_default())
+            .take(self.buffer.get(self.start..self.filled).unwrap_or_default())
         else {
             return Ok(None);
         };
-        self.start = self.buffer.len() - rest.len();
+        self.start = self.filled - rest.len();
         Ok(Some(record))
     }
 
     fn complete(&self) -> bool {
-        let text = self.buffer.get(self.start..).unwrap_or_default();
+        let text = self.buffer.get(self.start..self.filled).unwrap_or_default();
         // The record, one line more than its window, and the window of that.
         let Some(ahead) = text.get(record_length(text, self.state.carrier).0..) else {
             return false;
@@ -123,21 +126,22 @@ impl<R: Read> Splitter<R> {
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let filled = self.buffer.len();
-        self.buffer.resize(filled + CHUNK, 0);
+        if self.filled == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            self.filled -= self.start;
+            self.start = 0;
+            self.buffer
+                .resize(self.buffer.len().max(self.filled + CHUNK), 0);
+        }
+        let free = self.buffer.get_mut(self.filled..).unwrap_or_default();
         let got = loop {
-            match self
-                .from
-                .read(self.buffer.get_mut(filled..).unwrap_or_default())
-            {
+            match self.from.read(free) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => break other,
+                got => break got?,
             }
         };
-        self.buffer.truncate(filled + *got.as_ref().unwrap_or(&0));
-        self.end = got? == 0;
+        self.filled += got;
+        self.end = got == 0;
         Ok(())
     }
 }
