@@ -1,2 +1,12 @@
-//! placeholder
-fn main() {}
+//! `why502`: why nginx answers 502 or 504, what proves it, and what fixes it.
+//!
+//! This crate reads flags, has questions answered and hands the answer to `report`. It neither judges nor parses.
+
+mod cli;
+mod collect;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

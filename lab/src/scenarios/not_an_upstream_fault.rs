@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::Lab;
+use crate::{Expectation, Lab};
 
 /// `merge_slashes off` lets a forged line keep its `http://`: the hardest case.
 const SITE: &str = "\
@@ -30,7 +30,7 @@ pub fn clients_go_away(lab: &Lab) -> Result<()> {
     }
     nginx.logged(&["client prematurely closed connection, so upstream connection is closed too"])?;
     nginx.not_logged("[error]")?;
-    lab.diagnose(&nginx, &[])
+    lab.diagnose(&nginx, &[Expectation::confirmed("not-an-upstream-fault").over()])
 }
 
 /// Files are asked for that are not there.

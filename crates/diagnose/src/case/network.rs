@@ -448,6 +448,10 @@ impl Case {
         if incident.origin == crate::incident::Origin::Host {
             return true;
         }
+        // Clients that leave are told of; no upstream fails.
+        if incident.is(log::error::Class::ClientAbort) {
+            return false;
+        }
         if incident.action == Some(log::error::While::ConnectingToUpstream) {
             match self.repeated(incident) {
                 Ok(Repeated::Same(_) | Repeated::Other(_)) => return true,

@@ -1,0 +1,172 @@
+//! `why502`, `why502 diagnose`: the verdict for this host.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use diagnose::{Diagnosis, Judged, Options, Probe, Selection};
+use jiff::Timestamp;
+
+use super::{Global, width};
+use crate::collect;
+
+/// What to look at, and how.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Tell of one site, peer or incident only: a server name, an address as nginx prints it, or an incident's id
+    #[arg(value_name = "SITE|PEER|INCIDENT")]
+    selection: Option<String>,
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// How to print the answer
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Which nginx, which time, which evidence.
+#[derive(clap::Args)]
+pub(crate) struct Target {
+    /// How far back to read: 90s, 15m, 1h, 7d [default: 1h, or as recorded in the snapshot]
+    #[arg(long, value_name = "TIME", value_parser = collect::parse_duration)]
+    since: Option<Duration>,
+    /// The nginx that runs this main configuration file (or would)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// nginx's prefix, for a configuration that no running nginx uses
+    #[arg(long, value_name = "DIR")]
+    prefix: Option<PathBuf>,
+    /// The nginx of this master or worker
+    #[arg(long, value_name = "PID")]
+    pid: Option<u32>,
+    /// Read this error log in place of those the configuration names
+    #[arg(long, value_name = "FILE")]
+    error_log: Option<PathBuf>,
+    /// Judge a recorded host instead of this one
+    #[arg(long, value_name = "FILE")]
+    snapshot: Option<PathBuf>,
+    /// Send nothing at all: not even a connection that is closed at once
+    #[arg(long)]
+    no_connect: bool,
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Term,
+    Json,
+    Html,
+}
+
+/// Diagnoses and prints.
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let (diagnosis, source) = args.target.diagnose(args.selection.as_deref())?;
+    anything_found(&diagnosis)?;
+    print(&diagnosis, source, args.format, global)?;
+    Ok(status(&diagnosis))
+}
+
+/// The exit status speaks of now.
+fn status(diagnosis: &Diagnosis) -> ExitCode {
+    let ongoing: Vec<&Judged> = diagnosis.incidents.iter().filter(|judged| judged.ongoing).collect();
+    if ongoing.is_empty() {
+        ExitCode::SUCCESS
+    } else if ongoing.iter().all(|judged| judged.cause.is_some()) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::from(3)
+    }
+}
+
+/// Without an nginx, or without a log that could be read, there is nothing to answer from.
+fn anything_found(diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    if diagnosis.instances.is_empty() {
+        anyhow::bail!("found no nginx: none runs, and there is no installed configuration; name one with --config FILE or --pid PID");
+    }
+    Ok(())
+}
+
+fn print(diagnosis: &Diagnosis, source: report::json::Source, format: Format, global: &Global) -> anyhow::Result<()> {
+    let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
+    match format {
+        Format::Term => {
+            let style = report::term::Style { width: width(), verbose: global.verbose, quiet: global.quiet };
+            report::term::write(&mut out, diagnosis, &style)?;
+        }
+        Format::Json => report::json::write(&mut out, diagnosis, source)?,
+        Format::Html => report::html::write(&mut out, diagnosis)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+impl Target {
+    /// The verdict for the host, live or recorded.
+    pub(crate) fn diagnose(&self, selection: Option<&str>) -> anyhow::Result<(Diagnosis, report::json::Source)> {
+        match &self.snapshot {
+            None => {
+                let probe = host::LiveHost::new();
+                Ok((self.judge(&probe, self.live_options(selection)?), report::json::Source::Live))
+            }
+            Some(path) => {
+                let snapshot = host::Snapshot::open(path).context("reading the snapshot")?;
+                let options = self.recorded_options(&snapshot, selection)?;
+                Ok((self.judge(&snapshot, options), report::json::Source::Snapshot))
+            }
+        }
+    }
+
+    fn judge(&self, probe: &dyn Probe, options: Options) -> Diagnosis {
+        collect::diagnose(options, probe, &|_, _| {})
+    }
+
+    /// The options for the live host, now.
+    pub(crate) fn live_options(&self, selection: Option<&str>) -> anyhow::Result<Options> {
+        Ok(Options {
+            now: Timestamp::now(),
+            since: self.since.unwrap_or(DEFAULT_SINCE),
+            config: self.config.as_deref().map(absolute).transpose()?,
+            prefix: self.prefix.as_deref().map(absolute).transpose()?,
+            pid: self.pid,
+            error_log: self.error_log.as_deref().map(readable).transpose()?,
+            connect: !self.no_connect,
+            selection: selection.map(|text| Selection(text.to_owned())),
+        })
+    }
+
+    fn recorded_options(&self, snapshot: &host::Snapshot, selection: Option<&str>) -> anyhow::Result<Options> {
+        let mut options = super::capture::options_of(snapshot)?;
+        if let Some(since) = self.since {
+            options.since = since;
+        }
+        options.config = self.config.clone().or(options.config);
+        options.prefix = self.prefix.clone().or(options.prefix);
+        options.pid = self.pid.or(options.pid);
+        options.error_log = self.error_log.clone().or(options.error_log);
+        options.connect &= !self.no_connect;
+        options.selection = selection.map(|text| Selection(text.to_owned()));
+        Ok(options)
+    }
+
+    /// Whether a snapshot is to be judged.
+    pub(crate) fn is_recorded(&self) -> bool {
+        self.snapshot.is_some()
+    }
+}
+
+/// How far back a diagnosis reads unless told otherwise.
+const DEFAULT_SINCE: Duration = Duration::from_secs(3600);
+
+fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("no absolute path for {}", path.display()))
+}
+
+/// A log that the user names must be readable: to answer "all is well" from nothing would be a lie.
+fn readable(path: &std::path::Path) -> anyhow::Result<PathBuf> {
+    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read the error log {}", path.display()))?;
+    anyhow::ensure!(metadata.is_file(), "{} is no log file: name the file that error_log names", path.display());
+    std::fs::File::open(path).with_context(|| format!("cannot read the error log {}", path.display()))?;
+    absolute(path)
+}

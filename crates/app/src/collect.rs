@@ -1,0 +1,39 @@
+//! The loop of collecting: the case says what it wants, a probe answers, until nothing new is wanted.
+
+use std::time::Duration;
+
+use diagnose::{Case, Diagnosis, Options, Probe};
+
+/// A chain of evidence is some ten links long; a case that still asks after this many rounds asks in a circle.
+const MOST_ROUNDS: usize = 40;
+
+/// Has a case's questions answered by `probe`, and judges it.
+pub(crate) fn diagnose(options: Options, probe: &dyn Probe, progress: &dyn Fn(usize, usize)) -> Diagnosis {
+    let mut case = Case::new(options);
+    for round in 0..MOST_ROUNDS {
+        let wanted = {
+            let _span = tracing::debug_span!("plan", round).entered();
+            case.plan()
+        };
+        if wanted.is_empty() {
+            break;
+        }
+        progress(round, wanted.len());
+        let _span = tracing::debug_span!("collect", round, questions = wanted.len()).entered();
+        let records = host::collect(probe, &wanted);
+        for (request, record) in wanted.into_iter().zip(records) {
+            case.add(request, record);
+        }
+    }
+    let _span = tracing::debug_span!("conclude").entered();
+    case.conclude()
+}
+
+/// Reads `90s`, `15m`, `1h`, `7d`, or a sum of them.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("'{text}' is no duration: write 90s, 15m, 1h or 7d");
+    match conf::units::parse_time(text.as_bytes()) {
+        Some(duration) if duration > Duration::ZERO => Ok(duration),
+        _ => Err(wrong()),
+    }
+}
