@@ -58,11 +58,12 @@ pub(super) fn line(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, 
     let over = if judged.ongoing { "" } else { ", over" };
     let status = status(judged);
     let headline = Piece::plain(words::headline_of(block, &diagnosis.instances));
-    let mut short = vec![
-        headline.clone(),
-        Piece::whole(DIM, format!("×{}{over}", words::number(count))),
-        cause.clone(),
-    ];
+    let times = if count == 0 {
+        String::new()
+    } else {
+        format!("×{}{over}", words::number(count))
+    };
+    let mut short = vec![headline.clone(), Piece::whole(DIM, times), cause.clone()];
     if let (None, Some(failure)) = (judged.cause, judged.incident.failure) {
         let failure = Piece::whole(DIM, failure.as_str());
         let width: usize = short

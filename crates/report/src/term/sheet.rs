@@ -153,7 +153,7 @@ impl Sheet {
         let mut column = begin;
         let mut start = begin;
         let mut spaces = 0;
-        for piece in content {
+        for piece in content.iter().filter(|piece| !piece.text.is_empty()) {
             if piece.whole {
                 spaces += 2;
             }

@@ -481,7 +481,7 @@ fn nginx_that_does_not_run_needs_no_peer() {
         errno: None,
         action: None,
         status: None,
-        count: 1,
+        count: 0,
         first_seen: at("2026-06-23T14:05:00Z"),
         last_seen: at("2026-06-23T14:05:00Z"),
         seconds: BTreeMap::new(),
@@ -534,6 +534,10 @@ fn nginx_that_does_not_run_needs_no_peer() {
 
     10,532 log records read from 13:05:00 to 14:05:00 (times are UTC):
     /var/log/nginx/error.log
+    1 incident, 1 confirmed
+    "#);
+    insta::assert_snapshot!(styled(&diagnosis, 0, true), @r#"
+    host  nginx 1.22.1 (/etc/nginx/nginx.conf)  nginx-not-running
     1 incident, 1 confirmed
     "#);
 }
