@@ -2,7 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use log::error::{
-    Carrier, Class, Event, Pasted, Record, Records, Splitter, decode, parse, parse_pasted, plain,
+    Carrier, Class, Event, Pasted, Record, Records, Splitter, While, decode, parse, parse_pasted,
+    plain,
 };
 use proptest::prelude::*;
 use std::io::{self, Read};
@@ -179,12 +180,16 @@ fn a_prefix_is_no_head_in_a_plain_file() {
     assert_eq!(Records::new(log.as_bytes()).count(), 1);
 }
 
+fn docker_line(line: &str) -> String {
+    let escaped = line.replace('"', "\\\"");
+    format!(
+        "{{\"log\":\"{escaped}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-21T00:43:17.1Z\"}}\n"
+    )
+}
+
 #[test]
 fn dockers_json_is_unescaped() {
-    let escaped = LINE.replace('"', "\\\"");
-    let line = format!(
-        "{{\"log\":\"{escaped}\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-21T00:43:17.1Z\"}}\n"
-    );
+    let line = docker_line(LINE);
     is_the_line(
         &decode(line.as_bytes()).event().unwrap(),
         Carrier::DockerJson,
@@ -200,15 +205,11 @@ fn dockers_json_is_unescaped() {
 fn records_of_several_lines_become_whole_outside_their_carrier() {
     let expect = format!("{TRACE}\n{LINE}\n");
     let lines = || expect.lines();
-    let docker: String = lines()
-        .map(|line| {
-            format!(
-                "{{\"log\":\"{}\\n\",\"stream\":\"stderr\"}}\n",
-                line.replace('"', "\\\"")
-            )
-        })
-        .collect();
-    let compose: String = lines().map(|line| format!("web-1  | {line}\n")).collect();
+    let docker = lines().map(docker_line).collect::<Vec<_>>().concat();
+    let compose = lines()
+        .map(|line| ["web-1  | ", line, "\n"].concat())
+        .collect::<Vec<_>>()
+        .concat();
     let cri: String = lines()
         .flat_map(|line| {
             let (first, second) = line.split_at(line.len() / 2);
@@ -265,12 +266,14 @@ fn angies_text_and_json_are_read() {
     );
 }
 
-fn pasted(text: &str) -> Option<(Class, Option<u16>, Option<&str>, Option<String>)> {
+type Told = (Class, Option<u16>, Option<&'static str>, Option<String>);
+
+fn pasted(text: &str) -> Option<Told> {
     let event = parse_pasted(text.as_bytes())?;
     Some((
         event.class,
         event.errno,
-        event.action.map(|action| action.as_str()),
+        event.action.map(While::as_str),
         event.upstream.map(|upstream| upstream.peer.to_string()),
     ))
 }

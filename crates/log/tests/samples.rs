@@ -1,7 +1,11 @@
 //! Real lines of Debian's nginx 1.22.1 (1.22.1-9+deb12u10), one or more of each kind, made on loopback.
 //!
 //! The file was put together from several runs, so lines stand beside each other that were not written so.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use log::error::{Event, Records, Seen, parse};
 use std::collections::BTreeSet;
@@ -130,7 +134,7 @@ fn lines_that_nginx_cut_are_known_as_such() {
 }
 
 /// class | errno | outcome | failure | level | while | message
-const REVIEWED: &str = r"
+const REVIEWED: &str = r#"
 auth-request-failed | - | 500 | - | error | sending to client | auth request unexpected status: 502
 bad-chunked | - | truncated | failure | error | reading response header from upstream | upstream sent invalid chunked response
 bad-chunked | - | truncated | failure | error | reading upstream | upstream sent invalid chunked response
@@ -255,4 +259,4 @@ worker-connections | - | 500 | failure | alert | connecting to upstream | 11 wor
 worker-connections | - | nothing | - | alert | - | 10 worker_connections are not enough
 worker-connections-low | - | nothing | - | warn | - | 8 worker_connections are not enough, reusing connections
 wrong-socket-type | 91 | 502 | failure | crit | connecting to upstream | connect() to unix:/srv/lab/socks/dgram.sock failed
-";
+"#;

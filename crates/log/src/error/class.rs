@@ -1,6 +1,6 @@
 //! What kind of thing a line reports, and whether that is a failure to get an answer from a peer.
 //!
-//! One class may have several phrases; [`super::phrases`] says which. No class says why: that is not in the log.
+//! One class may have several phrases; `phrases.rs` says which. No class says why: that is not in the log.
 
 use super::action::{Side, While};
 use crate::Level;

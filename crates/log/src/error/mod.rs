@@ -1,7 +1,7 @@
 //! One line of error.log becomes one [`Event`].
 //!
 //! The grammar is nginx's own: head, message, errno, action, fields, in that order and no other.
-//! The message is matched at its start against [`phrases`]; nothing is ever searched for in a line as a whole,
+//! The message is matched at its start against the table of `phrases.rs`; nothing is ever searched for in a line as a whole,
 //! because everything behind the message may hold what a client wrote.
 //! No time zone, no configuration, no counting: those are for who knows the host.
 
