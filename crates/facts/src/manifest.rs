@@ -22,9 +22,9 @@ pub struct Manifest {
     pub captured_at: Timestamp,
     /// The host's name.
     pub hostname: String,
-    /// What the capture was told, for the replay to be told the same. Its meaning is the caller's.
+    /// What the capture was told, a JSON object, for the replay to be told the same. Its meaning is the caller's.
     #[serde(default)]
-    pub options: serde_json::Map<String, serde_json::Value>,
+    pub options: serde_json::Value,
     /// Every question with its answer, in the order asked.
     pub entries: Vec<Entry>,
 }

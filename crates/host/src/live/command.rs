@@ -1,0 +1,326 @@
+//! Programs of the host, run to read: a fixed list of them, without a shell, bounded in time and output.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use facts::Answer;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Access, OFlags, access, fcntl_setfl};
+use rustix::io::{self, Errno};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+const DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
+const STDOUT_LIMIT: usize = 64 << 20;
+const STDERR_LIMIT: usize = 64 << 10;
+
+/// What stays of the budget for ending a program that does not end by itself.
+const SLACK: Duration = Duration::from_millis(150);
+
+/// A program that may run, and what of its arguments keeps it from changing anything.
+struct Program {
+    name: &'static str,
+    /// The first argument that is no option is one of these; any, when there are none.
+    verbs: &'static [&'static str],
+    /// The argument after the verb is one of these; any, when there are none.
+    objects: &'static [&'static str],
+    /// No option begins with one of these.
+    never: &'static [&'static str],
+    /// No cluster of one-letter options holds one of these.
+    never_letters: &'static str,
+}
+
+const fn program(name: &'static str) -> Program {
+    Program {
+        name,
+        verbs: &[],
+        objects: &[],
+        never: &[],
+        never_letters: "",
+    }
+}
+
+/// Programs that change something only when told to are kept from it; every other program has no place here.
+const PROGRAMS: &[Program] = &[
+    program("aa-status"),
+    Program {
+        never: &["--checkpoint"],
+        ..program("ausearch")
+    },
+    Program {
+        never: &["--clear", "--read-clear", "--console"],
+        never_letters: "cCnDE",
+        ..program("dmesg")
+    },
+    program("findmnt"),
+    program("getenforce"),
+    program("getent"),
+    program("getfacl"),
+    program("getsebool"),
+    Program {
+        verbs: &[
+            "address",
+            "addr",
+            "link",
+            "neighbour",
+            "neigh",
+            "netns",
+            "route",
+            "rule",
+        ],
+        objects: &["show", "list", "get"],
+        never: &["-b", "-force"],
+        ..program("ip")
+    },
+    program("ip6tables-save"),
+    program("iptables-save"),
+    Program {
+        never: &[
+            "--add",
+            "--edit",
+            "--delete",
+            "--clear",
+            "--restore",
+            "--zero",
+            "--set",
+            "--start",
+            "--stop",
+        ],
+        never_letters: "AEDCRaedrZ",
+        ..program("ipvsadm")
+    },
+    Program {
+        never: &[
+            "--rotate",
+            "--vacuum",
+            "--flush",
+            "--sync",
+            "--relinquish",
+            "--smart-relinquish",
+            "--setup-keys",
+            "--update-catalog",
+        ],
+        ..program("journalctl")
+    },
+    program("matchpathcon"),
+    Program {
+        verbs: &["list"],
+        never: &["--file", "--interactive"],
+        never_letters: "fi",
+        ..program("nft")
+    },
+    program("seinfo"),
+    Program {
+        verbs: &["boolean", "fcontext", "permissive", "port"],
+        never: &[
+            "--add",
+            "--delete",
+            "--modify",
+            "--deleteall",
+            "--on",
+            "--off",
+        ],
+        never_letters: "admD10",
+        ..program("semanage")
+    },
+    program("sesearch"),
+    program("sestatus"),
+    Program {
+        never: &["--kill"],
+        never_letters: "K",
+        ..program("ss")
+    },
+    Program {
+        verbs: &[
+            "cat",
+            "is-active",
+            "is-enabled",
+            "is-failed",
+            "is-system-running",
+            "list-sockets",
+            "list-unit-files",
+            "list-units",
+            "show",
+            "status",
+        ],
+        never: &["-H", "--host", "-M", "--machine", "--root", "--image"],
+        ..program("systemctl")
+    },
+    program("uname"),
+];
+
+pub(super) fn run(argv: &[String], budget: Duration) -> io::Result<Answer> {
+    let deadline = Instant::now() + budget.saturating_sub(SLACK);
+    let (name, arguments) = argv.split_first().ok_or(Errno::INVAL)?;
+    if !may_run(name, arguments) {
+        return Err(Errno::PERM);
+    }
+    let path = DIRECTORIES
+        .iter()
+        .map(|directory| Path::new(directory).join(name))
+        .find(|path| access(path, Access::EXEC_OK).is_ok())
+        .ok_or(Errno::NOENT)?;
+    start(&path, arguments, deadline)
+}
+
+fn may_run(name: &str, arguments: &[String]) -> bool {
+    PROGRAMS
+        .iter()
+        .find(|program| program.name == name)
+        .is_some_and(|program| program.permits(arguments))
+}
+
+impl Program {
+    fn permits(&self, arguments: &[String]) -> bool {
+        let (options, words): (Vec<&str>, Vec<&str>) = arguments
+            .iter()
+            .map(String::as_str)
+            .partition(|argument| argument.starts_with('-'));
+        let mut words = words.into_iter();
+        let mut one_of = |allowed: &[&str]| {
+            allowed.is_empty() || words.next().is_some_and(|word| allowed.contains(&word))
+        };
+        one_of(self.verbs)
+            && one_of(self.objects)
+            && options.iter().all(|option| self.bears(option))
+    }
+
+    fn bears(&self, option: &str) -> bool {
+        let letters = !option.starts_with("--");
+        !self.never.iter().any(|never| option.starts_with(never))
+            && !(letters && option.contains(|letter| self.never_letters.contains(letter)))
+    }
+}
+
+fn start(path: &Path, arguments: &[String], deadline: Instant) -> io::Result<Answer> {
+    let spawned = Command::new(path)
+        .args(arguments)
+        .env_clear()
+        .env("LC_ALL", "C")
+        .env("PATH", DIRECTORIES.join(":"))
+        .env("SYSTEMD_PAGER", "")
+        .env("SYSTEMD_COLORS", "0")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn();
+    let mut child = spawned.map_err(errno)?;
+    let answer = Output::of(&mut child, deadline).map(|output| {
+        let output = output?;
+        Some(output.exit(end(&mut child, deadline)?))
+    });
+    if !matches!(answer, Ok(Some(_))) {
+        stop(&mut child);
+    }
+    Ok(answer?.unwrap_or(Answer::TimedOut))
+}
+
+fn errno(error: std::io::Error) -> Errno {
+    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+}
+
+/// What a program wrote, up to the limits.
+#[derive(Default)]
+struct Output {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Reads until the program ends or closes both; `None` when the deadline passed before. What is beyond a limit is
+    /// read and dropped, so that the program does not wait for us.
+    fn of(child: &mut Child, deadline: Instant) -> io::Result<Option<Self>> {
+        let mut output = Self::default();
+        let mut stdout = child.stdout.take().map(OwnedFd::from);
+        let mut stderr = child.stderr.take().map(OwnedFd::from);
+        for pipe in [&stdout, &stderr].into_iter().flatten() {
+            fcntl_setfl(pipe, OFlags::NONBLOCK)?;
+        }
+        // A program's child may hold the pipes for longer than the program lives.
+        let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
+        while stdout.is_some() || stderr.is_some() {
+            let mut fds: Vec<PollFd<'_>> = [&stdout, &stderr, &ended]
+                .into_iter()
+                .flatten()
+                .map(|fd| PollFd::new(fd, PollFlags::IN))
+                .collect();
+            if !ready(&mut fds, deadline)? {
+                return Ok(None);
+            }
+            let over = ended.is_some() && fds.last().is_some_and(|fd| !fd.revents().is_empty());
+            drain(&mut stdout, &mut output.stdout, STDOUT_LIMIT)?;
+            drain(&mut stderr, &mut output.stderr, STDERR_LIMIT)?;
+            if over {
+                break;
+            }
+        }
+        Ok(Some(output))
+    }
+
+    fn exit(self, status: ExitStatus) -> Answer {
+        Answer::Exit {
+            code: status.code(),
+            stdout: self.stdout,
+            stderr: self.stderr,
+        }
+    }
+}
+
+/// Waits until one of the descriptors has something; false when the deadline passed.
+fn ready(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(fds, Some(&left)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Takes what a pipe holds now; the pipe is gone at its end.
+fn drain(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>, limit: usize) -> io::Result<()> {
+    let mut chunk = vec![0; 64 << 10];
+    while let Some(open) = pipe {
+        match io::read(open.as_fd(), chunk.as_mut_slice()) {
+            Ok(0) => *pipe = None,
+            Ok(n) => {
+                let n = n.min(limit.saturating_sub(into.len()));
+                into.extend_from_slice(chunk.get(..n).unwrap_or_default());
+            }
+            Err(Errno::AGAIN) => break,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The exit status; `None` when the deadline passed. A program that closed its output has all but ended.
+fn end(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            return Some(status);
+        }
+        if Instant::now() >= deadline {
+            return None;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Ends the program and what it started. Waits only briefly: one that the kernel holds cannot be ended.
+fn stop(child: &mut Child) {
+    // It may have ended by itself just now.
+    kill_process_group(Pid::from_child(child), Signal::KILL).ok();
+    end(child, Instant::now() + SLACK / 2);
+}

@@ -1,0 +1,106 @@
+//! The live host: each kind of question is put to the kernel, or to a program of the host, and answered raw.
+//!
+//! Reading only. Secrets are masked here, in one place, so that a judgement of the live host and one of its snapshot
+//! see the same bytes.
+
+mod command;
+mod connect;
+mod file;
+mod guard;
+mod lines;
+mod namespace;
+mod netlink;
+mod owners;
+mod strings;
+mod view;
+mod walk;
+
+use facts::{Answer, Probe, ProbeRequest, Record};
+use jiff::Timestamp;
+use rustix::io::Errno;
+
+use crate::mask;
+
+/// The host why502 runs on.
+///
+/// A process's view is entered through `/proc/PID/root`, its namespaces through `/proc/PID/ns`, on threads that end
+/// with the question.
+///
+/// What a `Connect` made as a process does not reproduce: its SELinux or AppArmor domain, its seccomp filter, its
+/// Landlock rules, and the BPF hooks of its cgroup (`IPAddressDeny=`). An answer of `EPERM` says that why502 could not
+/// become the process, `ESRCH` that the process is gone; neither says anything about the peer.
+///
+/// A file on a network file system that hangs gives [`Answer::TimedOut`]; the thread that waits for it stays behind.
+#[derive(Debug, Default)]
+pub struct LiveHost(());
+
+impl LiveHost {
+    /// The host why502 runs on. Opens nothing yet.
+    pub fn new() -> Self {
+        Self(())
+    }
+}
+
+impl Probe for LiveHost {
+    fn ask(&self, request: &ProbeRequest) -> Record {
+        let mut answer = if may_hang(request) {
+            let asked = request.clone();
+            guard::within(request.budget(), move || put(&asked))
+        } else {
+            put(request)
+        };
+        mask::answer(request, &mut answer);
+        Record {
+            at: Timestamp::now(),
+            answer,
+        }
+    }
+}
+
+/// Whether the kernel may keep a thread waiting for longer than any time-out of ours: everything that looks a path up
+/// outside the kernel's own file systems.
+fn may_hang(request: &ProbeRequest) -> bool {
+    match request {
+        ProbeRequest::File { path, .. }
+        | ProbeRequest::LinesSince { path, .. }
+        | ProbeRequest::Directory { path, .. }
+        | ProbeRequest::Walk { path, .. } => {
+            !path.starts_with("/proc") && !path.starts_with("/sys")
+        }
+        ProbeRequest::Strings { .. } | ProbeRequest::Connect { .. } => true,
+        ProbeRequest::Link { .. }
+        | ProbeRequest::Environment { .. }
+        | ProbeRequest::Sockets { .. }
+        | ProbeRequest::SocketOwners
+        | ProbeRequest::NetfilterChains { .. }
+        | ProbeRequest::Command { .. } => false,
+    }
+}
+
+fn put(request: &ProbeRequest) -> Answer {
+    let budget = request.budget();
+    let answered = match request {
+        ProbeRequest::File { view, path, limit } => file::file(*view, path, *limit),
+        ProbeRequest::LinesSince {
+            view,
+            path,
+            from,
+            limit,
+        } => lines::since(*view, path, from.as_bytes(), *limit),
+        ProbeRequest::Directory { view, path } => file::directory(*view, path),
+        ProbeRequest::Link { path } => file::link(path),
+        ProbeRequest::Walk { view, path } => walk::lines(*view, path),
+        ProbeRequest::Strings { path, prefixes } => strings::strings(path, prefixes),
+        ProbeRequest::Environment { pid, names } => file::environment(*pid, names),
+        ProbeRequest::Sockets { netns, kind } => netlink::sockets(*netns, *kind, budget),
+        ProbeRequest::SocketOwners => owners::owners(),
+        ProbeRequest::NetfilterChains { netns } => netlink::chains(*netns, budget),
+        ProbeRequest::Connect { from, to } => connect::connect(*from, to, budget),
+        ProbeRequest::Command { argv } => command::run(argv, budget),
+    };
+    answered.unwrap_or_else(|error| refused(error))
+}
+
+fn refused(error: Errno) -> Answer {
+    Answer::Errno(error.raw_os_error())
+}
