@@ -8,6 +8,7 @@
 )]
 
 pub mod address;
+pub mod application;
 pub mod exhibit;
 pub mod gap;
 pub mod local;

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use bstr::ByteSlice as _;
+
 /// A number in decimal text.
 pub(crate) fn number<T: FromStr>(text: &[u8]) -> Option<T> {
     std::str::from_utf8(text).ok()?.parse().ok()
@@ -45,9 +47,45 @@ fn hex_byte([high, low]: [u8; 2]) -> Option<u8> {
     u8::try_from(digit(high)? * 16 + digit(low)?).ok()
 }
 
+/// What stands in the `{}` holes of a pattern, each as short as the pattern's next text allows; the last runs to the end
+/// where nothing follows it. The text must begin as the pattern does and may go on after it.
+pub(crate) fn holes<'a, const N: usize>(text: &'a [u8], pattern: &str) -> Option<[&'a [u8]; N]> {
+    let mut literals = pattern.split("{}");
+    let mut rest = text.strip_prefix(literals.next()?.as_bytes())?;
+    let mut found = [&[][..]; N];
+    let mut holes = found.iter_mut();
+    for literal in literals {
+        let hole = holes.next()?;
+        (*hole, rest) = if literal.is_empty() {
+            (rest, &[][..])
+        } else {
+            rest.split_once_str(literal)?
+        };
+    }
+    holes.next().is_none().then_some(found)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_gives_what_stands_in_its_holes() {
+        let text = b"Worker (pid:12) was sent SIGKILL! Perhaps out of memory?";
+        assert_eq!(
+            holes(text, "Worker (pid:{}) was sent {}!"),
+            Some([&b"12"[..], b"SIGKILL"])
+        );
+        assert_eq!(
+            holes(text, "Worker {}"),
+            Some([&b"(pid:12) was sent SIGKILL! Perhaps out of memory?"[..]])
+        );
+        assert_eq!(holes(text, "Worker"), Some([]));
+        assert_eq!(holes::<1>(text, "worker {}"), None);
+        assert_eq!(holes::<1>(text, "Worker (pid:{}] "), None);
+        assert_eq!(holes::<2>(text, "Worker (pid:{})"), None);
+        assert_eq!(holes::<0>(text, "Worker (pid:{})"), None);
+    }
 
     #[test]
     fn percent_escapes_are_undone_and_stray_percents_stay() {
