@@ -151,6 +151,7 @@ fn names_in<'a>(dir: &Path, paths: impl Iterator<Item = &'a Path>) -> Vec<Vec<u8
 }
 
 fn marked_path(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let path = line.strip_prefix(MARKER)?.strip_suffix(b":")?;
     path.starts_with(b"/").then_some(path)
 }

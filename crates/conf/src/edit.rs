@@ -50,6 +50,124 @@ impl Edit {
     }
 }
 
+/// New directives, and the removal of old ones, in the style of their surroundings.
+impl Edit {
+    /// An edit that puts these directives (each with its `;`) behind a directive: on lines of their own, indented
+    /// alike, if the directive has its line for itself, else on the same line.
+    pub fn insert_after(directive: Directive<'_>, new: &[&str]) -> Self {
+        let lines = Lines::around(directive);
+        let (at, between) = if lines.alone {
+            (lines.text_end, [lines.line_end, lines.indent].concat())
+        } else {
+            (directive.span().end as usize, b" ".to_vec())
+        };
+        Self::insert(
+            at,
+            new.iter()
+                .flat_map(|text| [between.as_slice(), text.as_bytes()]),
+        )
+    }
+
+    /// An edit that puts these directives at the start of a block, indented like what stands there. `None` if the
+    /// directive has no block of directives.
+    pub fn insert_into(block: Directive<'_>, new: &[&str]) -> Option<Self> {
+        if !block.is_block() || block.is_lua_block() {
+            return None;
+        }
+        let lines = Lines::around(block);
+        let first = block.children().next().map(Lines::around);
+        let between = match first {
+            Some(first) if first.alone => [first.line_end, first.indent].concat(),
+            // All on one line.
+            Some(_) => b" ".to_vec(),
+            None => [lines.line_end, lines.indent, b"    "].concat(),
+        };
+        let mut parts: Vec<&[u8]> = new
+            .iter()
+            .flat_map(|text| [between.as_slice(), text.as_bytes()])
+            .collect();
+        let closing = block
+            .block_span()
+            .map(|span| block.tree().text(span))
+            .unwrap_or_default();
+        if first.is_none() && !closing.contains(&b'\n') {
+            parts.extend([lines.line_end, lines.indent]);
+        }
+        Some(Self::insert(
+            block.head_span().end as usize,
+            parts.into_iter(),
+        ))
+    }
+
+    /// An edit that takes a directive away, with its line if it has it for itself. A comment on that line goes
+    /// with it.
+    pub fn removal(directive: Directive<'_>) -> Self {
+        let lines = Lines::around(directive);
+        let span = if lines.alone {
+            Span::new(narrow(lines.start), narrow(lines.end))
+        } else {
+            directive.span()
+        };
+        Self {
+            span,
+            replacement: Vec::new(),
+        }
+    }
+
+    fn insert<'a>(at: usize, parts: impl Iterator<Item = &'a [u8]>) -> Self {
+        Self {
+            span: Span::new(narrow(at), narrow(at)),
+            replacement: parts.flatten().copied().collect(),
+        }
+    }
+}
+
+/// The lines a directive stands on.
+#[derive(Debug, Clone, Copy)]
+struct Lines<'t> {
+    start: usize,
+    /// Before the line end.
+    text_end: usize,
+    /// After the line end.
+    end: usize,
+    indent: &'t [u8],
+    line_end: &'t [u8],
+    /// Whether nothing but space and comments stands there besides.
+    alone: bool,
+}
+
+impl<'t> Lines<'t> {
+    fn around(directive: Directive<'t>) -> Self {
+        let source = directive.tree().source();
+        let span = directive.span().range();
+        let before = source.get(..span.start).unwrap_or_default();
+        let start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+        let lead = before.get(start..).unwrap_or_default();
+        let rest = source.get(span.end..).unwrap_or_default();
+        let end = memchr::memchr(b'\n', rest).map_or(source.len(), |len| span.end + len + 1);
+        let text = source.get(..end).unwrap_or_default();
+        let bare = text.strip_suffix(b"\n").unwrap_or(text);
+        let bare = bare.strip_suffix(b"\r").unwrap_or(bare);
+        let behind = bare.get(span.end..).unwrap_or_default().trim_start();
+        let is_crlf = text.ends_with(b"\r\n");
+        Self {
+            start,
+            text_end: bare.len().max(span.end),
+            end,
+            indent: lead
+                .get(..lead.len() - lead.trim_start().len())
+                .unwrap_or_default(),
+            line_end: if is_crlf { b"\r\n" } else { b"\n" },
+            alone: lead.trim_start().is_empty() && (behind.is_empty() || behind.starts_with(b"#")),
+        }
+    }
+}
+
+/// Trees hold no offset beyond 32 bits.
+fn narrow(offset: usize) -> u32 {
+    u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
 impl Tree {
     /// The bytes of the file with these edits made.
     pub fn edited(&self, edits: &[Edit]) -> Result<Vec<u8>, EditError> {
@@ -169,6 +287,54 @@ mod tests {
             assert_eq!(tree.edited(&[edit]).expect("edited").as_bstr(), expected);
             assert_eq!(Edit::nth_argument(directive, 1, b""), None);
         }
+    }
+
+    #[test]
+    fn new_directives_keep_to_the_style_around_them() {
+        let after = |d: Directive<'_>| Some(Edit::insert_after(d, &["x 1;", "y;"]));
+        let into = |d: Directive<'_>| Edit::insert_into(d, &["x 1;", "y;"]);
+        let check = |source: &str, make: &dyn Fn(Directive<'_>) -> Option<Edit>, expected: &str| {
+            let tree = Tree::parse(source.into());
+            let directive = tree.all().find(|d| d.name() == "a").expect("a");
+            let edit = make(directive).expect("an edit");
+            assert_eq!(
+                tree.edited(&[edit]).expect("edited").as_bstr(),
+                expected,
+                "{source}"
+            );
+        };
+        for (source, expected) in [
+            ("{\n  a b;\n  c;\n}", "{\n  a b;\n  x 1;\n  y;\n  c;\n}"),
+            ("\ta b; # why\n", "\ta b; # why\n\tx 1;\n\ty;\n"),
+            ("a b;\r\nc;\r\n", "a b;\r\nx 1;\r\ny;\r\nc;\r\n"),
+            ("a b;", "a b;\nx 1;\ny;"),
+            ("l { a b; }", "l { a b; x 1; y; }"),
+            ("  a {\n  }\n", "  a {\n  }\n  x 1;\n  y;\n"),
+        ] {
+            check(source, &after, expected);
+        }
+        for (source, expected) in [
+            ("a {\n  b;\n}\n", "a {\n  x 1;\n  y;\n  b;\n}\n"),
+            ("a { b; }", "a { x 1; y; b; }"),
+            ("  a {\n  }\n", "  a {\n      x 1;\n      y;\n  }\n"),
+            ("a {}", "a {\n    x 1;\n    y;\n}"),
+        ] {
+            check(source, &into, expected);
+        }
+        let removal = |d: Directive<'_>| Some(Edit::removal(d));
+        for (source, expected) in [
+            ("c;\n  a b; # why\nd;\n", "c;\nd;\n"),
+            ("l { a b; c; }", "l {  c; }"),
+            ("a {\n b;\n}\nc;", "c;"),
+            ("a b;", ""),
+        ] {
+            check(source, &removal, expected);
+        }
+        let tree = Tree::parse(b"a; content_by_lua_block { }".to_vec());
+        assert!(
+            tree.directives()
+                .all(|d| Edit::insert_into(d, &[]).is_none())
+        );
     }
 
     #[test]

@@ -587,6 +587,31 @@ mod tests {
     }
 
     #[test]
+    fn files_without_end_come_to_an_end() {
+        /// Each file includes the next, twice.
+        struct Endless;
+        impl Source for Endless {
+            fn file(&self, path: &Path) -> Lookup<Arc<Tree>> {
+                let text = format!("include {0}x; include {0}x;", path.display());
+                Lookup::Found(Arc::new(Tree::parse(text.into_bytes())))
+            }
+            fn directory(&self, _: &Path) -> Lookup<Vec<Vec<u8>>> {
+                Lookup::Failed(2)
+            }
+        }
+        let configuration = Configuration::assemble(Path::new("/x"), Path::new("/"), b"", &Endless);
+        assert_eq!(configuration.files().len(), DEPTH);
+        let trouble = configuration.troubles().first().expect("a trouble");
+        assert!(
+            trouble
+                .message
+                .ends_with("failed (24: Too many open files)")
+        );
+        let model = crate::Model::of(&configuration);
+        assert_eq!(model.contexts().len(), 1);
+    }
+
+    #[test]
     fn relative_names_belong_to_the_main_files_directory() {
         let files = Files::of(
             "//- /opt/n/conf/main\ninclude sub/a;\n//- /opt/n/conf/sub/a\ninclude b;\n//- /opt/n/conf/b\n//- /opt/n/conf/sub/b\n",

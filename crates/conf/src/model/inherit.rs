@@ -64,6 +64,8 @@ const KIN: [&[&str]; 3] = [
 /// Whether a context of this kind takes the directive from the one around it.
 fn inherits(name: &str, kind: ContextKind) -> bool {
     match name {
+        // `http` has directives of these names too, for clients.
+        _ if kind == ContextKind::Upstream && name.starts_with("keepalive") => false,
         // The upstream is inherited into nameless locations only (`clcf->noname`).
         "proxy_pass" | "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "grpc_pass"
         | "memcached_pass" => {

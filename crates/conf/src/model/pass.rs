@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::variable::{Values, Variables};
-use super::{ContextId, ContextKind, DirectiveRef, Model, ServerLine, UpstreamId};
+use super::{ContextId, ContextKind, DirectiveRef, Model, ServerLine, Upstream, UpstreamId};
 use crate::address::{Address, PeerAddress, has_unix_prefix, split_port};
 
 /// The directive of a pass.
@@ -260,6 +260,18 @@ impl Model {
                 .certain_and_possible()
                 .contains(&&Target::Upstream(upstream))
         })
+    }
+
+    /// The lines of upstreams that name this literal address, whether a pass is known to lead there or not.
+    pub fn server_lines_at(&self, peer: &PeerAddress) -> Vec<(&Upstream, &ServerLine)> {
+        let lines = self
+            .upstreams
+            .iter()
+            .flat_map(|upstream| upstream.servers.iter().map(move |line| (upstream, line)));
+        let literal = |line: &ServerLine| line.address.as_ref().and_then(Address::literal);
+        lines
+            .filter(|(_, line)| literal(line).as_ref() == Some(peer))
+            .collect()
     }
 
     fn dialers_where(&self, wanted: &dyn Fn(&Address) -> bool) -> Vec<Dialer<'_>> {

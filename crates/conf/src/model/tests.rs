@@ -422,7 +422,8 @@ map $uri $mapped {{ volatile; default app; ~^/m m:1; /gone ''; }}
 split_clients $uri $split {{ 50% s; * t; }}
 geo $v {{ default 8; 10.0.0.0/8 7; delete 10.0.0.1; }}
 server {{ {before} location / {{ {pass} }} }}
-server {{ set $b elsewhere; }} }}"
+server {{ set $b elsewhere; }} }}
+stream {{ map $remote_addr $mapped {{ default elsewhere:1; }} }}"
         ));
         assert_eq!(
             passes(&model),
@@ -435,7 +436,7 @@ server {{ set $b elsewhere; }} }}"
 #[test]
 fn upstreams_tell_their_servers_and_keepalive() {
     let model = model(
-        "http { upstream app {
+        "http { keepalive_timeout 65; resolver 10.0.0.1; upstream app {
   zone app 64k; least_conn;
   server 127.0.0.1:8000 weight=3 max_fails=0 fail_timeout=1m;
   server [::1] backup;
@@ -513,6 +514,9 @@ stream { upstream s { hash $remote_addr consistent; server a:1; server b; } }",
         text("least_conn")
     );
     let plain = &model.upstreams()[1];
+    // The timeout of `http` is for clients.
+    assert_eq!(model.in_force(plain.context, "keepalive_timeout"), []);
+    assert_eq!(model.in_force(plain.context, "resolver").len(), 1);
     assert_eq!(
         (plain.keepalive, plain.zone.clone(), plain.balancing),
         (None, None, None)
@@ -557,6 +561,12 @@ fn dialers_are_found_by_address_and_by_name() {
             "location /e"
         ]
     );
+    let lines = model.server_lines_at(&peer("127.0.0.1:8000"));
+    let upstreams: Vec<_> = lines
+        .iter()
+        .map(|(upstream, _)| upstream.name.to_string())
+        .collect();
+    assert_eq!(upstreams, ["app", "unused"]);
     assert_eq!(by_address("127.0.0.1:8001"), [""; 0]);
     assert_eq!(by_address("unix:/run/php.sock"), ["location /d"]);
     assert_eq!(by_address("unix:/run/php"), [""; 0]);

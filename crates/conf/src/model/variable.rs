@@ -34,10 +34,17 @@ impl Values {
 pub(super) struct Variables<'m> {
     /// `set`, with the server it stands in.
     set: HashMap<Vec<u8>, Vec<(Option<ContextId>, &'m BStr)>>,
-    /// The rows of `map`, `geo` and `split_clients`.
-    tables: HashMap<Vec<u8>, Vec<&'m BStr>>,
+    /// The rows of `map`, `geo` and `split_clients`, apart for `http` and `stream`.
+    tables: HashMap<(Option<ContextKind>, Vec<u8>), Vec<&'m BStr>>,
     /// What also gets values that no literal tells.
     opaque: HashSet<Vec<u8>>,
+}
+
+/// Whose variables count.
+#[derive(Clone, Copy)]
+struct Place {
+    server: Option<ContextId>,
+    protocol: Option<ContextKind>,
 }
 
 impl<'m> Variables<'m> {
@@ -75,7 +82,11 @@ impl<'m> Variables<'m> {
             .iter()
             .filter(|&&at| !is_setting(model.name(at)));
         let values = rows.filter_map(|&at| model.arg(at, 0));
-        self.tables.entry(name).or_default().extend(values);
+        let protocol = model.protocol_of(context.id);
+        self.tables
+            .entry((protocol, name))
+            .or_default()
+            .extend(values);
     }
 
     fn learn_directives(&mut self, model: &'m Model, context: &Context) {
@@ -108,16 +119,19 @@ impl<'m> Variables<'m> {
 
     /// The values a text can have in a context.
     pub(super) fn values_of(&self, model: &Model, context: ContextId, text: &[u8]) -> Values {
-        let server = model.server_of(context).map(|server| server.id);
-        self.expand(server, text, 0)
+        let place = Place {
+            server: model.server_of(context).map(|server| server.id),
+            protocol: model.protocol_of(context),
+        };
+        self.expand(place, text, 0)
     }
 
-    fn expand(&self, server: Option<ContextId>, text: &[u8], depth: usize) -> Values {
+    fn expand(&self, place: Place, text: &[u8], depth: usize) -> Values {
         let mut values = Values::only(b"");
         for part in parts_of(text) {
             let tails = match part {
                 Part::Text(text) => Values::only(text),
-                Part::Variable(name) => self.variable(server, name, depth),
+                Part::Variable(name) => self.variable(place, name, depth),
             };
             let joined = values.literal.iter().flat_map(|head| {
                 let join = |tail: &BString| bstr::concat([head.as_slice(), tail.as_slice()]).into();
@@ -131,7 +145,7 @@ impl<'m> Variables<'m> {
         values
     }
 
-    fn variable(&self, server: Option<ContextId>, name: &[u8], depth: usize) -> Values {
+    fn variable(&self, place: Place, name: &[u8], depth: usize) -> Values {
         let name = name.to_ascii_lowercase();
         match name.as_slice() {
             // What begins with the request's path ends the host for sure; the rest is of no interest here.
@@ -148,22 +162,20 @@ impl<'m> Variables<'m> {
             _ => {}
         }
         let set = self.set.get(&name).map(Vec::as_slice).unwrap_or_default();
-        let set = set
-            .iter()
-            .filter(|(holder, _)| *holder == server)
-            .map(|(_, value)| *value);
-        let table = self
-            .tables
-            .get(&name)
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let texts: Vec<&BStr> = set.chain(table.iter().copied()).collect();
+        let set = set.iter().filter(|(server, _)| *server == place.server);
+        let key = (place.protocol, name);
+        let table = self.tables.get(&key).map(Vec::as_slice).unwrap_or_default();
+        let texts: Vec<&BStr> = set
+            .map(|(_, text)| *text)
+            .chain(table.iter().copied())
+            .collect();
+        let (_, name) = key;
         let mut values = Values {
             literal: Vec::new(),
             exhaustive: !texts.is_empty() && !self.opaque.contains(&name),
         };
         for text in texts {
-            let found = self.expand(server, text, depth + 1);
+            let found = self.expand(place, text, depth + 1);
             values.exhaustive &= found.exhaustive;
             values.literal.extend(found.literal);
             if values.literal.len() > MAX_VALUES {
