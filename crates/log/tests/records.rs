@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use log::error::{
-    Carrier, Class, Event, Pasted, Record, Records, Splitter, While, decode, parse, parse_pasted,
-    plain,
+    Carrier, Class, Event, Pasted, Record, Records, Splitter, While, decode,
+    may_be_upstream_failure, parse, parse_pasted, plain,
 };
 use proptest::prelude::*;
 use std::io::{self, Read};
@@ -433,4 +433,62 @@ fn escaped_pastes_are_unescaped() {
         assert_eq!(events[0].upstream.unwrap().peer, "127.0.0.1:8000", "{text}");
         assert_eq!(events[0].class, Class::ConnectRefused);
     }
+}
+
+#[test]
+fn wrapped_pastes_are_put_together() {
+    let hard = LINE
+        .as_bytes()
+        .chunks(80)
+        .map(|chunk| String::from_utf8_lossy(chunk).into_owned())
+        .collect::<Vec<_>>()
+        .join("\n");
+    let soft = LINE.replace(", ", ",\n  ");
+    let coloured = LINE.replace("error", "\u{1b}[01;31m\u{1b}[Kerror\u{1b}[m");
+    for text in [hard, soft, coloured] {
+        let pasted = Pasted::new(text.as_bytes());
+        let events: Vec<_> = pasted.events().map(|(_, event)| event).collect();
+        assert_eq!(events.len(), 1, "{text}");
+        is_the_line(&events[0], Carrier::Plain);
+    }
+    let two = format!("{LINE}\n{LINE}\n");
+    assert_eq!(Pasted::new(two.as_bytes()).events().count(), 2);
+}
+
+#[test]
+fn a_hole_before_a_head_is_skipped() {
+    let line = [&[0_u8; 100][..], LINE.as_bytes()].concat();
+    is_the_line(&parse(&line).unwrap(), Carrier::Plain);
+    assert!(may_be_upstream_failure(&line));
+}
+
+#[test]
+fn the_journals_json_is_unescaped() {
+    let escaped = LINE.replace('"', "\\\"");
+    let line = format!("{{\"_PID\":\"7\",\"MESSAGE\":\"{escaped}\",\"PRIORITY\":\"6\"}}\n");
+    is_the_line(
+        &decode(line.as_bytes()).event().unwrap(),
+        Carrier::JournalJson,
+    );
+    assert_eq!(&*plain(line.as_bytes()).1, format!("{LINE}\n").as_bytes());
+    let numbers = LINE
+        .bytes()
+        .map(|byte| byte.to_string())
+        .collect::<Vec<_>>()
+        .join(",");
+    let line = format!("{{\"MESSAGE\":[{numbers}]}}");
+    is_the_line(
+        &decode(line.as_bytes()).event().unwrap(),
+        Carrier::JournalJson,
+    );
+}
+
+#[test]
+fn a_quick_look_knows_the_prefixes() {
+    let line = format!("Nov 21 01:22:45 web1 nginx[123]: {LINE}");
+    assert!(may_be_upstream_failure(line.as_bytes()));
+    assert!(!may_be_upstream_failure(
+        b"2026/11/21 01:43:17 [notice] 7#7: reconfiguring"
+    ));
+    assert!(!may_be_upstream_failure(b"left over"));
 }

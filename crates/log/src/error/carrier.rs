@@ -22,6 +22,8 @@ pub enum Carrier {
     SyslogIso,
     /// As `journalctl` prints it: the tag ends in `[PID]`.
     Journal,
+    /// `journalctl --output=json`.
+    JournalJson,
     /// Docker's `json-file`.
     DockerJson,
     /// What Kubernetes' runtimes write: `TIME stderr F `.
@@ -75,9 +77,9 @@ impl Decoded<'_> {
 pub fn decode(record: &[u8]) -> Decoded<'_> {
     let line = trim_line_end(record);
     if line.first() == Some(&b'{') {
-        if let Some(text) = docker(line) {
+        if let Some((carrier, text)) = wrapped(line) {
             return Decoded {
-                carrier: Carrier::DockerJson,
+                carrier,
                 content: Content::Text(Cow::Owned(text)),
             };
         }
@@ -116,10 +118,14 @@ pub fn plain(bytes: &[u8]) -> (Carrier, Cow<'_, [u8]>) {
         return (Carrier::Plain, Cow::Borrowed(bytes));
     }
     match sample().find_map(is) {
-        Some(Carrier::DockerJson) => (
-            Carrier::DockerJson,
-            Cow::Owned(join(bytes, |line| Some((docker(line)?, true)))),
-        ),
+        Some(carrier @ (Carrier::DockerJson | Carrier::JournalJson)) => {
+            let part = |line: &[u8]| {
+                let (_, text) = wrapped(line)?;
+                let ends = text.ends_with(b"\n");
+                Some((text, ends))
+            };
+            (carrier, Cow::Owned(join(bytes, part)))
+        }
         Some(Carrier::Cri) => (Carrier::Cri, Cow::Owned(join(bytes, cri_part))),
         Some(Carrier::Compose) => (
             Carrier::Compose,
@@ -199,13 +205,19 @@ pub(super) fn prefix(line: &[u8]) -> Option<(Carrier, &[u8])> {
     syslog(line)
 }
 
-/// Whether a line is one of the two JSON carriers, by its first keys only.
+/// Whether a line is one of the carriers in JSON, by its keys.
 pub(super) fn json(line: &[u8]) -> Option<Carrier> {
-    let start = line.get(..line.len().min(64))?;
-    if start.starts_with(b"{\"log\":\"") {
+    if !line.starts_with(b"{") {
+        return None;
+    }
+    if line.starts_with(b"{\"log\":\"") {
         return Some(Carrier::DockerJson);
     }
-    (start.starts_with(b"{\"") && start.find(b"\"time\":").is_some()).then_some(Carrier::AngieJson)
+    if line.find(b"\"MESSAGE\":").is_some() {
+        return Some(Carrier::JournalJson);
+    }
+    let angie = line.find(b"\"level\":").is_some() && line.find(b"\"message\":").is_some();
+    angie.then_some(Carrier::AngieJson)
 }
 
 /// The time of a prefix in ISO 8601 with a local time, as it is printed; others lack the year or are UTC.
@@ -335,9 +347,22 @@ fn compose(line: &[u8]) -> Option<&[u8]> {
     named.then(|| line.get(bar + 3..).unwrap_or_default())
 }
 
-/// The `log` of Docker's `json-file`, with its own line feed.
-fn docker(line: &[u8]) -> Option<Vec<u8>> {
-    json(line).filter(|carrier| *carrier == Carrier::DockerJson)?;
-    let value: serde_json::Value = serde_json::from_slice(line).ok()?;
-    Some(value.get("log")?.as_str()?.as_bytes().to_vec())
+/// The text in Docker's `log` or the journal's `MESSAGE`.
+fn wrapped(line: &[u8]) -> Option<(Carrier, Vec<u8>)> {
+    let (carrier, key) = match json(line)? {
+        Carrier::DockerJson => (Carrier::DockerJson, "log"),
+        Carrier::JournalJson => (Carrier::JournalJson, "MESSAGE"),
+        _ => return None,
+    };
+    let value: serde_json::Value = serde_json::from_str(&line.to_str_lossy()).ok()?;
+    let text = match value.get(key)? {
+        serde_json::Value::String(text) => text.as_bytes().to_vec(),
+        // The journal writes what is no text as numbers.
+        serde_json::Value::Array(bytes) => bytes
+            .iter()
+            .map(|byte| u8::try_from(byte.as_u64()?).ok())
+            .collect::<Option<_>>()?,
+        _ => return None,
+    };
+    Some((carrier, text))
 }

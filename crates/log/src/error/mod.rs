@@ -126,7 +126,7 @@ impl Event<'_> {
 /// Lines of syslog, journald and containers are recognised by their prefix; see [`decode`] for those that
 /// need unescaping first. Nothing is known of the lines around it: [`Record::event`] judges those too.
 pub fn parse(record: &[u8]) -> Option<Event<'_>> {
-    let record = trim_line_end(record);
+    let record = skip_hole(trim_line_end(record));
     let Some((head, rest)) = Head::parse(record) else {
         return carrier::parse(record);
     };
@@ -134,7 +134,15 @@ pub fn parse(record: &[u8]) -> Option<Event<'_>> {
 }
 
 /// Whether a record can be an upstream failure at all: reads its head and the start of its message only.
+///
+/// What it rejects, [`parse`] does not call a failure; it knows every carrier that [`parse`] knows.
 pub fn may_be_upstream_failure(record: &[u8]) -> bool {
+    let record = skip_hole(record);
+    let record = if Head::parse(record).is_none() {
+        carrier::prefix(record).map_or(record, |(_, line)| line)
+    } else {
+        record
+    };
     Head::parse(record)
         .is_some_and(|(_, rest)| phrase(rest).is_some_and(|row| row.rule.may_be_upstream_failure()))
 }
@@ -142,6 +150,18 @@ pub fn may_be_upstream_failure(record: &[u8]) -> bool {
 /// Whether nginx cut this line, its line feed not counted.
 fn at_limit(line: &[u8]) -> bool {
     LIMITS.contains(&(line.len() + 1))
+}
+
+/// A log that was truncated under nginx (`copytruncate`) begins with a hole, which reads as NULs.
+fn skip_hole(record: &[u8]) -> &[u8] {
+    if record.first() != Some(&0) {
+        return record;
+    }
+    let length = record
+        .iter()
+        .position(|&byte| byte != 0)
+        .unwrap_or(record.len());
+    record.get(length..).unwrap_or_default()
 }
 
 fn trim_line_end(record: &[u8]) -> &[u8] {

@@ -19,13 +19,16 @@ pub struct Pasted<'a> {
 }
 
 impl<'a> Pasted<'a> {
-    /// Undoes HTML entities, typographic quotes, escaped quotes and containers' lines.
+    /// Undoes HTML entities, typographic quotes, escaped quotes, containers' lines and wrapping.
     pub fn new(text: &'a [u8]) -> Self {
         let text = match carrier::plain(text).1 {
             Cow::Borrowed(text) => unescape(text),
             Cow::Owned(text) => Cow::Owned(unescape(&text).into_owned()),
         };
-        Self { text }
+        let rejoined = rejoin(&text);
+        Self {
+            text: rejoined.map_or(text, Cow::Owned),
+        }
     }
 
     /// What was pasted, as it is read.
@@ -75,6 +78,70 @@ fn fragment(line: &[u8]) -> Option<Event<'_>> {
         carrier: Carrier::Pasted,
         ..assemble(head, matched, false)
     })
+}
+
+/// How many lines a terminal or a mail makes of one.
+const MAX_WRAPPED: usize = 16;
+
+/// Puts lines together that were wrapped; `None` when there are none.
+fn rejoin(text: &[u8]) -> Option<Vec<u8>> {
+    let lines: Vec<_> = text.lines().collect();
+    let mut joined = Vec::with_capacity(text.len());
+    let mut changed = false;
+    let mut at = 0;
+    while let Some(first) = lines.get(at) {
+        let (line, count) = unwrapped(first, lines.get(at + 1..).unwrap_or_default());
+        changed |= count > 0;
+        joined.extend_from_slice(&line);
+        joined.push(b'\n');
+        at += 1 + count;
+    }
+    changed.then_some(joined)
+}
+
+/// A line with what belongs to it of the lines behind, and how many those are.
+fn unwrapped<'a>(first: &'a [u8], behind: &[&[u8]]) -> (Cow<'a, [u8]>, usize) {
+    let headed = |line: &[u8]| some_head(decoration(line)).0.level.is_some();
+    let mut best = (Cow::Borrowed(first), 0);
+    if !headed(first) {
+        return best;
+    }
+    let mut most = fields_told(first);
+    // Terminals break anywhere, mails at spaces.
+    for between in [&b""[..], b" "] {
+        let mut line = first.trim_ascii_end().to_vec();
+        for (idx, more) in behind
+            .iter()
+            .take(MAX_WRAPPED)
+            .enumerate()
+            .take_while(|(_, line)| !headed(line))
+        {
+            line.extend_from_slice(between);
+            line.extend_from_slice(more.trim_ascii());
+            let told = fields_told(&line);
+            if told > most {
+                most = told;
+                best = (Cow::Owned(line.clone()), idx + 1);
+            }
+        }
+    }
+    best
+}
+
+/// How many fields a line has to its end; none when it breaks off within one.
+fn fields_told(line: &[u8]) -> usize {
+    let Some(event) = parse_pasted(line).filter(|event| !event.truncated) else {
+        return 0;
+    };
+    let told = [
+        event.client,
+        event.server,
+        event.request,
+        event.subrequest,
+        event.host,
+        event.referrer,
+    ];
+    told.iter().flatten().count() + usize::from(event.upstream.is_some())
 }
 
 /// Quote marks of mail, shells, lists and markdown around a line.
@@ -313,6 +380,9 @@ const ESCAPES: [(&str, &str); 17] = [
 ];
 
 fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr::memchr(0x1b, text).is_some() {
+        return Cow::Owned(unescape(&without_colours(text)).into_owned());
+    }
     if !ESCAPES
         .iter()
         .any(|(escaped, _)| text.contains_str(escaped))
@@ -333,4 +403,20 @@ fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
         rest = rest.get(length..).unwrap_or_default();
     }
     Cow::Owned(plain)
+}
+
+/// Without a terminal's `ESC [ ... m`.
+fn without_colours(text: &[u8]) -> Vec<u8> {
+    let mut parts = text.split_str("\u{1b}[");
+    let mut plain = parts.next().unwrap_or_default().to_vec();
+    for part in parts {
+        let codes = part
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit() || **byte == b';')
+            .count();
+        let after = part.get(codes..).unwrap_or_default();
+        plain.extend_from_slice(after.get(1..).unwrap_or_default());
+    }
+    plain.retain(|&byte| byte != 0x1b);
+    plain
 }
