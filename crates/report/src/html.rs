@@ -193,15 +193,15 @@ fn answer(
     page.heading("Proof");
     proof(page, &confirmation.proof, clock);
     let (of_leader, more) = block.fixes();
-    fixes(
-        page,
-        of_leader.iter().chain(more.iter().map(|(_, fix)| *fix)),
-    );
+    fixes(page, "Fix", of_leader);
+    for (_, fix) in more {
+        fixes(page, "And", std::slice::from_ref(fix));
+    }
     for (cause, confirmation) in fold::also(block.leader) {
         page.heading("Also");
         said(page, cause, confirmation);
         proof(page, &confirmation.proof, clock);
-        fixes(page, confirmation.fixes.iter());
+        fixes(page, "Fix", &confirmation.fixes);
     }
 }
 
@@ -320,18 +320,19 @@ fn lines(page: &mut Page, source: &str) {
     }
 }
 
-fn fixes<'a>(page: &mut Page, fixes: impl Iterator<Item = &'a Fix>) {
-    for (idx, fix) in fixes.enumerate() {
-        page.heading(if idx == 0 { "Fix" } else { "Or" });
+fn fixes(page: &mut Page, first: &'static str, fixes: &[Fix]) {
+    for (idx, fix) in fixes.iter().enumerate() {
+        page.heading(if idx == 0 { first } else { "Or" });
+        let (summary, steps) = words::plan(fix);
         page.within("<p>", "</p>\n", |page| {
-            page.text(&fix.summary);
+            page.text(summary);
             page.element(
                 " <span class=\"faint\">(",
                 words::safety(fix.safety),
                 ")</span>",
             );
         });
-        for step in &fix.steps {
+        for step in steps {
             match step {
                 Step::Edit {
                     file,

@@ -4,13 +4,15 @@
 use std::borrow::Cow;
 
 use diagnose::{
-    Diagnosis, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig, Safety, Window,
+    Diagnosis, Fix, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig, Safety, Step,
+    Window,
 };
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fold::{self, Block};
+use crate::text::shortened;
 
 /// `2026-06-23T14:02:11Z`.
 pub(crate) fn rfc3339(at: Timestamp) -> String {
@@ -95,7 +97,13 @@ pub(crate) fn headline_of(block: &Block<'_>, instances: &[InstanceSummary]) -> S
 }
 
 fn arrow(incident: &Incident, to: &str) -> String {
-    match incident.servers.as_slice() {
+    // A name longer than DNS allows helps nobody.
+    let named: Vec<Cow<'_, str>> = incident
+        .servers
+        .iter()
+        .map(|name| shortened(name, 64))
+        .collect();
+    match named.as_slice() {
         [] => to.to_owned(),
         [server] => format!("{server} → {to}"),
         [first, second] => format!("{first}, {second} → {to}"),
@@ -222,6 +230,14 @@ pub(crate) fn unexplained(incident: &Incident) -> Option<&'static str> {
         "nothing in the configuration on disk dials this peer: a variable, a name resolved at run time, or an older \
          configuration that the workers still run",
     )
+}
+
+/// What a fix does, and its steps; advice that only says the same at more length is said once.
+pub(crate) fn plan(fix: &Fix) -> (&str, &[Step]) {
+    match fix.steps.as_slice() {
+        [Step::Advice { text }, rest @ ..] if text.starts_with(&fix.summary) => (text, rest),
+        steps => (&fix.summary, steps),
+    }
 }
 
 /// How much of a person's judgement a fix needs.
@@ -442,6 +458,29 @@ mod tests {
         ] {
             assert_eq!(telling(&line), part);
         }
+    }
+
+    #[test]
+    fn advice_that_repeats_the_summary_is_said_once() {
+        let advice = |text: &str| Step::Advice {
+            text: text.to_owned(),
+        };
+        let fix = |steps| Fix {
+            summary: "start it".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps,
+            verify: None,
+        };
+        let more = fix(vec![
+            advice("start it, or correct the path"),
+            advice("then wait"),
+        ]);
+        assert_eq!(
+            plan(&more),
+            ("start it, or correct the path", &[advice("then wait")][..])
+        );
+        let other = fix(vec![advice("look first")]);
+        assert_eq!(plan(&other), ("start it", &[advice("look first")][..]));
     }
 
     #[test]

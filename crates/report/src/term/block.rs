@@ -1,10 +1,11 @@
 //! One incident, or several alike, at a terminal.
 
 use anstyle::Style as Colour;
-use diagnose::{Cause, ConfSpan, Confirmation, Diagnosis, Exhibit, Fix, Judged, Proof, Step};
+use diagnose::{Cause, ConfSpan, Confirmation, Diagnosis, Exhibit, Judged, Proof};
 
+use super::fix;
 use super::sheet::{CONTENT, Long, Piece, Sheet};
-use super::{BAD, BOLD, DIM, DOUBT, GONE, GOOD, LABEL, span};
+use super::{BAD, BOLD, DIM, DOUBT, LABEL, span};
 use crate::fold::{self, Block, Missing};
 use crate::text::shortened;
 use crate::words::{self, Clock};
@@ -298,11 +299,11 @@ impl Teller<'_> {
         }
         for (idx, fix) in fixes.iter().enumerate() {
             let label = if idx == 0 { "fix" } else { "or" };
-            fix_lines(sheet, label, fix, self.verbose || idx < SHOWN);
+            fix::write(sheet, label, fix, self.verbose || idx < SHOWN);
         }
         let shown = if self.verbose { more.len() } else { SHOWN };
         for (_, fix) in more.iter().take(shown) {
-            fix_lines(sheet, "and", fix, true);
+            fix::write(sheet, "and", fix, true);
         }
         if more.len() > shown {
             let more = format!("and {} alike: why502 -v shows them", more.len() - shown);
@@ -323,7 +324,7 @@ impl Teller<'_> {
             } else {
                 1
             }) {
-                fix_lines(sheet, if idx == 0 { "fix" } else { "or" }, fix, true);
+                fix::write(sheet, if idx == 0 { "fix" } else { "or" }, fix, true);
             }
         }
     }
@@ -466,71 +467,5 @@ fn named(causes: &[&Cause], all: bool) -> String {
     match causes.len().checked_sub(shown) {
         None | Some(0) => names.join(", "),
         Some(more) => format!("{} and {more} more", names.join(", ")),
-    }
-}
-
-fn fix_lines(sheet: &mut Sheet, label: &str, fix: &Fix, steps: bool) {
-    let safety = Piece::new(DIM, format!("  ({})", words::safety(fix.safety)));
-    labelled(
-        sheet,
-        label,
-        &[Piece::plain(&fix.summary), safety],
-        Long::Keep,
-    );
-    if !steps {
-        return;
-    }
-    let mut rest = fix.steps.as_slice();
-    while let [step, others @ ..] = rest {
-        rest = others;
-        match step {
-            Step::Edit {
-                file,
-                line,
-                old,
-                new,
-            } => edit(sheet, &format!("{}:{line}", file.display()), old, new),
-            Step::Advice { text } => sheet.under(CONTENT, &[Piece::plain(text)], Long::Keep),
-            Step::Command { argv } => {
-                let mut commands = vec![words::shell(argv)];
-                while let [Step::Command { argv }, others @ ..] = rest {
-                    commands.push(words::shell(argv));
-                    rest = others;
-                }
-                run(sheet, &commands);
-            }
-        }
-    }
-    if let Some(verify) = &fix.verify {
-        let told = [Piece::new(DIM, "then try  "), Piece::new(BOLD, verify)];
-        sheet.exact(CONTENT, &told);
-    }
-}
-
-fn edit(sheet: &mut Sheet, place: &str, old: &str, new: &str) {
-    sheet.exact(CONTENT, &[Piece::new(DIM, place)]);
-    for (sign, colour, text) in [("-", GONE, old), ("+", GOOD, new)] {
-        for line in text.lines() {
-            sheet.exact(
-                CONTENT,
-                &[Piece::new(
-                    colour,
-                    format!("{sign} {}", line.replace('\t', "    ")),
-                )],
-            );
-        }
-    }
-}
-
-/// Commands that follow each other run only as long as they succeed.
-fn run(sheet: &mut Sheet, commands: &[String]) {
-    let joined = Piece::new(BOLD, commands.join(" && "));
-    if CONTENT + joined.width() <= sheet.width() {
-        sheet.exact(CONTENT, &[joined]);
-        return;
-    }
-    for (idx, command) in commands.iter().enumerate() {
-        let more = if idx + 1 < commands.len() { " &&" } else { "" };
-        sheet.exact(CONTENT, &[Piece::new(BOLD, format!("{command}{more}"))]);
     }
 }

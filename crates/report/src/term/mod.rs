@@ -3,6 +3,7 @@
 //! Colours are always emitted; a caller that does not want them strips them (`anstream` does).
 
 mod block;
+mod fix;
 mod page;
 mod sheet;
 mod span;

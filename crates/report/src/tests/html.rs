@@ -1,3 +1,5 @@
+//! The page: complete, closed, self-contained.
+
 use super::*;
 
 pub(super) fn page(diagnosis: &Diagnosis) -> String {

@@ -1,3 +1,5 @@
+//! The report for programs, field by field.
+
 use serde_json::{Value, json};
 
 use super::*;

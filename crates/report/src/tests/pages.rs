@@ -1,3 +1,5 @@
+//! The causes' pages.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! What a terminal of 80 columns shows.
+
 use super::*;
 use crate::term::{self, Style};
 
