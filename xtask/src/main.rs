@@ -7,6 +7,7 @@ mod demo;
 #[cfg(test)]
 mod layers;
 mod packages;
+mod pages;
 mod run;
 
 use std::process::ExitCode;
@@ -16,12 +17,14 @@ usage: cargo xtask COMMAND
 
   test                 install what the tests need, then format, lint, build, test
   test --repeat N lab  run the lab N times and count what does not hold every time
+  gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
 ";
 
 enum Task {
     Test,
     RepeatLab(u32),
+    Gen,
     Demo,
 }
 
@@ -30,6 +33,7 @@ impl Task {
         Some(match args {
             ["test"] => Self::Test,
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
+            ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             _ => return None,
         })
@@ -46,6 +50,7 @@ fn main() -> ExitCode {
     let done = match task {
         Task::Test => check::test(),
         Task::RepeatLab(count) => check::repeat_lab(count),
+        Task::Gen => pages::write(),
         Task::Demo => demo::run(),
     };
     match done {

@@ -8,7 +8,11 @@ use diagnose::{Case, Diagnosis, Options, Probe};
 const MOST_ROUNDS: usize = 40;
 
 /// Has a case's questions answered by `probe`, and judges it.
-pub(crate) fn diagnose(options: Options, probe: &dyn Probe, progress: &dyn Fn(usize, usize)) -> Diagnosis {
+pub(crate) fn diagnose(
+    options: Options,
+    probe: &dyn Probe,
+    progress: &dyn Fn(usize, usize),
+) -> Diagnosis {
     let mut case = Case::new(options);
     for round in 0..MOST_ROUNDS {
         let wanted = {

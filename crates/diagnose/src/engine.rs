@@ -15,8 +15,9 @@ impl Case {
     ///
     /// The judges themselves run: what they ask for and do not find is what is wanted.
     pub fn plan(&self) -> Vec<ProbeRequest> {
-        // The judgement is thrown away: only what it asked for counts.
-        drop(self.judge_all());
+        // The answer is thrown away: only what it asked for counts.
+        let (judged, gaps) = self.judge_all();
+        drop(self.diagnosis(judged, gaps));
         self.evidence.wanted()
     }
 

@@ -28,15 +28,26 @@ pub(crate) struct Args {
 
 /// Records what a diagnosis asks.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
-    anyhow::ensure!(!args.target.is_recorded(), "--snapshot is already a recording: copy the file");
+    anyhow::ensure!(
+        !args.target.is_recorded(),
+        "--snapshot is already a recording: copy the file"
+    );
     let options = args.target.live_options(None)?;
     let recorder = host::Recorder::new(host::LiveHost::new());
     let diagnosis = collect::diagnose(options.clone(), &recorder, &|_, _| {});
-    let overwrite = if args.force { host::Overwrite::Yes } else { host::Overwrite::No };
+    let overwrite = if args.force {
+        host::Overwrite::Yes
+    } else {
+        host::Overwrite::No
+    };
     let written = host::Snapshot::write(
         &args.output,
         overwrite,
-        &host::Meta { captured_at: options.now, hostname: diagnosis.hostname.clone().unwrap_or_default(), options: recorded(&options) },
+        &host::Meta {
+            captured_at: options.now,
+            hostname: diagnosis.hostname.clone().unwrap_or_default(),
+            options: recorded(&options),
+        },
         &recorder.into_records(),
     )
     .context("writing the snapshot")?;
@@ -55,7 +66,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 
 /// The options as the snapshot keeps them.
 fn recorded(options: &Options) -> Value {
-    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let path = |path: &Option<PathBuf>| {
+        path.as_ref()
+            .map(|path| path.to_string_lossy().into_owned())
+    };
     json!({
         "now": options.now.to_string(),
         "since_seconds": options.since.as_secs(),
@@ -71,15 +85,29 @@ fn recorded(options: &Options) -> Value {
 pub(crate) fn options_of(snapshot: &host::Snapshot) -> anyhow::Result<Options> {
     let options = snapshot.options();
     let path = |name: &str| options.get(name).and_then(Value::as_str).map(PathBuf::from);
-    let now = options.get("now").and_then(Value::as_str).and_then(|text| text.parse().ok());
+    let now = options
+        .get("now")
+        .and_then(Value::as_str)
+        .and_then(|text| text.parse().ok());
     Ok(Options {
         now: now.unwrap_or(snapshot.captured_at()),
-        since: Duration::from_secs(options.get("since_seconds").and_then(Value::as_u64).unwrap_or(3600)),
+        since: Duration::from_secs(
+            options
+                .get("since_seconds")
+                .and_then(Value::as_u64)
+                .unwrap_or(3600),
+        ),
         config: path("config"),
         prefix: path("prefix"),
-        pid: options.get("pid").and_then(Value::as_u64).and_then(|pid| u32::try_from(pid).ok()),
+        pid: options
+            .get("pid")
+            .and_then(Value::as_u64)
+            .and_then(|pid| u32::try_from(pid).ok()),
         error_log: path("error_log"),
-        connect: options.get("connect").and_then(Value::as_bool).unwrap_or(true),
+        connect: options
+            .get("connect")
+            .and_then(Value::as_bool)
+            .unwrap_or(true),
         selection: None,
     })
 }

@@ -63,14 +63,18 @@ enum Format {
 /// Diagnoses and prints.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let (diagnosis, source) = args.target.diagnose(args.selection.as_deref())?;
-    anything_found(&diagnosis)?;
+    anyhow::ensure!(!diagnosis.instances.is_empty(), args.target.nothing_found());
     print(&diagnosis, source, args.format, global)?;
     Ok(status(&diagnosis))
 }
 
 /// The exit status speaks of now.
 fn status(diagnosis: &Diagnosis) -> ExitCode {
-    let ongoing: Vec<&Judged> = diagnosis.incidents.iter().filter(|judged| judged.ongoing).collect();
+    let ongoing: Vec<&Judged> = diagnosis
+        .incidents
+        .iter()
+        .filter(|judged| judged.ongoing)
+        .collect();
     if ongoing.is_empty() {
         ExitCode::SUCCESS
     } else if ongoing.iter().all(|judged| judged.cause.is_some()) {
@@ -80,19 +84,20 @@ fn status(diagnosis: &Diagnosis) -> ExitCode {
     }
 }
 
-/// Without an nginx, or without a log that could be read, there is nothing to answer from.
-fn anything_found(diagnosis: &Diagnosis) -> anyhow::Result<()> {
-    if diagnosis.instances.is_empty() {
-        anyhow::bail!("found no nginx: none runs, and there is no installed configuration; name one with --config FILE or --pid PID");
-    }
-    Ok(())
-}
-
-fn print(diagnosis: &Diagnosis, source: report::json::Source, format: Format, global: &Global) -> anyhow::Result<()> {
+fn print(
+    diagnosis: &Diagnosis,
+    source: report::json::Source,
+    format: Format,
+    global: &Global,
+) -> anyhow::Result<()> {
     let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
     match format {
         Format::Term => {
-            let style = report::term::Style { width: width(), verbose: global.verbose, quiet: global.quiet };
+            let style = report::term::Style {
+                width: width(),
+                verbose: global.verbose,
+                quiet: global.quiet,
+            };
             report::term::write(&mut out, diagnosis, &style)?;
         }
         Format::Json => report::json::write(&mut out, diagnosis, source)?,
@@ -104,17 +109,40 @@ fn print(diagnosis: &Diagnosis, source: report::json::Source, format: Format, gl
 
 impl Target {
     /// The verdict for the host, live or recorded.
-    pub(crate) fn diagnose(&self, selection: Option<&str>) -> anyhow::Result<(Diagnosis, report::json::Source)> {
+    pub(crate) fn diagnose(
+        &self,
+        selection: Option<&str>,
+    ) -> anyhow::Result<(Diagnosis, report::json::Source)> {
         match &self.snapshot {
             None => {
                 let probe = host::LiveHost::new();
-                Ok((self.judge(&probe, self.live_options(selection)?), report::json::Source::Live))
+                Ok((
+                    self.judge(&probe, self.live_options(selection)?),
+                    report::json::Source::Live,
+                ))
             }
             Some(path) => {
                 let snapshot = host::Snapshot::open(path).context("reading the snapshot")?;
                 let options = self.recorded_options(&snapshot, selection)?;
-                Ok((self.judge(&snapshot, options), report::json::Source::Snapshot))
+                Ok((
+                    self.judge(&snapshot, options),
+                    report::json::Source::Snapshot,
+                ))
             }
+        }
+    }
+
+    /// Why there is nothing to answer from, and what to do.
+    fn nothing_found(&self) -> String {
+        if let Some(pid) = self.pid {
+            return format!("process {pid} is no nginx master or worker: ps -C nginx lists them");
+        }
+        match &self.config {
+            Some(config) => format!(
+                "no nginx runs with {0}, and {0} cannot be read: check the path, or leave --config away to look at the nginx that runs",
+                config.display()
+            ),
+            None => "found no nginx: none runs, and there is no installed configuration; name one with --config FILE".to_owned(),
         }
     }
 
@@ -136,7 +164,11 @@ impl Target {
         })
     }
 
-    fn recorded_options(&self, snapshot: &host::Snapshot, selection: Option<&str>) -> anyhow::Result<Options> {
+    fn recorded_options(
+        &self,
+        snapshot: &host::Snapshot,
+        selection: Option<&str>,
+    ) -> anyhow::Result<Options> {
         let mut options = super::capture::options_of(snapshot)?;
         if let Some(since) = self.since {
             options.since = since;
@@ -165,8 +197,14 @@ fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
 
 /// A log that the user names must be readable: to answer "all is well" from nothing would be a lie.
 fn readable(path: &std::path::Path) -> anyhow::Result<PathBuf> {
-    let metadata = std::fs::metadata(path).with_context(|| format!("cannot read the error log {}", path.display()))?;
-    anyhow::ensure!(metadata.is_file(), "{} is no log file: name the file that error_log names", path.display());
-    std::fs::File::open(path).with_context(|| format!("cannot read the error log {}", path.display()))?;
+    let metadata = std::fs::metadata(path)
+        .with_context(|| format!("cannot read the error log {}", path.display()))?;
+    anyhow::ensure!(
+        metadata.is_file(),
+        "{} is no log file: name the file that error_log names",
+        path.display()
+    );
+    std::fs::File::open(path)
+        .with_context(|| format!("cannot read the error log {}", path.display()))?;
     absolute(path)
 }

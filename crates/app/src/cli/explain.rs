@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use diagnose::causes;
 
-use super::Global;
+use super::{Global, width};
 
 /// Which cause.
 #[derive(clap::Args)]
@@ -16,7 +16,7 @@ pub(crate) struct Args {
 }
 
 /// Prints a page, or the list.
-pub(crate) fn run(args: &Args, _global: &Global) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut out = anstream::stdout().lock();
     match &args.cause {
         None => {
@@ -25,9 +25,15 @@ pub(crate) fn run(args: &Args, _global: &Global) -> anyhow::Result<ExitCode> {
             }
         }
         Some(id) => {
-            let cause = causes::by_id(id)
-                .ok_or_else(|| anyhow::anyhow!("there is no cause '{id}': why502 explain lists them all"))?;
-            write!(out, "{}\n\n{}", cause.id, cause.page())?;
+            let cause = causes::by_id(id).ok_or_else(|| {
+                anyhow::anyhow!("there is no cause '{id}': why502 explain lists them all")
+            })?;
+            let style = report::term::Style {
+                width: width(),
+                verbose: global.verbose,
+                quiet: global.quiet,
+            };
+            report::term::cause(&mut out, cause, &style)?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -93,21 +93,29 @@ fn usage(error: &clap::Error) -> ExitCode {
     let printed = error.print();
     drop(printed);
     match error.kind() {
-        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        clap::error::ErrorKind::DisplayHelp | clap::error::ErrorKind::DisplayVersion => {
+            ExitCode::SUCCESS
+        }
         _ => ExitCode::from(FAILED),
     }
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {
     let closed = error.chain().any(|cause| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     });
     if closed {
         return ExitCode::SUCCESS;
     }
     // The text may quote a path or a file.
     let text = format!("{error:#}");
-    let printed = writeln!(anstream::stderr(), "why502: {}", report::text::visible(&text));
+    let printed = writeln!(
+        anstream::stderr(),
+        "why502: {}",
+        report::text::visible(&text)
+    );
     drop(printed);
     ExitCode::from(FAILED)
 }
@@ -129,7 +137,17 @@ fn trace(verbose: u8) {
 
 /// Columns of the terminal; 80 where there is none.
 fn width() -> usize {
-    let from_terminal = || rustix::termios::tcgetwinsize(io::stdout()).ok().map(|size| usize::from(size.ws_col));
-    let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).or_else(from_terminal);
-    columns.filter(|&columns| columns >= 40).unwrap_or(80).min(120)
+    let from_terminal = || {
+        rustix::termios::tcgetwinsize(io::stdout())
+            .ok()
+            .map(|size| usize::from(size.ws_col))
+    };
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok())
+        .or_else(from_terminal);
+    columns
+        .filter(|&columns| columns >= 40)
+        .unwrap_or(80)
+        .min(120)
 }

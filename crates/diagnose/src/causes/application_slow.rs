@@ -48,6 +48,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if !application.started_before(incident) {
         return Err(Gap::too_late("whether the application ran when it failed", "it started after the first failure"));
     }
+    if !case.is_ongoing(incident) && case.answered(incident)?.is_none() {
+        return Err(Gap::too_late("whether the application's queue had room when it failed", "it is over")
+            .leaning("the application was probably slow: it listens, and took the requests"));
+    }
     let queue = case.queue_has_room(incident)?;
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{} took the request and did not answer within {}", application.who(), limit.text),

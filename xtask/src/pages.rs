@@ -1,0 +1,64 @@
+//! The cause pages in `docs/causes/`: written from the doc comments of the causes, never by hand.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use diagnose::causes;
+
+use crate::run::root;
+
+/// The pages, each with the place it belongs to: one a cause, and their list.
+fn pages() -> Vec<(PathBuf, String)> {
+    let folder = root().join("docs/causes");
+    let mut index = String::from(
+        "# Causes\n\nWhat completes \"502 because ...\": one page each, also shown by `why502 explain ID`.\n\n",
+    );
+    let mut pages = Vec::new();
+    for cause in causes::ALL {
+        index.push_str(&format!(
+            "- [`{0}`]({0}.md): {1}\n",
+            cause.id,
+            cause.title()
+        ));
+        pages.push((
+            folder.join(format!("{}.md", cause.id)),
+            report::pages::cause(cause),
+        ));
+    }
+    pages.push((folder.join("README.md"), index));
+    pages
+}
+
+/// Writes the pages anew.
+pub(crate) fn write() -> Result<()> {
+    for (path, text) in pages() {
+        fs::create_dir_all(path.parent().context("a page has no folder")?)?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cause_pages_are_current() {
+        for (path, text) in pages() {
+            let written = fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(
+                written,
+                text,
+                "{} is out of date: cargo xtask gen",
+                path.display()
+            );
+        }
+        let files = fs::read_dir(root().join("docs/causes")).unwrap().count();
+        assert_eq!(
+            files,
+            causes::ALL.len() + 1,
+            "docs/causes holds a page of no cause"
+        );
+    }
+}
