@@ -256,6 +256,10 @@ impl Output {
             drain(&mut stdout, &mut output.stdout, STDOUT_LIMIT)?;
             drain(&mut stderr, &mut output.stderr, STDERR_LIMIT)?;
             if over {
+                if stdout.is_some() || stderr.is_some() {
+                    // Not reaped yet, so its number is still its own.
+                    kill_process_group(Pid::from_child(child), Signal::KILL).ok();
+                }
                 break;
             }
         }
@@ -323,4 +327,102 @@ fn stop(child: &mut Child) {
     // It may have ended by itself just now.
     kill_process_group(Pid::from_child(child), Signal::KILL).ok();
     end(child, Instant::now() + SLACK / 2);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, within: Duration) -> Answer {
+        let arguments = ["-c".to_owned(), script.to_owned()];
+        start(Path::new("/bin/sh"), &arguments, Instant::now() + within).unwrap()
+    }
+
+    #[test]
+    fn arguments_that_change_something_are_refused() {
+        for (argv, allowed) in [
+            ("systemctl show nginx.service -p Id", true),
+            ("systemctl --no-pager list-units", true),
+            ("systemctl", false),
+            ("systemctl restart nginx", false),
+            ("systemctl -H elsewhere show", false),
+            ("systemctl --host=elsewhere show", false),
+            ("journalctl -o json -u nginx", true),
+            ("journalctl --vacuum-time=1s", false),
+            ("nft -j list ruleset", true),
+            ("nft -jf list", false),
+            ("nft flush ruleset", false),
+            ("ip -j route get 192.0.2.1", true),
+            ("ip route", false),
+            ("ip route add default", false),
+            ("ip r a", false),
+            ("ip netns exec x sh", false),
+            ("dmesg --time-format iso", true),
+            ("dmesg -xC", false),
+            ("ss -ltn", true),
+            ("ss -tK", false),
+            ("semanage port -l", true),
+            ("semanage port -a -t http_port_t", false),
+            ("semanage export", false),
+            ("sh -c true", false),
+            ("../bin/sh", false),
+        ] {
+            let mut words = argv.split(' ').map(str::to_owned);
+            let name = words.next().unwrap();
+            assert_eq!(
+                may_run(&name, &words.collect::<Vec<_>>()),
+                allowed,
+                "{argv}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_each_program_stands_once() {
+        assert!(PROGRAMS.is_sorted_by(|a, b| a.name < b.name));
+    }
+
+    #[test]
+    fn both_outputs_are_drained_beyond_their_limits() {
+        let script = "head -c 70000000 /dev/zero; head -c 100000 /dev/zero >&2; exit 3";
+        let Answer::Exit {
+            code,
+            stdout,
+            stderr,
+        } = shell(script, Duration::from_secs(60))
+        else {
+            panic!();
+        };
+        assert_eq!(
+            (code, stdout.len(), stderr.len()),
+            (Some(3), STDOUT_LIMIT, STDERR_LIMIT)
+        );
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended() {
+        let answer = shell("echo $$; exec sleep 1000", Duration::from_millis(100));
+        assert_eq!(answer, Answer::TimedOut);
+    }
+
+    #[test]
+    fn a_child_left_behind_with_the_pipes_is_ended() {
+        let answer = shell("sleep 1000 & echo $!; exit 4", Duration::from_secs(60));
+        let Answer::Exit { code, stdout, .. } = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(code, Some(4));
+        let left: i32 = String::from_utf8(stdout).unwrap().trim().parse().unwrap();
+        let left = pidfd_open(Pid::from_raw(left).unwrap(), PidfdFlags::empty());
+        if let Ok(left) = left {
+            let mut fds = [PollFd::new(&left, PollFlags::IN)];
+            assert!(ready(&mut fds, Instant::now() + Duration::from_secs(60)).unwrap());
+        }
+    }
+
+    #[test]
+    fn a_signal_leaves_no_exit_status() {
+        let answer = shell("kill -9 $$", Duration::from_secs(60));
+        assert!(matches!(answer, Answer::Exit { code: None, .. }));
+    }
 }

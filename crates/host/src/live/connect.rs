@@ -225,3 +225,70 @@ fn same_groups(own: &[Gid], theirs: &[Gid]) -> bool {
     };
     sorted(own) == sorted(theirs)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use rustix::net::{bind, listen};
+
+    use super::*;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(100)
+    }
+
+    #[test]
+    fn a_full_queue_of_a_unix_socket_is_an_answer() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("app.sock");
+        let socket = stream(AddressFamily::UNIX).unwrap();
+        bind(&socket, &unix_address(&path).unwrap()).unwrap();
+        listen(&socket, 0).unwrap();
+        let waiting = stream(AddressFamily::UNIX).unwrap();
+        dial(&waiting, &unix_address(&path).unwrap()).unwrap();
+        assert_eq!(attempt(&PeerAddress::Unix(path), soon()), Err(Errno::AGAIN));
+    }
+
+    #[test]
+    fn a_full_queue_of_a_tcp_socket_is_silence() {
+        let socket = stream(AddressFamily::INET).unwrap();
+        bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&socket, 0).unwrap();
+        let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
+        let waiting = stream(AddressFamily::INET).unwrap();
+        assert_eq!(dial(&waiting, &address), Err(Errno::INPROGRESS));
+        assert!(writable(&waiting, soon()).unwrap());
+        assert_eq!(attempt(&PeerAddress::Tcp(address), soon()), Ok(false));
+    }
+
+    #[test]
+    fn a_socket_that_reached_itself_reached_nobody() {
+        let socket = stream(AddressFamily::INET).unwrap();
+        bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let own = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
+        // Whether at once or after a while, the kernel lets it connect.
+        dial(&socket, &own).ok();
+        assert!(writable(&socket, soon()).unwrap());
+        assert_eq!(reached_itself(&socket), Ok(true));
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = stream(AddressFamily::INET).unwrap();
+        dial(&socket, &listener.local_addr().unwrap()).ok();
+        assert!(writable(&socket, soon()).unwrap());
+        assert_eq!(reached_itself(&socket), Ok(false));
+    }
+
+    #[test]
+    fn the_owner_of_a_process_is_its_effective_one() {
+        let status = "Name:\tnginx\nUid:\t0\t33\t0\t33\nGid:\t0\t34\t0\t34\nGroups:\t34 998 \nCapEff:\t00000000000000c0\n";
+        let owner = Owner {
+            uid: 33,
+            gid: 34,
+            groups: vec![34, 998],
+            capabilities: 0xc0,
+        };
+        assert_eq!(Owner::read(status), Some(owner));
+        assert_eq!(Owner::read("Name:\tnginx\n"), None);
+    }
+}

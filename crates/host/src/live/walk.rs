@@ -247,3 +247,45 @@ fn push(text: &mut String, arguments: std::fmt::Arguments<'_>) {
     // Writing to a string cannot fail.
     text.write_fmt(arguments).ok();
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn walking_finds_what_the_kernel_finds() {
+        let home = tempfile::tempdir().unwrap();
+        let at = |path: &str| home.path().join(path);
+        fs::create_dir_all(at("etc/app")).unwrap();
+        fs::write(at("etc/app/conf"), "").unwrap();
+        symlink("/etc/app", at("absolute")).unwrap();
+        symlink("../../../etc/app/conf", at("etc/up")).unwrap();
+        symlink("/etc/passwd", at("outside")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        for path in [
+            "/",
+            "/etc",
+            "/../../etc/./app//conf",
+            "/absolute/conf",
+            "/absolute/../up",
+            "/outside",
+            "/loop",
+            "/etc/app/conf/below",
+            "/missing",
+        ] {
+            let root = || {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                rustix::fs::open(home.path(), flags, Mode::empty()).unwrap()
+            };
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let resolve = rustix::fs::ResolveFlags::IN_ROOT;
+            let known = rustix::fs::openat2(root(), path, flags, Mode::empty(), resolve);
+            let known = known.map(|fd| view::stat(fd).unwrap());
+            let walked = below(root(), Path::new(path)).map(|fd| view::stat(fd).unwrap());
+            assert_eq!(walked, known, "{path}");
+        }
+    }
+}
