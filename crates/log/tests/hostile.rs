@@ -162,8 +162,9 @@ fn a_line_inside_a_decoded_path_is_marked_and_the_next_one_is_not() {
 #[test]
 fn several_forged_lines_are_marked_up_to_the_true_tail() {
     // The first pretends to end the path's text, the second is perfect, the third carries the true tail.
+    let tail = TAIL.replace("%0a", "%0a1%0a2%0a");
     let log = format!(
-        "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a{TAIL}\n{FORGED}{TAIL}\n{FORGED}\n{FORGED}{TAIL}\n{GENUINE}\n"
+        "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a{TAIL}\n{FORGED}{TAIL}\n{FORGED}\n{FORGED}{tail}\n{GENUINE}\n"
     );
     let signs: Vec<_> = forgeries(&log).into_iter().map(|(_, sign)| sign).collect();
     let inside = Some(Forgery::InsideText);
@@ -218,6 +219,34 @@ fn lines_that_were_cut_or_run_over_several_lines_make_no_suspects() {
         assert_eq!(sign, None, "{class}");
     }
     assert_eq!(Records::new(log.as_bytes()).nth(1).unwrap().line_count, 4);
+}
+
+#[test]
+fn lines_without_fields_make_no_suspects() {
+    for line in [
+        "2026/11/21 01:43:17 [error] 7#7: *9 some module says \"something",
+        "2026/11/21 01:43:17 [error] 7#7: open() \"/etc/x\" failed (2: No such file or directory)",
+        "2026/11/21 01:43:17 [warn] 7#7: \"ssl_stapling\" ignored, issuer certificate not found",
+        "2026/11/21 01:43:17 [notice] 7#7: reconfiguring",
+        "2026/11/21 01:43:17 [error] 7#7: *9 FastCGI sent in stderr: \"PHP message: only the first line of a trace",
+    ] {
+        let log = format!("{line}\n{GENUINE}\n{GENUINE}\n");
+        for (class, sign) in forgeries(&log) {
+            assert_eq!(sign, None, "{class} behind {line}");
+        }
+    }
+}
+
+#[test]
+fn a_client_cannot_make_suspects_of_others_with_a_referrer_alone() {
+    let missing = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a\" failed (2: No such file or directory), client: 192.0.2.7, server: example.com, request: \"GET /a HTTP/1.1\", host: \"example.com\"";
+    let hostile = format!(
+        "{GENUINE}, referrer: \"x\" failed (2: x), client: 6.6.6.6, server: x\", host: \"y\""
+    );
+    let log = format!("{missing}\n{GENUINE}\n{hostile}\n{GENUINE}\n");
+    for (class, sign) in forgeries(&log) {
+        assert_eq!(sign, None, "{class}");
+    }
 }
 
 #[test]

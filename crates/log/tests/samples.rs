@@ -7,7 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
-use log::error::{Event, Records, Seen, parse};
+use log::error::{Event, Forgery, Records, Seen, parse};
 use std::collections::BTreeSet;
 
 const SAMPLES: &[u8] = include_bytes!("data/samples-1.22.1.log");
@@ -117,6 +117,25 @@ fn hostile_samples_keep_their_peer() {
         assert_eq!(event.upstream.unwrap().peer, peer, "{line}");
         assert_eq!(event.forgery, None, "{line}");
     }
+}
+
+#[test]
+fn only_the_forged_lines_are_suspects() {
+    let suspects: Vec<_> = Records::new(SAMPLES)
+        .filter_map(|record| record.event())
+        .filter(|event| event.forgery.is_some())
+        .map(|event| (event.pid, event.class.as_str(), event.forgery))
+        .collect();
+    assert_eq!(
+        suspects,
+        [
+            (Some(1), "config", Some(Forgery::InsideText)),
+            (Some(1), "connect-refused", Some(Forgery::InsideText)),
+            // An application that writes fields into its own text.
+            (Some(26515), "fastcgi-stderr", Some(Forgery::SecondTail)),
+            (Some(1), "connect-refused", Some(Forgery::InsideText)),
+        ]
+    );
 }
 
 #[test]

@@ -80,9 +80,12 @@ const REACH: usize = LIMITS[1];
 #[derive(Debug)]
 pub(super) struct Inside {
     length: usize,
+    /// The line feeds in it.
+    line_feeds: usize,
     /// Its text has no end in it.
     open: bool,
     kind: Kind,
+    pid: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +94,8 @@ enum Kind {
     Path,
     /// A message that quotes an application's text: `FastCGI sent in stderr: "`.
     Text,
-    /// A field that holds a decoded URI; the request line shows the line feed as `%0a`.
-    Field,
+    /// A field that holds a decoded URI; the request line shows this many line feeds as `%0a`.
+    Field(usize),
 }
 
 impl Inside {
@@ -101,23 +104,32 @@ impl Inside {
         let line = trim_line_end(record);
         let (head, rest) = Head::parse(line)?;
         // Cheap before dear: few rows quote a client's text, and few requests hold a line feed.
-        let quotes = super::phrase(rest).is_none_or(|row| row.then == Then::Client);
-        if !quotes && !encodes_line_feed(rest) {
+        let quotes = super::phrase(rest).is_some_and(|row| row.then == Then::Client);
+        let encoded = if quotes { 0 } else { encoded_line_feeds(rest) };
+        if !quotes && encoded == 0 {
             return None;
         }
         let at_limit = super::at_limit(line);
         let event = body(head, rest, at_limit);
-        let open =
-            !at_limit && (event.truncated || event.context == Context::None) && unfinished(line);
         let kind = match event.class {
-            _ if !quotes => Kind::Field,
-            Class::FastcgiStderr | Class::Other => Kind::Text,
+            _ if !quotes => Kind::Field(encoded),
+            Class::FastcgiStderr => Kind::Text,
             _ => Kind::Path,
         };
+        let broken = match kind {
+            Kind::Field(_) => event.truncated,
+            // A request's line without an errno and without fields has not come to its end.
+            Kind::Path | Kind::Text => {
+                head.connection.is_some() && event.context == Context::None && event.errno.is_none()
+            }
+        };
+        let line_feeds = memchr::memchr_iter(b'\n', record).count();
         Some(Self {
             length: record.len(),
-            open,
+            line_feeds,
+            open: broken && !at_limit,
             kind,
+            pid: head.pid,
         })
     }
 
@@ -125,62 +137,79 @@ impl Inside {
         self.length
     }
 
-    /// Whether this later record ends inside the text: `first` says it is the next one, `total` counts from the start.
-    pub(super) fn holds(&self, record: &[u8], first: bool, total: usize) -> bool {
+    /// Whether the text reaches into this later record; `behind` is all that stands behind the first record up to
+    /// and with this one.
+    pub(super) fn holds(&self, record: &[u8], behind: &[u8]) -> bool {
         let line = trim_line_end(record);
-        // What nginx cut ends without its quote, and nothing else is exactly as long as a write may be.
-        let cut = LIMITS.contains(&total) && unfinished(line);
-        // An open text goes on in the next line, whatever that looks like.
-        let goes_on = first && self.open;
-        cut || goes_on || (total <= REACH && self.ends_in(line))
+        let total = self.length + behind.len();
+        // A path goes on in the next line, whatever that looks like. Applications' traces do so all the time,
+        // and whoever collects lines may have lost theirs.
+        let goes_on = behind.len() == record.len() && self.open && self.kind != Kind::Text;
+        goes_on || self.cut_in(line, total) || (total <= REACH && self.ends_in(line, behind))
+    }
+
+    /// Whether this later record shows that the text ended before it.
+    ///
+    /// Of a trace whose further lines were lost (`grep`) nobody knows the end; then a line by the same process is
+    /// taken as its own.
+    pub(super) fn ends_before(&self, record: &[u8]) -> bool {
+        self.kind == Kind::Text && Head::parse(record).is_some_and(|(head, _)| head.pid == self.pid)
+    }
+
+    /// Whether nginx cut its write at the end of this line: it is exactly as long as may be, and breaks off.
+    fn cut_in(&self, line: &[u8], total: usize) -> bool {
+        LIMITS.contains(&total)
+            && (self.open
+                || Head::parse(line).is_some_and(|(head, rest)| body(head, rest, false).truncated))
     }
 
     /// Whether a line ends with the tail of the record before it.
-    fn ends_in(&self, line: &[u8]) -> bool {
+    fn ends_in(&self, line: &[u8], behind: &[u8]) -> bool {
         let Some((_, rest)) = Head::parse(line) else {
             return false;
         };
+        // The last line feed is nginx's own, each other one was sent as `%0a`.
+        let decoded =
+            || self.line_feeds + memchr::memchr_iter(b'\n', behind.trim_ascii_end()).count();
         match self.kind {
-            Kind::Path if !encodes_line_feed(rest) => false,
-            Kind::Path | Kind::Text => {
-                let clients = memmem::find_iter(rest, b", client: ").take(2).count();
-                clients == 2 && memmem::find(rest, b"\", client: ").is_some()
-                    || clients > 0 && closing_quote(rest)
-            }
-            Kind::Field => {
+            Kind::Path => foreign_tail(rest) && decoded() <= encoded_line_feeds(rest),
+            Kind::Text => self.open && foreign_tail(rest),
+            Kind::Field(encoded) => {
                 let again = |key: &[u8]| memmem::find_iter(rest, key).nth(1).is_some();
-                let no_fields = memmem::find(rest, b", client: ").is_none();
-                again(b"\", host: \"")
+                let no_fields = || memmem::find(rest, b", client: ").is_none();
+                let twice = again(b"\", host: \"")
                     || again(b"\", upstream: \"")
-                    || (no_fields && memmem::find(rest, b"\", host: \"").is_some())
+                    || (no_fields() && memmem::find(rest, b"\", host: \"").is_some());
+                twice && decoded() <= encoded
             }
         }
     }
 }
 
-/// A quote that closes a text which this line did not open: ` failed (2: ...)`, ` while reading ...`, ` is forbidden`.
-fn closing_quote(rest: &[u8]) -> bool {
-    let own = super::phrase(rest).is_some_and(|row| matches!(row.then, Then::Client | Then::Peer));
+/// Whether a line ends with fields behind a quote that it did not open: ` failed (2: ...)`, ` while reading ...`.
+fn foreign_tail(rest: &[u8]) -> bool {
+    let clients = memmem::find_iter(rest, b", client: ").take(2).count();
+    if clients == 2 && memmem::find(rest, b"\", client: ").is_some() {
+        return true;
+    }
     let closes = |at: usize| {
         let after = rest.get(at + 1..).unwrap_or_default();
         after.starts_with(b" failed (")
             || after.starts_with(b" while ")
             || after.starts_with(b" is ")
     };
-    let mut closings = memchr::memchr_iter(b'"', rest).filter(|&at| closes(at));
-    if own {
-        closings.nth(1).is_some()
-    } else {
-        closings.next().is_some()
-    }
+    let quotes =
+        super::phrase(rest).is_some_and(|row| matches!(row.then, Then::Client | Then::Peer));
+    let own = usize::from(quotes);
+    clients > 0
+        && memchr::memchr_iter(b'"', rest)
+            .filter(|&at| closes(at))
+            .nth(own)
+            .is_some()
 }
 
-/// A line that does not end as nginx ends one with fields.
-fn unfinished(line: &[u8]) -> bool {
-    !line.ends_with(b"\"") || memmem::find(line, b", client: ").is_none()
-}
-
-fn encodes_line_feed(rest: &[u8]) -> bool {
+fn encoded_line_feeds(rest: &[u8]) -> usize {
     memchr::memchr_iter(b'%', rest)
-        .any(|at| matches!(rest.get(at + 1..at + 3), Some(b"0a" | b"0A")))
+        .filter(|&at| matches!(rest.get(at + 1..at + 3), Some(b"0a" | b"0A")))
+        .count()
 }

@@ -197,11 +197,12 @@ fn inside_length(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 
         && let Some(text) = rest.get(at..).filter(|text| !text.is_empty())
     {
         let (length, _) = record_length(text, carrier);
-        let record = text.get(..length).unwrap_or(text);
-        let first = at == 0;
         at += length;
-        if inside.holds(record, first, inside.length() + at) {
+        let record = text.get(..length).unwrap_or(text);
+        if inside.holds(record, rest.get(..at).unwrap_or(rest)) {
             until = at;
+        } else if inside.ends_before(record) {
+            break;
         }
     }
     until as u64
