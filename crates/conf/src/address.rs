@@ -76,11 +76,16 @@ impl Address {
     /// Reads `host`, `host:port` or `unix:/path`, without scheme and URI. `None` without a port where there is no
     /// default, and for what nginx would refuse.
     pub fn parse(text: &[u8], default_port: Option<u16>) -> Option<Self> {
+        if has_unix_prefix(text) {
+            // Where no URI can follow, a colon is part of the path.
+            let path = text.get(5..)?;
+            return (!path.is_empty()).then(|| Self::Unix(path.into()));
+        }
         let (address, uri) = Self::parse_with_uri(text, default_port)?;
         uri.is_none().then_some(address)
     }
 
-    /// The same with a URI behind it: `host:port/uri` or `unix:/path:/uri`.
+    /// The same as `proxy_pass` of `http` has it, with a URI behind it: `host:port/uri` or `unix:/path:/uri`.
     pub(crate) fn parse_with_uri(
         text: &[u8],
         default_port: Option<u16>,
@@ -213,7 +218,7 @@ mod tests {
             ("localhost:0", None, None),
             ("localhost:65536", None, None),
             ("localhost:80/uri", None, None),
-            ("unix:/run/x.sock:/uri", None, None),
+            ("unix:/run/x.sock:/y", None, Some("unix:/run/x.sock:/y")),
             ("unix:", None, None),
             ("[::1", Some(80), None),
             ("[::1]x:80", None, None),

@@ -6,7 +6,7 @@
 //!
 //! * [`tree`] - one file, lexed exactly as nginx lexes it;
 //! * [`edit`] - changing spans of a file;
-//! * [`include`] - all files of one configuration, in the order nginx parses them;
+//! * [`mod@include`] - all files of one configuration, in the order nginx parses them;
 //! * [`model`] - what the directives amount to.
 
 #![warn(

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Units in the only order nginx accepts them, with their length in milliseconds.
-const UNITS: [(&[u8], u64); 8] = [
+/// Units in the only order nginx takes them, with their length in milliseconds.
+const UNITS: [(&[u8], u64); 9] = [
     (b"y", 365 * DAY),
     (b"M", 30 * DAY),
     (b"w", 7 * DAY),
@@ -12,52 +12,71 @@ const UNITS: [(&[u8], u64); 8] = [
     (b"m", 60_000),
     (b"s", 1000),
     (b"ms", 1),
+    // A number with a space behind it: seconds, and the last with a unit.
+    (b" ", 1000),
 ];
 const DAY: u64 = 86_400_000;
+const WEEK_IDX: usize = 2;
+const SECOND_IDX: usize = 6;
+const MILLISECOND_IDX: usize = 7;
 
-/// A duration such as `60`, `60s`, `1m30s`, `500ms` or `1d 12h`; a bare number means seconds. Years and months
-/// have the fixed lengths nginx gives them. `None` for anything else.
+/// A time-out such as `60`, `60s`, `1m30s`, `500ms` or `1d 12h`; a bare number means seconds. `None` for anything
+/// else, years and months among it: directives that take milliseconds know neither.
 pub fn parse_time(text: &[u8]) -> Option<Duration> {
+    parse_units(text, WEEK_IDX, MILLISECOND_IDX)
+}
+
+/// A time in whole seconds, as `fail_timeout=` and `expires` have it: with years and months of fixed lengths,
+/// without milliseconds.
+pub fn parse_seconds(text: &[u8]) -> Option<Duration> {
+    parse_units(text, 0, SECOND_IDX)
+}
+
+/// Reads numbers with units from `first` to `last`, each unit once and in order, and perhaps a bare number at the
+/// end.
+fn parse_units(text: &[u8], first: usize, last: usize) -> Option<Duration> {
     let mut rest = text;
     let mut total = 0_u64;
-    let mut next_unit = 0;
-    if rest.is_empty() {
-        return None;
-    }
+    let mut next_unit = first;
+    let mut has_digits = false;
     while !rest.is_empty() {
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-        let number = parse_digits(rest.get(..digits)?)?;
-        rest = rest.get(digits..)?;
-        let units = UNITS.iter().enumerate().rev();
-        // `ms` before `m`: the longer spelling wins.
-        let found = units
-            .filter(|(_, (name, _))| rest.starts_with(name))
-            .max_by_key(|(_, (name, _))| name.len());
-        let millis = match found {
-            Some((unit_idx, (name, millis))) => {
-                if unit_idx < next_unit {
-                    return None;
-                }
-                next_unit = unit_idx + 1;
-                rest = rest.get(name.len()..)?;
-                *millis
-            }
-            None if rest.is_empty() || rest.starts_with(b" ") => {
-                // Bare seconds come last; nothing may follow but white space.
-                if next_unit > 6 || rest.iter().any(|&byte| byte != b' ') {
-                    return None;
-                }
-                rest = b"";
-                1000
-            }
-            None => return None,
+        has_digits |= digits > 0;
+        // nginx takes a unit without a number for zero of it.
+        let number = if digits > 0 {
+            parse_digits(rest.get(..digits)?)?
+        } else {
+            0
         };
+        rest = rest.get(digits..)?;
+        if rest.is_empty() {
+            total = total.checked_add(number.checked_mul(1000)?)?;
+            break;
+        }
+        let (unit_idx, (name, millis)) = unit_at(rest)?;
+        let is_allowed = unit_idx <= last || unit_idx > MILLISECOND_IDX;
+        // After seconds neither seconds nor a space may come.
+        let is_in_order =
+            unit_idx >= next_unit && !(unit_idx > MILLISECOND_IDX && next_unit > SECOND_IDX);
+        if !is_allowed || !is_in_order {
+            return None;
+        }
+        next_unit = unit_idx + 1;
         total = total.checked_add(number.checked_mul(millis)?)?;
+        rest = rest.get(name.len()..)?;
         while let Some(after) = rest.strip_prefix(b" ") {
             rest = after;
         }
     }
-    Some(Duration::from_millis(total))
+    has_digits.then(|| Duration::from_millis(total))
+}
+
+/// The unit this text begins with; `ms` is not `m`.
+fn unit_at(text: &[u8]) -> Option<(usize, (&'static [u8], u64))> {
+    let units = UNITS.iter().copied().enumerate();
+    units
+        .filter(|(_, (name, _))| text.starts_with(name))
+        .max_by_key(|(_, (name, _))| name.len())
 }
 
 /// A size in bytes such as `4096`, `8k`, `16M` or `1g`. `None` for anything else.
@@ -98,8 +117,9 @@ mod tests {
             ("1s500ms", Some(1500)),
             ("1h 5m", Some(3_900_000)),
             ("1d", Some(86_400_000)),
-            ("1M", Some(2_592_000_000)),
-            ("1y", Some(31_536_000_000)),
+            ("1w", Some(604_800_000)),
+            ("1M", None),
+            ("1y", None),
             ("", None),
             ("s", None),
             ("30s1m", None),
@@ -113,6 +133,24 @@ mod tests {
             assert_eq!(
                 parse_time(text.as_bytes()),
                 millis.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn whole_seconds_have_years_and_no_milliseconds() {
+        for (text, seconds) in [
+            ("10", Some(10)),
+            ("10s", Some(10)),
+            ("1M", Some(2_592_000)),
+            ("1y", Some(31_536_000)),
+            ("500ms", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                parse_seconds(text.as_bytes()),
+                seconds.map(Duration::from_secs),
                 "{text}"
             );
         }

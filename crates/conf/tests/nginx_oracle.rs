@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
 
-use why502_conf::{Configuration, Lookup, Model, Source, Tree};
+use why502_conf::units::{parse_seconds, parse_size, parse_time};
+use why502_conf::{Address, Configuration, Lookup, Model, Source, Target, Tree};
 
 /// One configuration: its files, the main one being `nginx.conf`.
 #[derive(Debug, Clone, Default)]
@@ -719,6 +720,205 @@ fn includes_are_followed_alike() {
         }
     }
     run(&cases);
+}
+
+/// Values are refused with other words than syntax; which are refused is the same.
+#[test]
+fn times_and_sizes_are_read_alike() {
+    let times = [
+        "0",
+        "1",
+        "60s",
+        "1m",
+        "1m30s",
+        "1m30",
+        "500ms",
+        "1s500ms",
+        "1h",
+        "1d",
+        "1w",
+        "1M",
+        "1y",
+        "1y1M1w1d1h1m1s1ms",
+        "30s1m",
+        "1s1s",
+        "1ms1s",
+        "ms",
+        "s",
+        "1x",
+        "-1",
+        "1.5s",
+        "1m\\ 30s",
+        "'1m 30s'",
+        "'1m  30s'",
+        "' 1m'",
+        "'1m '",
+        "''",
+        "1S",
+        "1MS",
+        "1D",
+        "01s",
+        "'1 m'",
+        "'1 1'",
+        "'1 1s'",
+        "1m1",
+        "1ms1",
+        "1s1",
+        "24d",
+        "25d",
+        "99999999999999999999s",
+    ];
+    let sizes = [
+        "0",
+        "1",
+        "1k",
+        "1K",
+        "1m",
+        "1M",
+        "1g",
+        "1G",
+        "1kb",
+        "k",
+        "-1",
+        "1.5k",
+        "''",
+        "' 1'",
+        "1t",
+        "010",
+        "99999999999999999999",
+    ];
+    let seconds = [
+        "10", "10s", "1m", "1M", "1y", "1y1M", "1M1y", "500ms", "1s500ms", "1s1", "s",
+    ];
+    let value_of = |text: &str| {
+        let tree = Tree::parse(format!("x {text};").into_bytes());
+        tree.directives()
+            .next()
+            .and_then(|x| x.value(0))
+            .map(|value| value.to_vec())
+            .expect("a value")
+    };
+    let times = times.map(|text| {
+        (
+            "proxy_read_timeout @;",
+            text,
+            parse_time(&value_of(text)).is_some(),
+        )
+    });
+    let sizes = sizes.map(|text| {
+        (
+            "client_max_body_size @;",
+            text,
+            parse_size(&value_of(text)).is_some(),
+        )
+    });
+    let line = "upstream u { server 127.0.0.1:1 fail_timeout=@; }";
+    let seconds = seconds.map(|text| (line, text, parse_seconds(text.as_bytes()).is_some()));
+    for (line, text, read) in times.into_iter().chain(sizes).chain(seconds) {
+        let dir = tempfile::tempdir().expect("a directory");
+        Case::http(line.replace('@', text)).write(dir.path());
+        let output = nginx(dir.path(), "");
+        assert_eq!(
+            output.status.success(),
+            read,
+            "{line} {text}: {}",
+            readable(&output.stderr)
+        );
+    }
+}
+
+/// Literal addresses only: names would be looked up.
+#[test]
+fn literal_addresses_are_read_alike() {
+    let servers = [
+        "127.0.0.1",
+        "127.0.0.1:80",
+        "127.0.0.1:08",
+        "127.0.0.1:",
+        "127.0.0.1:0",
+        "127.0.0.1:65535",
+        "127.0.0.1:65536",
+        "127.0.0.1:80/",
+        "127.0.0.1/x",
+        "127.0.0.1:x",
+        "010.0.0.1:80",
+        "[::1]",
+        "[::1]:80",
+        "[::1",
+        "[::1]80",
+        "[::g]:80",
+        "[]:80",
+        "[::ffff:1.2.3.4]:80",
+        "[1:2:3:4:5:6:7:8]:80",
+        "[1:2:3:4:5:6:7:8:9]:80",
+        "unix:/x",
+        "UNIX:/x",
+        "unix:",
+        "unix:/x:/y",
+        ":80",
+        "''",
+        "127.0.0.1:99999999999999999999",
+    ];
+    for text in servers {
+        let value = text.trim_matches('\'').as_bytes();
+        let line = format!("upstream u {{ server {text}; }}");
+        let read = Address::parse(value, Some(80)).is_some();
+        assert_eq!(accepts(&line), read, "{line}");
+    }
+    let passes = [
+        "proxy_pass http://127.0.0.1",
+        "proxy_pass http://127.0.0.1:80/",
+        "proxy_pass http://127.0.0.1/x:y",
+        "proxy_pass http://127.0.0.1?x",
+        "proxy_pass HTTP://[::1]:1/x",
+        "proxy_pass http://unix:/x",
+        "proxy_pass http://unix:/x:/y",
+        "proxy_pass http://unix:",
+        "proxy_pass 127.0.0.1:1",
+        "proxy_pass http://",
+        "proxy_pass http://:80",
+        "proxy_pass https://127.0.0.1:0",
+        "fastcgi_pass 127.0.0.1",
+        "fastcgi_pass 127.0.0.1:1",
+        "fastcgi_pass 127.0.0.1:1/x",
+        "fastcgi_pass unix:/x:/y",
+        "fastcgi_pass u",
+        "uwsgi_pass uwsgi://127.0.0.1:1",
+        "uwsgi_pass suwsgi://127.0.0.1:1",
+        "uwsgi_pass 127.0.0.1:1",
+        "uwsgi_pass http://127.0.0.1:1",
+        "scgi_pass scgi://127.0.0.1:1",
+        "scgi_pass 127.0.0.1:1",
+        "scgi_pass 127.0.0.1",
+        "grpc_pass 127.0.0.1",
+        "grpc_pass grpc://127.0.0.1:1",
+        "grpc_pass grpcs://[::1]",
+        "grpc_pass grpc://127.0.0.1/x",
+        "grpc_pass u",
+        "memcached_pass 127.0.0.1:1",
+        "memcached_pass 127.0.0.1",
+        "memcached_pass u",
+        "proxy_pass http://u",
+        "proxy_pass http://U/x",
+        "proxy_pass http://u:80",
+        "grpc_pass grpc://u",
+    ];
+    for pass in passes {
+        let text = format!(
+            "upstream u {{ server 127.0.0.1:1; }} server {{ listen unix:DIR/s; set $memcached_key k; location / {{ {pass}; }} }}"
+        );
+        let tree = Tree::parse(format!("http {{ {text} }}").into_bytes());
+        let model = Model::of(&Configuration::fragment(Path::new("/c"), &Arc::new(tree)));
+        let target = &model.passes().first().expect("a pass").target;
+        let read = !matches!(target, Target::Unreadable(_));
+        assert_eq!(accepts(&text), read, "{pass}: {target:?}");
+    }
+}
+
+fn accepts(http: &str) -> bool {
+    let dir = tempfile::tempdir().expect("a directory");
+    Case::http(http).write(dir.path());
+    nginx(dir.path(), "").status.success()
 }
 
 /// nginx itself goes round until it has no descriptors left; the trouble here names the circle.

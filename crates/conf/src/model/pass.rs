@@ -154,14 +154,11 @@ impl PassKind {
                 (Some("suwsgi://"), Protocol::Suwsgi, None),
                 (None, Protocol::Uwsgi, None),
             ],
-            Self::Scgi => &[
-                (Some("scgi://"), Protocol::Scgi, None),
-                (None, Protocol::Scgi, None),
-            ],
+            Self::Scgi => &[(None, Protocol::Scgi, None)],
             Self::Grpc => &[
-                (Some("grpc://"), Protocol::Grpc, Some(80)),
-                (Some("grpcs://"), Protocol::Grpcs, Some(443)),
-                (None, Protocol::Grpc, Some(80)),
+                (Some("grpc://"), Protocol::Grpc, None),
+                (Some("grpcs://"), Protocol::Grpcs, None),
+                (None, Protocol::Grpc, None),
             ],
             Self::Memcached => &[(None, Protocol::Memcached, None)],
             Self::Stream => &[(None, Protocol::Stream, None)],
@@ -355,12 +352,14 @@ fn pass(
     let mut protocol = split_scheme(kind, text).map_or(kind.plain(), |(protocol, _, _)| protocol);
     let mut uri = false;
     let target = if text.contains(&b'$') {
-        let values = variables.values_of(model, context, address_part(text));
+        let values = variables.values_of(model, context, address_part(kind, text));
         if let Some(same) = protocol_of_all(kind, &values) {
             protocol = same;
         }
         variable_target(model, kind, text, values)
-    } else if let Some((target, has_uri)) = literal_target(model, kind, text) {
+    } else if let Some((target, has_uri)) = literal_target(model, kind, text)
+        && !gives_upstream_a_port(model, kind, &target)
+    {
         uri = has_uri;
         target
     } else {
@@ -374,6 +373,17 @@ fn pass(
         target,
         uri,
     }
+}
+
+/// nginx refuses `http://NAME:PORT` where NAME is an upstream.
+fn gives_upstream_a_port(model: &Model, kind: PassKind, target: &Target) -> bool {
+    let Target::Address(Address::Tcp { host, .. }) = target else {
+        return false;
+    };
+    let named = host
+        .name()
+        .and_then(|name| model.upstream_named(kind.upstreams(), name.as_bytes()));
+    named.is_some()
 }
 
 /// The protocol, when the scheme stands in a variable and all its values agree.
@@ -407,10 +417,12 @@ fn variable_target(model: &Model, kind: PassKind, text: &BStr, values: Values) -
 }
 
 /// The text up to the URI: what variables stand in the URI does not matter to who is dialled.
-fn address_part(text: &[u8]) -> &[u8] {
+fn address_part(kind: PassKind, text: &[u8]) -> &[u8] {
     let start = memchr::memmem::find(text, b"://").map_or(0, |at| at + 3);
     let rest = text.get(start..).unwrap_or_default();
-    let len = if has_unix_prefix(rest) {
+    let len = if kind != PassKind::Proxy {
+        None
+    } else if has_unix_prefix(rest) {
         rest.get(5..)
             .and_then(|path| memchr::memchr(b':', path))
             .map(|colon| colon + 5)
@@ -444,16 +456,18 @@ fn split_scheme(kind: PassKind, text: &[u8]) -> Option<(Protocol, Option<u16>, &
 /// Where a text without variables leads, and whether a URI stands behind the address.
 fn literal_target(model: &Model, kind: PassKind, text: &BStr) -> Option<(Target, bool)> {
     let (_, default_port, rest) = split_scheme(kind, text)?;
+    let takes_uri = kind == PassKind::Proxy;
     if !has_unix_prefix(rest) {
-        let end = rest.find_byteset(b"/?").unwrap_or(rest.len());
-        let (authority, uri) = rest.split_at_checked(end)?;
+        let end = rest.find_byteset(b"/?").filter(|_| takes_uri);
+        let (authority, uri) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
         let no_port = split_port(authority).is_none_or(|(_, port)| port.is_none());
-        if let Some(upstream) = model
-            .upstream_named(kind.upstreams(), authority)
-            .filter(|_| no_port)
-        {
+        let upstream = model.upstream_named(kind.upstreams(), authority);
+        if let Some(upstream) = upstream.filter(|_| no_port) {
             return Some((Target::Upstream(upstream.id), !uri.is_empty()));
         }
+    }
+    if !takes_uri {
+        return Some((Target::Address(Address::parse(rest, default_port)?), false));
     }
     let (address, uri) = Address::parse_with_uri(rest, default_port)?;
     Some((Target::Address(address), uri.is_some()))

@@ -275,12 +275,14 @@ fn every_kind_of_pass_is_found() {
     location /fcgi { fastcgi_pass localhost:9000; }
     location /fcgi-unix { fastcgi_pass unix:/run/php.sock; }
     location /fcgi-group { fastcgi_pass app; }
+    location /fcgi-colon { fastcgi_pass unix:/run/php.sock:/x; }
+    location /fcgi-uri { fastcgi_pass localhost:9000/x; }
     location /fcgi-bad { fastcgi_pass nowhere; }
     location /uwsgi { uwsgi_pass 127.0.0.1:3031; }
     location /suwsgi { uwsgi_pass suwsgi://127.0.0.1:3031; }
-    location /scgi { scgi_pass scgi://127.0.0.1:4000; }
+    location /scgi { scgi_pass 127.0.0.1:4000; }
     location /grpc { grpc_pass 127.0.0.1:50051; }
-    location /grpcs { grpc_pass grpcs://127.0.0.1; }
+    location /grpcs { grpc_pass grpcs://127.0.0.1:443; }
     location /mc { memcached_pass 127.0.0.1:11211; }
     location /if { if ($a) { proxy_pass http://127.0.0.1:1; } limit_except GET { proxy_pass http://127.0.0.1:2; } }
     location @named { proxy_pass http://127.0.0.1:3; }
@@ -305,6 +307,8 @@ stream {
             "location /fcgi: fastcgi localhost:9000",
             "location /fcgi-unix: fastcgi unix:/run/php.sock",
             "location /fcgi-group: fastcgi upstream app",
+            "location /fcgi-colon: fastcgi unix:/run/php.sock:/x",
+            "location /fcgi-uri: fastcgi ? localhost:9000/x",
             "location /fcgi-bad: fastcgi ? nowhere",
             "location /uwsgi: uwsgi 127.0.0.1:3031",
             "location /suwsgi: suwsgi 127.0.0.1:3031",

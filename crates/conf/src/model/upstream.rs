@@ -6,7 +6,7 @@ use bstr::{BStr, BString};
 
 use super::{Context, ContextId, ContextKind, DirectiveRef, Model};
 use crate::address::Address;
-use crate::units::{parse_digits, parse_time};
+use crate::units::{parse_digits, parse_seconds, parse_time};
 
 /// An upstream of one [`Model`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -170,7 +170,7 @@ fn server_line(model: &Model, at: DirectiveRef, default_port: Option<u16>) -> Op
         weight: number("weight=", 1),
         max_fails: number("max_fails=", 1),
         fail_timeout: value("fail_timeout=")
-            .and_then(|text| parse_time(text))
+            .and_then(|text| parse_seconds(text))
             .unwrap_or(Duration::from_secs(10)),
         max_conns: number("max_conns=", 0),
         down: has("down"),
