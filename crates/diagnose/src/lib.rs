@@ -11,6 +11,8 @@ pub mod case;
 pub mod causes;
 pub mod diagnosis;
 mod engine;
+#[cfg(test)]
+mod fixture;
 pub mod incident;
 mod tie;
 pub mod verdict;

@@ -56,10 +56,9 @@ pub(crate) enum Repeated {
 }
 
 impl Listener {
-    /// Whether a connection to this address reaches it. Where the kernel does not tell, it counts as reached: what is
-    /// not known must not prove that nothing listens.
-    pub(crate) fn accepts(&self, address: SocketAddr) -> bool {
-        self.socket.listens_on(address) != Some(false)
+    /// Whether a connection to this address reaches it; `None` where that hangs on what the kernel did not say.
+    fn reached_by(&self, address: SocketAddr) -> Option<bool> {
+        self.socket.listens_on(address)
     }
 
     /// Whether nginx itself listens there.
@@ -103,6 +102,21 @@ impl UnixListener {
             .as_ref()
             .map_or_else(|| "(unnamed)".to_owned(), |path| path.display().to_string());
         listening(&format!("unix:{path}"), &self.holders)
+    }
+}
+
+/// The listener that a connection to this address reaches: one on the very address before one on a wildcard.
+pub(crate) fn listener_on(listeners: &[Listener], address: SocketAddr) -> Result<Option<&Listener>, Gap> {
+    let reached = listeners.iter().filter(|listener| listener.reached_by(address) == Some(true));
+    if let Some(listener) = reached.min_by_key(|listener| listener.address.ip().is_unspecified()) {
+        return Ok(Some(listener));
+    }
+    match listeners.iter().find(|listener| listener.reached_by(address).is_none()) {
+        Some(unsure) => Err(Gap::undecided(
+            format!("whether {} is reached at {address}", unsure.address),
+            "the kernel does not say whether it takes IPv6 alone, or which device it is bound to",
+        )),
+        None => Ok(None),
     }
 }
 
@@ -468,13 +482,7 @@ impl Case {
         match &incident.address {
             Some(PeerAddress::Tcp(address)) => {
                 let listeners = self.listeners_near(incident)?;
-                // A listener on the very address comes before one on a wildcard.
-                let mut reached: Vec<&Listener> = listeners
-                    .iter()
-                    .filter(|listener| listener.accepts(*address))
-                    .collect();
-                reached.sort_by_key(|listener| listener.address.ip().is_unspecified());
-                let listener = reached.first().ok_or_else(|| {
+                let listener = listener_on(&listeners, *address)?.ok_or_else(|| {
                     Gap::too_late(missing(), "nothing listens there now")
                         .leaning("nothing listens there any more: it may have ended")
                 })?;

@@ -43,7 +43,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let mut start = vec![Step::command(["nginx", "-t", "-c", &config])];
     match case.nginx_unit(&instance)? {
         Some(unit) => {
-            proof = proof.and(unit.exhibit());
+            proof = proof.with(unit.exhibits());
             start.push(Step::command(["systemctl", "start", &unit.name]));
         }
         None => start.push(Step::Advice { text: "start nginx the way this host starts it".to_owned() }),

@@ -3,7 +3,7 @@
 use facts::{Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::Case;
+use crate::case::{Case, network};
 use crate::incident::Incident;
 use crate::tie::{self, Place};
 use crate::verdict::{Proof, Verdict};
@@ -40,7 +40,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let listeners = case.listeners_near(incident)?;
-    if let Some(listener) = listeners.iter().find(|listener| listener.accepts(address)) {
+    if let Some(listener) = network::listener_on(&listeners, address)? {
         return Ok(Verdict::RuledOut(proof.and(listener.exhibit())));
     }
     let found = tie::find_on_port(incident, case, address.port(), |place| {

@@ -3,7 +3,7 @@
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, Owner, known};
+use crate::case::{Case, Owner, known, network};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -43,7 +43,14 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let listeners = case.listeners_near(incident)?;
-    if let Some(listener) = listeners.iter().find(|listener| listener.accepts(address)) {
+    if let Some(listener) = network::listener_on(&listeners, address)? {
+        if let Some((unit, when)) = case.was_down(incident, &listener.holders)? {
+            return Ok(Verdict::Confirmed(Confirmation {
+                summary: format!("nothing listened on {address}: {unit} did not run; it does again"),
+                proof: proof.with(when).and(listener.exhibit()),
+                fixes: Vec::new(),
+            }));
+        }
         // A process that ran before the first failure may have begun to listen only after it.
         let again = case.still_failing(incident).map_err(|gap| {
             gap.leaning(format!(

@@ -3,7 +3,7 @@
 use facts::{Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::Case;
+use crate::case::{Case, network};
 use crate::incident::Incident;
 use crate::tie::{self, Place};
 use crate::verdict::{Proof, Verdict};
@@ -42,7 +42,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     if let PeerAddress::Tcp(address) = address {
         let listeners = case.listeners_near(incident)?;
-        if let Some(listener) = listeners.iter().find(|listener| listener.accepts(address)) {
+        if let Some(listener) = network::listener_on(&listeners, address)? {
             return Ok(Verdict::RuledOut(proof.and(listener.exhibit())));
         }
     }

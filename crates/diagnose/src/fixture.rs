@@ -1,0 +1,868 @@
+//! Tests that read as specifications: a host in one string, and what a cause says of it.
+//!
+//! A fixture becomes the raw records that a host would give, so the parsers run too; what it does not name, a bare host
+//! answers: no such file, nothing listens, no netfilter chain, zone UTC, no such program. [`Host`] does the answering;
+//! the loop is the product's own: plan, add, conclude.
+//!
+//! Sections begin with `//- `; the lines up to the next one are their body. Times are `HH:MM:SS` of the day of `now`.
+//!
+//! ```text
+//! //- now 2026-06-23T14:05:00Z                 the clock; this is the default
+//! //- options no-connect since=2h config=F error-log=F pid=N
+//! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
+//! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
+//! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
+//! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
+//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 mnt=2
+//! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie    body: its command line
+//! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
+//! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
+//! //- owners denied=3                           processes whose sockets could not be seen
+//! //- local 10.0.0.5                            an address of the host, besides loopback
+//! //- chain ip nat output rules=2               a netfilter base chain
+//! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
+//! //- link /proc/2841/fd/2 -> /var/log/x
+//! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
+//! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
+//! //- unrecorded connect                        ... or is not in the snapshot
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use facts::sockets::{TcpState, TcpTable};
+use facts::{Answer, PeerAddress, Probe, ProbeRequest, Record, SocketKind, Stat, View};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::diagnosis::{CauseVerdict, Diagnosis, Judged, Judgement};
+use crate::verdict::{Fix, Safety, Step};
+use crate::{Case, Exhibit, GapKind, Options};
+
+/// More rounds than any chain of evidence is long.
+const MOST_ROUNDS: usize = 40;
+/// The namespaces that a host starts with.
+const FIRST: u32 = 1;
+
+/// What `cause` says of the fixture's incident, after the answer for the incident as a whole.
+#[track_caller]
+pub(crate) fn check(cause: &str, fixture: &str) -> String {
+    let fixture = Fixture::parse(fixture);
+    let diagnosis = fixture.diagnose();
+    let judged = fixture.judged(&diagnosis);
+    let verdict = judged
+        .causes
+        .iter()
+        .find(|verdict| verdict.cause.id == cause)
+        .unwrap_or_else(|| panic!("{cause} is no cause"));
+    let mut text = answer(judged);
+    write(&mut text, verdict);
+    text
+}
+
+/// The answer for every incident, a line each: for tests of the whole.
+pub(crate) fn answers(fixture: &str) -> String {
+    let diagnosis = Fixture::parse(fixture).diagnose();
+    let line = |judged: &Judged| {
+        let action = judged.incident.action.map_or("", log::error::While::as_str);
+        format!(
+            "{} {action}: {}",
+            judged.incident.peer,
+            answer(judged).trim_end()
+        )
+    };
+    diagnosis
+        .incidents
+        .iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// A fixture, read.
+pub(crate) struct Fixture {
+    pub(crate) host: Host,
+    pub(crate) options: Options,
+    incident: Option<String>,
+}
+
+impl Fixture {
+    pub(crate) fn parse(text: &str) -> Self {
+        let sections = sections(text);
+        let now = sections
+            .iter()
+            .find_map(|section| section.head.strip_prefix("now "))
+            .unwrap_or("2026-06-23T14:05:00Z");
+        let mut fixture = Self {
+            host: Host::bare(now.parse().unwrap()),
+            options: Options {
+                now: now.parse().unwrap(),
+                since: Duration::from_secs(3600),
+                config: None,
+                prefix: None,
+                pid: None,
+                error_log: None,
+                connect: true,
+                selection: None,
+            },
+            incident: None,
+        };
+        for section in &sections {
+            fixture.take(section);
+        }
+        fixture
+    }
+
+    fn take(&mut self, section: &Section) {
+        let words = Words::of(&section.head);
+        let host = &mut self.host;
+        match words.at(0) {
+            "now" => {}
+            "incident" => self.incident = section.head.split_once(' ').map(|(_, peer)| peer.to_owned()),
+            "options" => {
+                self.options.connect = !words.has("no-connect");
+                self.options.config = words.key("config").map(PathBuf::from);
+                self.options.error_log = words.key("error-log").map(PathBuf::from);
+                self.options.pid = words.number("pid");
+                if let Some(since) = words.key("since") {
+                    self.options.since = conf::units::parse_time(since.as_bytes()).unwrap();
+                }
+            }
+            "nginx" => host.nginx(&words),
+            "file" => {
+                let changed = words.time(host.now, "ctime").unwrap_or_else(|| host.at("12:00:00"));
+                let key = (words.namespace("mnt"), PathBuf::from(words.at(1)));
+                host.files.insert(key, (section.body.clone().into_bytes(), changed));
+            }
+            "failed" => host.failed(&words, &section.body),
+            "path" => {
+                let (uid, gid) = words.at(4).split_once(':').unwrap();
+                let node = host.node(words.at(2), words.at(3), (uid, gid), &words);
+                host.nodes.insert((words.namespace("mnt"), PathBuf::from(words.at(1))), node);
+            }
+            "process" => host.process(&words, &section.body),
+            "listen" => match words.at(1) {
+                "tcp" => host.listen_tcp(&words),
+                "unix" => host.listen_unix(&words),
+                other => panic!("listen {other}"),
+            },
+            "owners" => host.owners.push_str(&format!("# denied {}\n", words.key("denied").unwrap())),
+            "local" => host.addresses.push(words.at(1).parse().unwrap()),
+            "chain" => host.chains.extend(chain(&words)),
+            "connect" => {
+                let answer = match (words.after_arrow(0), words.after_arrow(1)) {
+                    ("errno", errno) => Answer::Errno(errno.parse().unwrap()),
+                    ("timeout", _) => Answer::TimedOut,
+                    ("ok", _) => connected(),
+                    other => panic!("connect -> {other:?}"),
+                };
+                host.connects.insert(words.at(1).to_owned(), answer);
+            }
+            "link" => {
+                host.links.insert(PathBuf::from(words.at(1)), words.after_arrow(0).to_owned());
+            }
+            "command" => {
+                let argv = words.words.iter().skip(1).take_while(|word| *word != "->").cloned().collect();
+                let code = if words.after_arrow(0) == "exit" { words.after_arrow(1).parse().unwrap() } else { 0 };
+                host.commands.insert(argv, (code, section.body.clone()));
+            }
+            "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
+            "unrecorded" => host.refused.push((words.rest(), Answer::NotRecorded)),
+            other => panic!("no section is called {other}"),
+        }
+    }
+
+    /// The product's own loop.
+    pub(crate) fn diagnose(&self) -> Diagnosis {
+        let mut case = Case::new(self.options.clone());
+        for _ in 0..MOST_ROUNDS {
+            let wanted = case.plan();
+            if wanted.is_empty() {
+                return case.conclude();
+            }
+            for request in wanted {
+                let record = self.host.ask(&request);
+                case.add(request, record);
+            }
+        }
+        panic!("the case asks in a circle");
+    }
+
+    fn judged<'a>(&self, diagnosis: &'a Diagnosis) -> &'a Judged {
+        let name = |judged: &Judged| {
+            let action = judged.incident.action.map_or("", log::error::While::as_str);
+            format!("{} {action}", judged.incident.peer)
+        };
+        let wanted: Vec<&Judged> = diagnosis
+            .incidents
+            .iter()
+            .filter(|judged| {
+                self.incident
+                    .as_ref()
+                    .is_none_or(|named| judged.incident.peer == *named || name(judged) == *named)
+            })
+            .collect();
+        match wanted.as_slice() {
+            &[only] => only,
+            several => panic!(
+                "not one incident but {:?}; gaps: {:?}",
+                several.iter().map(|judged| name(judged)).collect::<Vec<_>>(),
+                diagnosis.gaps
+            ),
+        }
+    }
+}
+
+fn answer(judged: &Judged) -> String {
+    let cause = judged.cause.map_or("none", |cause| cause.id);
+    let when = if judged.ongoing { "ongoing" } else { "over" };
+    format!("answer: {cause}, {when}\n")
+}
+
+fn write(text: &mut String, verdict: &CauseVerdict) {
+    match &verdict.judgement {
+        Judgement::Confirmed(confirmation) => {
+            writeln!(text, "confirmed: {}", confirmation.summary).unwrap();
+            for exhibit in confirmation.proof.exhibits() {
+                writeln!(text, "- {}", exhibited(exhibit)).unwrap();
+            }
+            for fix in &confirmation.fixes {
+                write_fix(text, fix);
+            }
+        }
+        Judgement::RuledOut(proof) => {
+            writeln!(text, "ruled out").unwrap();
+            for exhibit in proof.exhibits() {
+                writeln!(text, "- {}", exhibited(exhibit)).unwrap();
+            }
+        }
+        Judgement::Unknown(gap) => {
+            assert_ne!(gap.kind, GapKind::Pending, "a pending gap reached the end: {gap:?}");
+            writeln!(text, "unknown: {}: {}", gap.missing, gap.why).unwrap();
+            if let Some(learn) = &gap.learn {
+                writeln!(text, "learn: {learn}").unwrap();
+            }
+            if let Some(leaning) = &gap.leaning {
+                writeln!(text, "leaning: {leaning}").unwrap();
+            }
+        }
+    }
+}
+
+fn exhibited(exhibit: &Exhibit) -> String {
+    let clock = |at: &Option<Timestamp>| at.map_or(String::new(), |at| format!(" {}", at.strftime("%H:%M:%S")));
+    match exhibit {
+        Exhibit::Log { at, text, count } => {
+            let said = text.split(", client: ").next().unwrap();
+            let said = said.split_once("#").and_then(|(_, rest)| rest.split_once(": ")).map_or(said, |(_, said)| said);
+            let said = match said.split_once(' ') {
+                Some((connection, said)) if connection.starts_with('*') => said,
+                _ => said,
+            };
+            format!("log{} x{count}: {said}", clock(at))
+        }
+        Exhibit::Config(span) => {
+            let label = span.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
+            format!("config {}:{}: {}{label}", span.file.display(), span.line, span.text)
+        }
+        Exhibit::Record { probe, at, text } => format!("{probe}{}: {text}", clock(at)),
+    }
+}
+
+fn write_fix(text: &mut String, fix: &Fix) {
+    let safety = match fix.safety {
+        Safety::Safe => "safe",
+        Safety::Unsafe => "unsafe",
+        Safety::DisplayOnly => "shown",
+    };
+    writeln!(text, "fix, {safety}: {}", fix.summary).unwrap();
+    for step in &fix.steps {
+        match step {
+            Step::Edit { file, line, old, new } => writeln!(text, "  {}:{line}: {old} => {new}", file.display()),
+            Step::Command { argv } => writeln!(text, "  $ {}", argv.join(" ")),
+            Step::Advice { text: advice } => writeln!(text, "  {advice}"),
+        }
+        .unwrap();
+    }
+}
+
+/// A host made of a fixture; its raw answers.
+pub(crate) struct Host {
+    now: Timestamp,
+    files: BTreeMap<(u32, PathBuf), (Vec<u8>, Timestamp)>,
+    /// The fields of a line of a walk.
+    nodes: BTreeMap<(u32, PathBuf), String>,
+    processes: BTreeMap<u32, Running>,
+    /// Version by master.
+    versions: BTreeMap<u32, String>,
+    /// By network namespace: raw messages.
+    tcp: Vec<(u32, Vec<u8>)>,
+    unix: Vec<u8>,
+    /// Device and inode of the files that are listened on.
+    open: BTreeSet<(u64, u64)>,
+    owners: String,
+    addresses: Vec<IpAddr>,
+    chains: Vec<u8>,
+    connects: BTreeMap<String, Answer>,
+    links: BTreeMap<PathBuf, String>,
+    commands: BTreeMap<Vec<String>, (i32, String)>,
+    refused: Vec<(String, Answer)>,
+    last_inode: u32,
+}
+
+struct Running {
+    ppid: u32,
+    start: Timestamp,
+    zombie: bool,
+    /// Arguments, each with its NUL.
+    cmdline: Vec<u8>,
+    cgroup: String,
+    credentials: [String; 3],
+    net: u32,
+    mnt: u32,
+}
+
+impl Host {
+    fn bare(now: Timestamp) -> Self {
+        let mut host = Self {
+            now,
+            files: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            tcp: Vec::new(),
+            unix: Vec::new(),
+            open: BTreeSet::new(),
+            owners: String::new(),
+            addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+            chains: Vec::new(),
+            connects: BTreeMap::new(),
+            links: BTreeMap::new(),
+            commands: BTreeMap::new(),
+            refused: Vec::new(),
+            last_inode: 9000,
+        };
+        host.commands.insert(
+            ["getent", "ahosts", "localhost"].map(str::to_owned).to_vec(),
+            (0, "::1 STREAM localhost\n127.0.0.1 STREAM\n".to_owned()),
+        );
+        host.process(&Words::of("process 1 ppid=0 start=00:00:00"), "/sbin/init\n");
+        host
+    }
+
+    fn at(&self, clock: &str) -> Timestamp {
+        let day = self.now.strftime("%Y-%m-%d");
+        format!("{day}T{clock}Z").parse().unwrap()
+    }
+
+    fn boot(&self) -> Timestamp {
+        self.at("00:00:00")
+    }
+
+    fn nginx(&mut self, words: &Words) {
+        let master = words.number("master").unwrap_or(2841);
+        let workers = words.key("workers").unwrap_or("2842");
+        let user = words.key("user").unwrap_or("33:33");
+        let start = words.key("start").unwrap_or("13:00:00");
+        let called: String = words.key("args").map_or(String::new(), |args| format!(" {}", args.replace(',', " ")));
+        let common = format!("net={} mnt={}", words.namespace("net"), words.namespace("mnt"));
+        self.process(
+            &Words::of(&format!("process {master} start={start} {common} user=0:0")),
+            &format!("nginx: master process /usr/sbin/nginx{called}\n"),
+        );
+        let since = words.key("workers-start").unwrap_or(start);
+        let groups = words.key("groups").unwrap_or_default();
+        for worker in workers.split(',').filter(|worker| !worker.is_empty()) {
+            self.process(
+                &Words::of(&format!("process {worker} ppid={master} start={since} user={user} groups={groups} {common}")),
+                "nginx: worker process\n",
+            );
+        }
+        self.versions.insert(master, words.key("version").unwrap_or("1.22.1").to_owned());
+    }
+
+    fn process(&mut self, words: &Words, body: &str) {
+        let body = body.trim_end();
+        // A title stands in one piece.
+        let is_title = body.split(' ').next().is_some_and(|word| word.ends_with(':'));
+        let mut cmdline = if is_title { body.to_owned() } else { body.replace(' ', "\0") }.into_bytes();
+        if !cmdline.is_empty() {
+            cmdline.push(0);
+        }
+        let (uid, gid) = words.key("user").unwrap_or("1000:1000").split_once(':').unwrap();
+        let running = Running {
+            ppid: words.number("ppid").unwrap_or(1),
+            start: words.time(self.now, "start").unwrap_or_else(|| self.at("12:30:00")),
+            zombie: words.has("zombie"),
+            cmdline,
+            cgroup: words.key("cgroup").unwrap_or("/").to_owned(),
+            credentials: [uid, gid, words.key("groups").unwrap_or_default()].map(str::to_owned),
+            net: words.namespace("net"),
+            mnt: words.namespace("mnt"),
+        };
+        self.processes.insert(words.at(1).parse().unwrap(), running);
+    }
+
+    fn node(&self, kind: &str, mode: &str, (uid, gid): (&str, &str), words: &Words) -> String {
+        let changed = words.time(self.now, "ctime").unwrap_or_else(|| self.at("12:00:00"));
+        let mut node = format!(
+            "type={kind} mode={mode} uid={uid} gid={gid} dev={} ino={} size=0 mtime=0 ctime={}",
+            words.key("dev").unwrap_or("1"),
+            words.key("ino").unwrap_or("2"),
+            changed.as_nanosecond(),
+        );
+        if let Some(acl) = words.key("acl") {
+            node.push_str(&format!(" acl={acl}"));
+        }
+        node
+    }
+
+    /// A line as nginx writes it.
+    fn failed(&mut self, words: &Words, message: &str) {
+        let day = self.now.strftime("%Y/%m/%d");
+        let (level, pid) = (words.key("level").unwrap_or("error"), words.number("pid").unwrap_or(2842));
+        let line = format!(
+            "{day} {} [{level}] {pid}#{pid}: *1 {}, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\", \
+             upstream: \"{}\", host: \"shop.example\"\n",
+            words.at(1),
+            message.trim_end(),
+            words.at(2),
+        );
+        let (changed, log) = (self.now, (FIRST, PathBuf::from("/var/log/nginx/error.log")));
+        let (bytes, _) = self.files.entry(log).or_insert((Vec::new(), changed));
+        bytes.extend(line.into_bytes());
+    }
+
+    fn inode(&mut self, words: &Words) -> u32 {
+        self.last_inode += 1;
+        for pid in words.key("pid").unwrap_or_default().split(',').filter(|pid| !pid.is_empty()) {
+            self.owners.push_str(&format!("{} {pid}\n", self.last_inode));
+        }
+        self.last_inode
+    }
+
+    /// `struct inet_diag_msg` and `INET_DIAG_SKV6ONLY` (linux/inet_diag.h).
+    fn listen_tcp(&mut self, words: &Words) {
+        let address: SocketAddr = words.at(2).parse().unwrap();
+        let (waiting, backlog) = words.queue();
+        let mut payload = vec![if address.is_ipv4() { 2 } else { 10 }, 10, 0, 0];
+        payload.extend(address.port().to_be_bytes());
+        payload.extend([0; 2]);
+        match address.ip() {
+            IpAddr::V4(ip) => payload.extend(ip.octets().iter().chain(&[0; 12])),
+            IpAddr::V6(ip) => payload.extend(ip.octets()),
+        }
+        payload.extend([0; 16]);
+        payload.extend(words.number("device").unwrap_or(0).to_ne_bytes());
+        payload.extend([0; 8]);
+        let inode = self.inode(words);
+        for number in [0, waiting, backlog, 1000, inode] {
+            payload.extend(number.to_ne_bytes());
+        }
+        if address.is_ipv6() {
+            payload.extend(attribute(11, &[u8::from(words.has("v6only"))]));
+        }
+        self.tcp.push((words.namespace("net"), message(20, &payload)));
+    }
+
+    /// `struct unix_diag_msg` with `UNIX_DIAG_NAME`, `_VFS` and `_RQLEN` (linux/unix_diag.h).
+    fn listen_unix(&mut self, words: &Words) {
+        let path = words.at(2);
+        let (waiting, backlog) = words.queue();
+        let device: u64 = words.key("dev").unwrap_or("1").parse().unwrap();
+        let file: u64 = words.key("ino").unwrap_or("2").parse().unwrap();
+        let mut payload = vec![1, 1, 10, 0];
+        payload.extend(self.inode(words).to_ne_bytes());
+        payload.extend([0; 8]);
+        payload.extend(attribute(0, path.as_bytes()));
+        // The kernel keeps 12 bits of major before 20 of minor.
+        let kernel = ((device >> 8) << 20) | (device & 0xff);
+        let vfs = [u32::try_from(file).unwrap().to_ne_bytes(), u32::try_from(kernel).unwrap().to_ne_bytes()];
+        payload.extend(attribute(1, &vfs.concat()));
+        payload.extend(attribute(4, &[waiting.to_ne_bytes(), backlog.to_ne_bytes()].concat()));
+        self.unix.extend(message(20, &payload));
+        self.open.insert((device, file));
+        let key = (words.namespace("mnt"), PathBuf::from(path));
+        if !words.has("gone") && !self.nodes.contains_key(&key) {
+            let node = self.node("socket", "777", ("0", "0"), words);
+            self.nodes.insert(key, node);
+        }
+    }
+
+    fn mnt(&self, view: View) -> u32 {
+        match view {
+            View::Host => FIRST,
+            View::Process(pid) => self.processes.get(&pid).map_or(FIRST, |process| process.mnt),
+        }
+    }
+
+    fn net(&self, pid: Option<u32>) -> u32 {
+        pid.and_then(|pid| self.processes.get(&pid)).map_or(FIRST, |process| process.net)
+    }
+
+    fn file(&self, view: View, path: &Path) -> Answer {
+        let of_process = path.strip_prefix("/proc").ok().filter(|_| view == View::Host).map(|rest| self.proc(rest));
+        let found = match of_process {
+            Some(bytes) => bytes.map(|bytes| (bytes, self.now)),
+            None => self.files.get(&(self.mnt(view), path.to_owned())).cloned(),
+        };
+        let Some((bytes, changed)) = found else {
+            return Answer::Errno(2);
+        };
+        let stat = Stat {
+            mode: 0o100_644,
+            uid: 0,
+            gid: 0,
+            device: 1,
+            inode: 3,
+            size: bytes.len() as u64,
+            modified: changed,
+            changed,
+        };
+        Answer::File { bytes, cut: false, stat }
+    }
+
+    /// A file of `/proc`.
+    fn proc(&self, path: &Path) -> Option<Vec<u8>> {
+        let (first, rest) = path.to_str()?.split_once('/').unwrap_or((path.to_str()?, ""));
+        if first == "uptime" {
+            let up = self.now.duration_since(self.boot()).as_secs();
+            return Some(format!("{up}.00 0.00\n").into_bytes());
+        }
+        if let Some(file) = rest.strip_prefix("net/") {
+            return self.proc_net(file);
+        }
+        if first == "self" {
+            return (rest == "status").then(|| b"Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t0\n".to_vec());
+        }
+        let pid: u32 = first.parse().ok()?;
+        let process = self.processes.get(&pid)?;
+        let text = match rest {
+            "cmdline" => return Some(process.cmdline.clone()),
+            "stat" => {
+                let ticks = process.start.duration_since(self.boot()).as_millis() / 10;
+                let state = if process.zombie { 'Z' } else { 'S' };
+                let name = process.cmdline.split(|&byte| byte == 0 || byte == b' ').next()?;
+                let name = String::from_utf8_lossy(name.rsplit(|&byte| byte == b'/').next()?).into_owned();
+                let name: String = name.trim_end_matches(':').chars().take(15).collect();
+                format!("{pid} ({name}) {state} {} {}{ticks} 0\n", process.ppid, "0 ".repeat(17))
+            }
+            "status" => {
+                let [uid, gid, groups] = &process.credentials;
+                format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{}\nNSpid:\t{pid}\n", groups.replace(',', " "))
+            }
+            "cgroup" => format!("0::{}\n", process.cgroup),
+            _ => return None,
+        };
+        Some(text.into_bytes())
+    }
+
+    fn proc_net(&self, file: &str) -> Option<Vec<u8>> {
+        let mut text = String::new();
+        for address in &self.addresses {
+            match (address, file) {
+                (IpAddr::V4(ip), "fib_trie") => writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap(),
+                (IpAddr::V6(ip), "if_inet6") => writeln!(text, "{:032x} 01 80 10 80 lo", ip.to_bits()).unwrap(),
+                _ => {}
+            }
+        }
+        matches!(file, "fib_trie" | "if_inet6").then(|| text.into_bytes())
+    }
+
+    fn directory(&self, view: View, path: &Path) -> Answer {
+        let mut names: BTreeSet<String> = if path == Path::new("/proc") {
+            self.processes.keys().map(u32::to_string).chain(["self".to_owned()]).collect()
+        } else {
+            let mnt = self.mnt(view);
+            let known = self.files.keys().chain(self.nodes.keys());
+            let below = known.filter(|(of, _)| *of == mnt).filter_map(|(_, known)| known.strip_prefix(path).ok());
+            below.filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned())).collect()
+        };
+        names.remove("");
+        if names.is_empty() && self.walked(self.mnt(view), path).is_none() {
+            return Answer::Errno(2);
+        }
+        Answer::Bytes(names.into_iter().flat_map(|name| [name.as_bytes(), b"\0"].concat()).collect())
+    }
+
+    /// The fields of a path's own line; what stands above something known is a directory that all may pass.
+    fn walked(&self, mnt: u32, path: &Path) -> Option<String> {
+        let key = (mnt, path.to_owned());
+        let plain = |kind: &str, mode| format!("type={kind} mode={mode} uid=0 gid=0 dev=1 ino=1 size=0 mtime=0 ctime=0");
+        let mut known = self.files.keys().chain(self.nodes.keys());
+        if let Some(node) = self.nodes.get(&key) {
+            Some(node.clone())
+        } else if self.files.contains_key(&key) {
+            Some(plain("file", 644))
+        } else if path == Path::new("/") || known.any(|(of, known)| *of == mnt && known.starts_with(path)) {
+            Some(plain("dir", 755))
+        } else {
+            None
+        }
+    }
+
+    fn walk(&self, view: View, path: &Path) -> Answer {
+        let mut text = String::new();
+        let ancestors: Vec<&Path> = path.ancestors().collect();
+        for component in ancestors.iter().rev() {
+            match self.walked(self.mnt(view), component) {
+                Some(fields) => {
+                    writeln!(text, "{} {fields}", component.display()).unwrap();
+                    if component != &path && !fields.starts_with("type=dir") {
+                        writeln!(text, "{} errno=20", path.display()).unwrap();
+                        break;
+                    }
+                }
+                None => {
+                    writeln!(text, "{} errno=2", component.display()).unwrap();
+                    break;
+                }
+            }
+        }
+        Answer::Bytes(text.into_bytes())
+    }
+
+    fn connect(&self, from: Option<u32>, to: &PeerAddress) -> Answer {
+        if let Some(answer) = self.connects.get(&to.to_string()) {
+            return answer.clone();
+        }
+        let answers = match to {
+            PeerAddress::Tcp(address) => {
+                let table = TcpTable::parse(&self.sockets(from, SocketKind::TcpListening));
+                table
+                    .sockets
+                    .iter()
+                    .any(|socket| socket.state == TcpState::Listen && socket.listens_on(*address) == Some(true))
+            }
+            PeerAddress::Unix(path) => {
+                let mnt = from.map_or(FIRST, |pid| self.mnt(View::Process(pid)));
+                let Some(node) = self.walked(mnt, path) else {
+                    return Answer::Errno(2);
+                };
+                let field = |name: &str| {
+                    let value = node.split(' ').find_map(|field| field.strip_prefix(name));
+                    value.unwrap().parse().unwrap()
+                };
+                self.open.contains(&(field("dev="), field("ino=")))
+            }
+        };
+        if answers { connected() } else { Answer::Errno(111) }
+    }
+
+    fn sockets(&self, of: Option<u32>, kind: SocketKind) -> Vec<u8> {
+        match kind {
+            SocketKind::TcpListening => {
+                let here = self.tcp.iter().filter(|(net, _)| *net == self.net(of));
+                here.flat_map(|(_, message)| message.clone()).collect()
+            }
+            SocketKind::UnixListening => self.unix.clone(),
+            SocketKind::TcpEstablished => Vec::new(),
+        }
+    }
+
+    fn link(&self, path: &Path) -> Answer {
+        if let Some(target) = self.links.get(path) {
+            return Answer::Bytes(target.clone().into_bytes());
+        }
+        let text = path.to_str().unwrap();
+        let found = text.strip_prefix("/proc/").and_then(|rest| {
+            let (pid, what) = rest.split_once('/')?;
+            let (net, mnt) = match pid {
+                "self" => (FIRST, FIRST),
+                pid => {
+                    let process = self.processes.get(&pid.parse().ok()?)?;
+                    (process.net, process.mnt)
+                }
+            };
+            match what {
+                "root" => Some("/".to_owned()),
+                "ns/net" => Some(format!("net:[{net}]")),
+                "ns/mnt" => Some(format!("mnt:[{mnt}]")),
+                _ => None,
+            }
+        });
+        found.map_or(Answer::Errno(2), |target| Answer::Bytes(target.into_bytes()))
+    }
+
+    fn strings(&self, path: &Path) -> Answer {
+        let master = path.to_str().and_then(|path| path.strip_prefix("/proc/")?.strip_suffix("/exe")?.parse().ok());
+        let version = master.and_then(|pid: u32| self.versions.get(&pid)).map_or("1.22.1", String::as_str);
+        if master.is_none() && path != Path::new("/usr/sbin/nginx") {
+            return Answer::Errno(2);
+        }
+        let arguments = "--prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf \
+            --error-log-path=/var/log/nginx/error.log --http-log-path=/var/log/nginx/access.log";
+        Answer::Bytes(format!("nginx version: nginx/{version}\0configure arguments: {arguments}\0").into_bytes())
+    }
+}
+
+impl Probe for Host {
+    fn ask(&self, request: &ProbeRequest) -> Record {
+        let text = request.to_string();
+        let refused = self.refused.iter().find(|(prefix, _)| text.starts_with(prefix));
+        let answer = match request {
+            _ if refused.is_some() => refused.unwrap().1.clone(),
+            ProbeRequest::File { view, path, .. } | ProbeRequest::LinesSince { view, path, .. } => self.file(*view, path),
+            ProbeRequest::Directory { view, path } => self.directory(*view, path),
+            ProbeRequest::Link { path } => self.link(path),
+            ProbeRequest::Walk { view, path } => self.walk(*view, path),
+            ProbeRequest::Strings { path, .. } => self.strings(path),
+            ProbeRequest::Environment { .. } => Answer::Bytes(Vec::new()),
+            ProbeRequest::Sockets { netns, kind } => Answer::Bytes(self.sockets(*netns, *kind)),
+            ProbeRequest::SocketOwners => Answer::Bytes(self.owners.clone().into_bytes()),
+            ProbeRequest::NetfilterChains { .. } => Answer::Bytes(self.chains.clone()),
+            ProbeRequest::Connect { from, to } => self.connect(*from, to),
+            ProbeRequest::Command { argv } => match self.commands.get(argv) {
+                Some((code, stdout)) => Answer::Exit {
+                    code: Some(*code),
+                    stdout: stdout.clone().into_bytes(),
+                    stderr: Vec::new(),
+                },
+                None if argv.first().is_some_and(|program| program == "getent") => Answer::Exit {
+                    code: Some(2),
+                    stdout: Vec::new(),
+                    stderr: Vec::new(),
+                },
+                None => Answer::Errno(2),
+            },
+        };
+        Record { at: self.now, answer }
+    }
+}
+
+fn connected() -> Answer {
+    Answer::Bytes(b"connected in 80 us".to_vec())
+}
+
+/// `struct nlmsghdr` and a payload.
+fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let mut message = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend([0; 10]);
+    message.extend(payload);
+    message.resize(message.len().next_multiple_of(4), 0);
+    message
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut attribute = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+    attribute.extend(kind.to_ne_bytes());
+    attribute.extend(value);
+    attribute.resize(attribute.len().next_multiple_of(4), 0);
+    attribute
+}
+
+/// `NFT_MSG_NEWCHAIN` (linux/netfilter/nf_tables.h).
+fn chain(words: &Words) -> Vec<u8> {
+    let family = match words.at(1) {
+        "inet" => 1,
+        "ip" => 2,
+        "ip6" => 10,
+        other => panic!("chain {other}"),
+    };
+    let hook: u32 = match words.at(3) {
+        "prerouting" => 0,
+        "input" => 1,
+        "output" => 3,
+        other => panic!("hook {other}"),
+    };
+    let hook = [attribute(1, &hook.to_be_bytes()), attribute(2, &0u32.to_be_bytes())].concat();
+    let payload = [
+        vec![family, 0, 0, 0],
+        attribute(1, b"t\0"),
+        attribute(3, b"c\0"),
+        attribute(4, &hook),
+        attribute(5, &1u32.to_be_bytes()),
+        attribute(6, &words.number("rules").unwrap().to_be_bytes()),
+        attribute(7, format!("{}\0", words.at(2)).as_bytes()),
+    ];
+    message(10 << 8 | 3, &payload.concat())
+}
+
+struct Section {
+    head: String,
+    body: String,
+}
+
+/// The sections of a fixture; its lines may be indented, all alike.
+fn sections(text: &str) -> Vec<Section> {
+    let indent = text
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .map(|line| line.len() - line.trim_start().len())
+        .min()
+        .unwrap_or(0);
+    let mut sections: Vec<Section> = Vec::new();
+    for line in text.lines() {
+        let line = line.get(indent..).unwrap_or_default();
+        if let Some(head) = line.strip_prefix("//- ") {
+            sections.push(Section { head: head.to_owned(), body: String::new() });
+        } else if let Some(section) = sections.last_mut() {
+            section.body.push_str(line);
+            section.body.push('\n');
+        }
+    }
+    for section in &mut sections {
+        let end = section.body.trim_end_matches('\n').len();
+        section.body.truncate(end);
+        if end > 0 {
+            section.body.push('\n');
+        }
+    }
+    sections
+}
+
+/// The words of a section's head.
+struct Words {
+    words: Vec<String>,
+}
+
+impl Words {
+    fn of(head: &str) -> Self {
+        Self { words: head.split_whitespace().map(str::to_owned).collect() }
+    }
+
+    /// A word that is no `key=value`, by its place.
+    fn at(&self, idx: usize) -> &str {
+        self.words.get(idx).unwrap_or_else(|| panic!("{:?} has no word {idx}", self.words))
+    }
+
+    fn key(&self, key: &str) -> Option<&str> {
+        self.words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+    }
+
+    fn has(&self, flag: &str) -> bool {
+        self.words.iter().any(|word| word == flag)
+    }
+
+    fn number(&self, key: &str) -> Option<u32> {
+        self.key(key).map(|value| value.parse().unwrap())
+    }
+
+    fn namespace(&self, key: &str) -> u32 {
+        self.number(key).unwrap_or(FIRST)
+    }
+
+    fn time(&self, now: Timestamp, key: &str) -> Option<Timestamp> {
+        let clock = self.key(key)?;
+        let at: Timestamp = format!("{}T{clock}Z", now.strftime("%Y-%m-%d")).parse().unwrap();
+        // Later than now is yesterday.
+        Some(if at > now { at.checked_sub(SignedDuration::from_hours(24)).unwrap() } else { at })
+    }
+
+    fn queue(&self) -> (u32, u32) {
+        let (waiting, backlog) = self.key("queue").unwrap_or("0/128").split_once('/').unwrap();
+        (waiting.parse().unwrap(), backlog.parse().unwrap())
+    }
+
+    fn after_arrow(&self, idx: usize) -> &str {
+        let arrow = self.words.iter().position(|word| word == "->");
+        arrow.and_then(|arrow| self.words.get(arrow + 1 + idx)).map_or("", String::as_str)
+    }
+
+    fn rest(&self) -> String {
+        self.words.iter().skip(1).cloned().collect::<Vec<_>>().join(" ")
+    }
+}
