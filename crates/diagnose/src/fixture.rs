@@ -4,7 +4,7 @@
 //! answers: no such file, nothing listens, no netfilter chain, zone UTC, no such program. [`Host`] does the answering;
 //! the loop is the product's own: plan, add, conclude.
 //!
-//! Sections begin with `//- `; the lines up to the next one are their body. Times are `HH:MM:SS` of the day of `now`.
+//! Sections begin with `//- `; the lines up to the next one are their body, without their indentation. Times are `HH:MM:SS` of the day of `now`.
 //!
 //! ```text
 //! //- now 2026-06-23T14:05:00Z                 the clock; this is the default
@@ -46,10 +46,10 @@ const MOST_ROUNDS: usize = 40;
 /// The namespaces that a host starts with.
 const FIRST: u32 = 1;
 
-/// What `cause` says of the fixture's incident, after the answer for the incident as a whole.
+/// What `cause` says of the incident in a fixture (given in parts), after the answer for the incident as a whole.
 #[track_caller]
-pub(crate) fn check(cause: &str, fixture: &str) -> String {
-    let fixture = Fixture::parse(fixture);
+pub(crate) fn check<const N: usize>(cause: &str, parts: [&str; N]) -> String {
+    let fixture = Fixture::parse(&parts.concat());
     let diagnosis = fixture.diagnose();
     let judged = fixture.judged(&diagnosis);
     let verdict = judged
@@ -63,8 +63,8 @@ pub(crate) fn check(cause: &str, fixture: &str) -> String {
 }
 
 /// The answer for every incident, a line each: for tests of the whole.
-pub(crate) fn answers(fixture: &str) -> String {
-    let diagnosis = Fixture::parse(fixture).diagnose();
+pub(crate) fn answers<const N: usize>(parts: [&str; N]) -> String {
+    let diagnosis = Fixture::parse(&parts.concat()).diagnose();
     let line = |judged: &Judged| {
         let action = judged.incident.action.map_or("", log::error::While::as_str);
         format!(
@@ -120,7 +120,12 @@ impl Fixture {
         let host = &mut self.host;
         match words.at(0) {
             "now" => {}
-            "incident" => self.incident = section.head.split_once(' ').map(|(_, peer)| peer.to_owned()),
+            "incident" => {
+                self.incident = section
+                    .head
+                    .split_once(' ')
+                    .map(|(_, peer)| peer.to_owned())
+            }
             "options" => {
                 self.options.connect = !words.has("no-connect");
                 self.options.config = words.key("config").map(PathBuf::from);
@@ -132,15 +137,19 @@ impl Fixture {
             }
             "nginx" => host.nginx(&words),
             "file" => {
-                let changed = words.time(host.now, "ctime").unwrap_or_else(|| host.at("12:00:00"));
+                let changed = words
+                    .time(host.now, "ctime")
+                    .unwrap_or_else(|| host.at("12:00:00"));
                 let key = (words.namespace("mnt"), PathBuf::from(words.at(1)));
-                host.files.insert(key, (section.body.clone().into_bytes(), changed));
+                host.files
+                    .insert(key, (section.body.clone().into_bytes(), changed));
             }
             "failed" => host.failed(&words, &section.body),
             "path" => {
                 let (uid, gid) = words.at(4).split_once(':').unwrap();
                 let node = host.node(words.at(2), words.at(3), (uid, gid), &words);
-                host.nodes.insert((words.namespace("mnt"), PathBuf::from(words.at(1))), node);
+                host.nodes
+                    .insert((words.namespace("mnt"), PathBuf::from(words.at(1))), node);
             }
             "process" => host.process(&words, &section.body),
             "listen" => match words.at(1) {
@@ -148,7 +157,9 @@ impl Fixture {
                 "unix" => host.listen_unix(&words),
                 other => panic!("listen {other}"),
             },
-            "owners" => host.owners.push_str(&format!("# denied {}\n", words.key("denied").unwrap())),
+            "owners" => host
+                .owners
+                .push_str(&format!("# denied {}\n", words.key("denied").unwrap())),
             "local" => host.addresses.push(words.at(1).parse().unwrap()),
             "chain" => host.chains.extend(chain(&words)),
             "connect" => {
@@ -161,11 +172,22 @@ impl Fixture {
                 host.connects.insert(words.at(1).to_owned(), answer);
             }
             "link" => {
-                host.links.insert(PathBuf::from(words.at(1)), words.after_arrow(0).to_owned());
+                host.links
+                    .insert(PathBuf::from(words.at(1)), words.after_arrow(0).to_owned());
             }
             "command" => {
-                let argv = words.words.iter().skip(1).take_while(|word| *word != "->").cloned().collect();
-                let code = if words.after_arrow(0) == "exit" { words.after_arrow(1).parse().unwrap() } else { 0 };
+                let argv = words
+                    .words
+                    .iter()
+                    .skip(1)
+                    .take_while(|word| *word != "->")
+                    .cloned()
+                    .collect();
+                let code = if words.after_arrow(0) == "exit" {
+                    words.after_arrow(1).parse().unwrap()
+                } else {
+                    0
+                };
                 host.commands.insert(argv, (code, section.body.clone()));
             }
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
@@ -208,7 +230,10 @@ impl Fixture {
             &[only] => only,
             several => panic!(
                 "not one incident but {:?}; gaps: {:?}",
-                several.iter().map(|judged| name(judged)).collect::<Vec<_>>(),
+                several
+                    .iter()
+                    .map(|judged| name(judged))
+                    .collect::<Vec<_>>(),
                 diagnosis.gaps
             ),
         }
@@ -239,7 +264,11 @@ fn write(text: &mut String, verdict: &CauseVerdict) {
             }
         }
         Judgement::Unknown(gap) => {
-            assert_ne!(gap.kind, GapKind::Pending, "a pending gap reached the end: {gap:?}");
+            assert_ne!(
+                gap.kind,
+                GapKind::Pending,
+                "a pending gap reached the end: {gap:?}"
+            );
             writeln!(text, "unknown: {}: {}", gap.missing, gap.why).unwrap();
             if let Some(learn) = &gap.learn {
                 writeln!(text, "learn: {learn}").unwrap();
@@ -252,11 +281,16 @@ fn write(text: &mut String, verdict: &CauseVerdict) {
 }
 
 fn exhibited(exhibit: &Exhibit) -> String {
-    let clock = |at: &Option<Timestamp>| at.map_or(String::new(), |at| format!(" {}", at.strftime("%H:%M:%S")));
+    let clock = |at: &Option<Timestamp>| {
+        at.map_or(String::new(), |at| format!(" {}", at.strftime("%H:%M:%S")))
+    };
     match exhibit {
         Exhibit::Log { at, text, count } => {
             let said = text.split(", client: ").next().unwrap();
-            let said = said.split_once("#").and_then(|(_, rest)| rest.split_once(": ")).map_or(said, |(_, said)| said);
+            let said = said
+                .split_once("#")
+                .and_then(|(_, rest)| rest.split_once(": "))
+                .map_or(said, |(_, said)| said);
             let said = match said.split_once(' ') {
                 Some((connection, said)) if connection.starts_with('*') => said,
                 _ => said,
@@ -264,8 +298,16 @@ fn exhibited(exhibit: &Exhibit) -> String {
             format!("log{} x{count}: {said}", clock(at))
         }
         Exhibit::Config(span) => {
-            let label = span.label.as_ref().map_or(String::new(), |label| format!(" ({label})"));
-            format!("config {}:{}: {}{label}", span.file.display(), span.line, span.text)
+            let label = span
+                .label
+                .as_ref()
+                .map_or(String::new(), |label| format!(" ({label})"));
+            format!(
+                "config {}:{}: {}{label}",
+                span.file.display(),
+                span.line,
+                span.text
+            )
         }
         Exhibit::Record { probe, at, text } => format!("{probe}{}: {text}", clock(at)),
     }
@@ -280,7 +322,12 @@ fn write_fix(text: &mut String, fix: &Fix) {
     writeln!(text, "fix, {safety}: {}", fix.summary).unwrap();
     for step in &fix.steps {
         match step {
-            Step::Edit { file, line, old, new } => writeln!(text, "  {}:{line}: {old} => {new}", file.display()),
+            Step::Edit {
+                file,
+                line,
+                old,
+                new,
+            } => writeln!(text, "  {}:{line}: {old} => {new}", file.display()),
             Step::Command { argv } => writeln!(text, "  $ {}", argv.join(" ")),
             Step::Advice { text: advice } => writeln!(text, "  {advice}"),
         }
@@ -345,10 +392,15 @@ impl Host {
             last_inode: 9000,
         };
         host.commands.insert(
-            ["getent", "ahosts", "localhost"].map(str::to_owned).to_vec(),
+            ["getent", "ahosts", "localhost"]
+                .map(str::to_owned)
+                .to_vec(),
             (0, "::1 STREAM localhost\n127.0.0.1 STREAM\n".to_owned()),
         );
-        host.process(&Words::of("process 1 ppid=0 start=00:00:00"), "/sbin/init\n");
+        host.process(
+            &Words::of("process 1 ppid=0 start=00:00:00"),
+            "/sbin/init\n",
+        );
         host
     }
 
@@ -366,8 +418,14 @@ impl Host {
         let workers = words.key("workers").unwrap_or("2842");
         let user = words.key("user").unwrap_or("33:33");
         let start = words.key("start").unwrap_or("13:00:00");
-        let called: String = words.key("args").map_or(String::new(), |args| format!(" {}", args.replace(',', " ")));
-        let common = format!("net={} mnt={}", words.namespace("net"), words.namespace("mnt"));
+        let called: String = words
+            .key("args")
+            .map_or(String::new(), |args| format!(" {}", args.replace(',', " ")));
+        let common = format!(
+            "net={} mnt={}",
+            words.namespace("net"),
+            words.namespace("mnt")
+        );
         self.process(
             &Words::of(&format!("process {master} start={start} {common} user=0:0")),
             &format!("nginx: master process /usr/sbin/nginx{called}\n"),
@@ -380,21 +438,36 @@ impl Host {
                 "nginx: worker process\n",
             );
         }
-        self.versions.insert(master, words.key("version").unwrap_or("1.22.1").to_owned());
+        self.versions
+            .insert(master, words.key("version").unwrap_or("1.22.1").to_owned());
     }
 
     fn process(&mut self, words: &Words, body: &str) {
         let body = body.trim_end();
         // A title stands in one piece.
-        let is_title = body.split(' ').next().is_some_and(|word| word.ends_with(':'));
-        let mut cmdline = if is_title { body.to_owned() } else { body.replace(' ', "\0") }.into_bytes();
+        let is_title = body
+            .split(' ')
+            .next()
+            .is_some_and(|word| word.ends_with(':'));
+        let mut cmdline = if is_title {
+            body.to_owned()
+        } else {
+            body.replace(' ', "\0")
+        }
+        .into_bytes();
         if !cmdline.is_empty() {
             cmdline.push(0);
         }
-        let (uid, gid) = words.key("user").unwrap_or("1000:1000").split_once(':').unwrap();
+        let (uid, gid) = words
+            .key("user")
+            .unwrap_or("1000:1000")
+            .split_once(':')
+            .unwrap();
         let running = Running {
             ppid: words.number("ppid").unwrap_or(1),
-            start: words.time(self.now, "start").unwrap_or_else(|| self.at("12:30:00")),
+            start: words
+                .time(self.now, "start")
+                .unwrap_or_else(|| self.at("12:30:00")),
             zombie: words.has("zombie"),
             cmdline,
             cgroup: words.key("cgroup").unwrap_or("/").to_owned(),
@@ -406,7 +479,9 @@ impl Host {
     }
 
     fn node(&self, kind: &str, mode: &str, (uid, gid): (&str, &str), words: &Words) -> String {
-        let changed = words.time(self.now, "ctime").unwrap_or_else(|| self.at("12:00:00"));
+        let changed = words
+            .time(self.now, "ctime")
+            .unwrap_or_else(|| self.at("12:00:00"));
         let mut node = format!(
             "type={kind} mode={mode} uid={uid} gid={gid} dev={} ino={} size=0 mtime=0 ctime={}",
             words.key("dev").unwrap_or("1"),
@@ -422,7 +497,10 @@ impl Host {
     /// A line as nginx writes it.
     fn failed(&mut self, words: &Words, message: &str) {
         let day = self.now.strftime("%Y/%m/%d");
-        let (level, pid) = (words.key("level").unwrap_or("error"), words.number("pid").unwrap_or(2842));
+        let (level, pid) = (
+            words.key("level").unwrap_or("error"),
+            words.number("pid").unwrap_or(2842),
+        );
         let line = format!(
             "{day} {} [{level}] {pid}#{pid}: *1 {}, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\", \
              upstream: \"{}\", host: \"shop.example\"\n",
@@ -437,8 +515,14 @@ impl Host {
 
     fn inode(&mut self, words: &Words) -> u32 {
         self.last_inode += 1;
-        for pid in words.key("pid").unwrap_or_default().split(',').filter(|pid| !pid.is_empty()) {
-            self.owners.push_str(&format!("{} {pid}\n", self.last_inode));
+        for pid in words
+            .key("pid")
+            .unwrap_or_default()
+            .split(',')
+            .filter(|pid| !pid.is_empty())
+        {
+            self.owners
+                .push_str(&format!("{} {pid}\n", self.last_inode));
         }
         self.last_inode
     }
@@ -464,7 +548,8 @@ impl Host {
         if address.is_ipv6() {
             payload.extend(attribute(11, &[u8::from(words.has("v6only"))]));
         }
-        self.tcp.push((words.namespace("net"), message(20, &payload)));
+        self.tcp
+            .push((words.namespace("net"), message(20, &payload)));
     }
 
     /// `struct unix_diag_msg` with `UNIX_DIAG_NAME`, `_VFS` and `_RQLEN` (linux/unix_diag.h).
@@ -479,9 +564,15 @@ impl Host {
         payload.extend(attribute(0, path.as_bytes()));
         // The kernel keeps 12 bits of major before 20 of minor.
         let kernel = ((device >> 8) << 20) | (device & 0xff);
-        let vfs = [u32::try_from(file).unwrap().to_ne_bytes(), u32::try_from(kernel).unwrap().to_ne_bytes()];
+        let vfs = [
+            u32::try_from(file).unwrap().to_ne_bytes(),
+            u32::try_from(kernel).unwrap().to_ne_bytes(),
+        ];
         payload.extend(attribute(1, &vfs.concat()));
-        payload.extend(attribute(4, &[waiting.to_ne_bytes(), backlog.to_ne_bytes()].concat()));
+        payload.extend(attribute(
+            4,
+            &[waiting.to_ne_bytes(), backlog.to_ne_bytes()].concat(),
+        ));
         self.unix.extend(message(20, &payload));
         self.open.insert((device, file));
         let key = (words.namespace("mnt"), PathBuf::from(path));
@@ -494,16 +585,24 @@ impl Host {
     fn mnt(&self, view: View) -> u32 {
         match view {
             View::Host => FIRST,
-            View::Process(pid) => self.processes.get(&pid).map_or(FIRST, |process| process.mnt),
+            View::Process(pid) => self
+                .processes
+                .get(&pid)
+                .map_or(FIRST, |process| process.mnt),
         }
     }
 
     fn net(&self, pid: Option<u32>) -> u32 {
-        pid.and_then(|pid| self.processes.get(&pid)).map_or(FIRST, |process| process.net)
+        pid.and_then(|pid| self.processes.get(&pid))
+            .map_or(FIRST, |process| process.net)
     }
 
     fn file(&self, view: View, path: &Path) -> Answer {
-        let of_process = path.strip_prefix("/proc").ok().filter(|_| view == View::Host).map(|rest| self.proc(rest));
+        let of_process = path
+            .strip_prefix("/proc")
+            .ok()
+            .filter(|_| view == View::Host)
+            .map(|rest| self.proc(rest));
         let found = match of_process {
             Some(bytes) => bytes.map(|bytes| (bytes, self.now)),
             None => self.files.get(&(self.mnt(view), path.to_owned())).cloned(),
@@ -521,12 +620,19 @@ impl Host {
             modified: changed,
             changed,
         };
-        Answer::File { bytes, cut: false, stat }
+        Answer::File {
+            bytes,
+            cut: false,
+            stat,
+        }
     }
 
     /// A file of `/proc`.
     fn proc(&self, path: &Path) -> Option<Vec<u8>> {
-        let (first, rest) = path.to_str()?.split_once('/').unwrap_or((path.to_str()?, ""));
+        let (first, rest) = path
+            .to_str()?
+            .split_once('/')
+            .unwrap_or((path.to_str()?, ""));
         if first == "uptime" {
             let up = self.now.duration_since(self.boot()).as_secs();
             return Some(format!("{up}.00 0.00\n").into_bytes());
@@ -535,7 +641,8 @@ impl Host {
             return self.proc_net(file);
         }
         if first == "self" {
-            return (rest == "status").then(|| b"Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t0\n".to_vec());
+            return (rest == "status")
+                .then(|| b"Uid:\t0\t0\t0\t0\nGid:\t0\t0\t0\t0\nGroups:\t0\n".to_vec());
         }
         let pid: u32 = first.parse().ok()?;
         let process = self.processes.get(&pid)?;
@@ -544,14 +651,25 @@ impl Host {
             "stat" => {
                 let ticks = process.start.duration_since(self.boot()).as_millis() / 10;
                 let state = if process.zombie { 'Z' } else { 'S' };
-                let name = process.cmdline.split(|&byte| byte == 0 || byte == b' ').next()?;
-                let name = String::from_utf8_lossy(name.rsplit(|&byte| byte == b'/').next()?).into_owned();
+                let name = process
+                    .cmdline
+                    .split(|&byte| byte == 0 || byte == b' ')
+                    .next()?;
+                let name =
+                    String::from_utf8_lossy(name.rsplit(|&byte| byte == b'/').next()?).into_owned();
                 let name: String = name.trim_end_matches(':').chars().take(15).collect();
-                format!("{pid} ({name}) {state} {} {}{ticks} 0\n", process.ppid, "0 ".repeat(17))
+                format!(
+                    "{pid} ({name}) {state} {} {}{ticks} 0\n",
+                    process.ppid,
+                    "0 ".repeat(17)
+                )
             }
             "status" => {
                 let [uid, gid, groups] = &process.credentials;
-                format!("Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{}\nNSpid:\t{pid}\n", groups.replace(',', " "))
+                format!(
+                    "Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{}\nNSpid:\t{pid}\n",
+                    groups.replace(',', " ")
+                )
             }
             "cgroup" => format!("0::{}\n", process.cgroup),
             _ => return None,
@@ -563,8 +681,12 @@ impl Host {
         let mut text = String::new();
         for address in &self.addresses {
             match (address, file) {
-                (IpAddr::V4(ip), "fib_trie") => writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap(),
-                (IpAddr::V6(ip), "if_inet6") => writeln!(text, "{:032x} 01 80 10 80 lo", ip.to_bits()).unwrap(),
+                (IpAddr::V4(ip), "fib_trie") => {
+                    writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap()
+                }
+                (IpAddr::V6(ip), "if_inet6") => {
+                    writeln!(text, "{:032x} 01 80 10 80 lo", ip.to_bits()).unwrap()
+                }
                 _ => {}
             }
         }
@@ -573,30 +695,47 @@ impl Host {
 
     fn directory(&self, view: View, path: &Path) -> Answer {
         let mut names: BTreeSet<String> = if path == Path::new("/proc") {
-            self.processes.keys().map(u32::to_string).chain(["self".to_owned()]).collect()
+            self.processes
+                .keys()
+                .map(u32::to_string)
+                .chain(["self".to_owned()])
+                .collect()
         } else {
             let mnt = self.mnt(view);
             let known = self.files.keys().chain(self.nodes.keys());
-            let below = known.filter(|(of, _)| *of == mnt).filter_map(|(_, known)| known.strip_prefix(path).ok());
-            below.filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned())).collect()
+            let below = known
+                .filter(|(of, _)| *of == mnt)
+                .filter_map(|(_, known)| known.strip_prefix(path).ok());
+            below
+                .filter_map(|rest| Some(rest.iter().next()?.to_str()?.to_owned()))
+                .collect()
         };
         names.remove("");
         if names.is_empty() && self.walked(self.mnt(view), path).is_none() {
             return Answer::Errno(2);
         }
-        Answer::Bytes(names.into_iter().flat_map(|name| [name.as_bytes(), b"\0"].concat()).collect())
+        Answer::Bytes(
+            names
+                .into_iter()
+                .flat_map(|name| [name.as_bytes(), b"\0"].concat())
+                .collect(),
+        )
     }
 
     /// The fields of a path's own line; what stands above something known is a directory that all may pass.
     fn walked(&self, mnt: u32, path: &Path) -> Option<String> {
         let key = (mnt, path.to_owned());
-        let plain = |kind: &str, mode| format!("type={kind} mode={mode} uid=0 gid=0 dev=1 ino=1 size=0 mtime=0 ctime=0");
+        let plain = |kind: &str, mode| {
+            format!("type={kind} mode={mode} uid=0 gid=0 dev=1 ino=1 size=0 mtime=0 ctime=0")
+        };
         let mut known = self.files.keys().chain(self.nodes.keys());
         if let Some(node) = self.nodes.get(&key) {
             Some(node.clone())
         } else if self.files.contains_key(&key) {
             Some(plain("file", 644))
-        } else if path == Path::new("/") || known.any(|(of, known)| *of == mnt && known.starts_with(path)) {
+        } else if path == Path::new("/")
+            || known.any(|(of, known)| *of == mnt && known.starts_with(path))
+        {
             Some(plain("dir", 755))
         } else {
             None
@@ -631,10 +770,9 @@ impl Host {
         let answers = match to {
             PeerAddress::Tcp(address) => {
                 let table = TcpTable::parse(&self.sockets(from, SocketKind::TcpListening));
-                table
-                    .sockets
-                    .iter()
-                    .any(|socket| socket.state == TcpState::Listen && socket.listens_on(*address) == Some(true))
+                table.sockets.iter().any(|socket| {
+                    socket.state == TcpState::Listen && socket.listens_on(*address) == Some(true)
+                })
             }
             PeerAddress::Unix(path) => {
                 let mnt = from.map_or(FIRST, |pid| self.mnt(View::Process(pid)));
@@ -648,7 +786,11 @@ impl Host {
                 self.open.contains(&(field("dev="), field("ino=")))
             }
         };
-        if answers { connected() } else { Answer::Errno(111) }
+        if answers {
+            connected()
+        } else {
+            Answer::Errno(111)
+        }
     }
 
     fn sockets(&self, of: Option<u32>, kind: SocketKind) -> Vec<u8> {
@@ -683,28 +825,45 @@ impl Host {
                 _ => None,
             }
         });
-        found.map_or(Answer::Errno(2), |target| Answer::Bytes(target.into_bytes()))
+        found.map_or(Answer::Errno(2), |target| {
+            Answer::Bytes(target.into_bytes())
+        })
     }
 
     fn strings(&self, path: &Path) -> Answer {
-        let master = path.to_str().and_then(|path| path.strip_prefix("/proc/")?.strip_suffix("/exe")?.parse().ok());
-        let version = master.and_then(|pid: u32| self.versions.get(&pid)).map_or("1.22.1", String::as_str);
+        let master = path.to_str().and_then(|path| {
+            path.strip_prefix("/proc/")?
+                .strip_suffix("/exe")?
+                .parse()
+                .ok()
+        });
+        let version = master
+            .and_then(|pid: u32| self.versions.get(&pid))
+            .map_or("1.22.1", String::as_str);
         if master.is_none() && path != Path::new("/usr/sbin/nginx") {
             return Answer::Errno(2);
         }
         let arguments = "--prefix=/usr/share/nginx --conf-path=/etc/nginx/nginx.conf \
             --error-log-path=/var/log/nginx/error.log --http-log-path=/var/log/nginx/access.log";
-        Answer::Bytes(format!("nginx version: nginx/{version}\0configure arguments: {arguments}\0").into_bytes())
+        Answer::Bytes(
+            format!("nginx version: nginx/{version}\0configure arguments: {arguments}\0")
+                .into_bytes(),
+        )
     }
 }
 
 impl Probe for Host {
     fn ask(&self, request: &ProbeRequest) -> Record {
         let text = request.to_string();
-        let refused = self.refused.iter().find(|(prefix, _)| text.starts_with(prefix));
+        let refused = self
+            .refused
+            .iter()
+            .find(|(prefix, _)| text.starts_with(prefix));
         let answer = match request {
             _ if refused.is_some() => refused.unwrap().1.clone(),
-            ProbeRequest::File { view, path, .. } | ProbeRequest::LinesSince { view, path, .. } => self.file(*view, path),
+            ProbeRequest::File { view, path, .. } | ProbeRequest::LinesSince { view, path, .. } => {
+                self.file(*view, path)
+            }
             ProbeRequest::Directory { view, path } => self.directory(*view, path),
             ProbeRequest::Link { path } => self.link(path),
             ProbeRequest::Walk { view, path } => self.walk(*view, path),
@@ -728,7 +887,10 @@ impl Probe for Host {
                 None => Answer::Errno(2),
             },
         };
-        Record { at: self.now, answer }
+        Record {
+            at: self.now,
+            answer,
+        }
     }
 }
 
@@ -738,7 +900,10 @@ fn connected() -> Answer {
 
 /// `struct nlmsghdr` and a payload.
 fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
-    let mut message = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes().to_vec();
+    let mut message = u32::try_from(16 + payload.len())
+        .unwrap()
+        .to_ne_bytes()
+        .to_vec();
     message.extend(kind.to_ne_bytes());
     message.extend([0; 10]);
     message.extend(payload);
@@ -747,7 +912,10 @@ fn message(kind: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut attribute = u16::try_from(4 + value.len()).unwrap().to_ne_bytes().to_vec();
+    let mut attribute = u16::try_from(4 + value.len())
+        .unwrap()
+        .to_ne_bytes()
+        .to_vec();
     attribute.extend(kind.to_ne_bytes());
     attribute.extend(value);
     attribute.resize(attribute.len().next_multiple_of(4), 0);
@@ -768,7 +936,11 @@ fn chain(words: &Words) -> Vec<u8> {
         "output" => 3,
         other => panic!("hook {other}"),
     };
-    let hook = [attribute(1, &hook.to_be_bytes()), attribute(2, &0u32.to_be_bytes())].concat();
+    let hook = [
+        attribute(1, &hook.to_be_bytes()),
+        attribute(2, &0u32.to_be_bytes()),
+    ]
+    .concat();
     let payload = [
         vec![family, 0, 0, 0],
         attribute(1, b"t\0"),
@@ -786,19 +958,15 @@ struct Section {
     body: String,
 }
 
-/// The sections of a fixture; its lines may be indented, all alike.
+/// The sections of a fixture; how its lines are indented means nothing.
 fn sections(text: &str) -> Vec<Section> {
-    let indent = text
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| line.len() - line.trim_start().len())
-        .min()
-        .unwrap_or(0);
     let mut sections: Vec<Section> = Vec::new();
-    for line in text.lines() {
-        let line = line.get(indent..).unwrap_or_default();
+    for line in text.lines().map(str::trim_start) {
         if let Some(head) = line.strip_prefix("//- ") {
-            sections.push(Section { head: head.to_owned(), body: String::new() });
+            sections.push(Section {
+                head: head.trim_end().to_owned(),
+                body: String::new(),
+            });
         } else if let Some(section) = sections.last_mut() {
             section.body.push_str(line);
             section.body.push('\n');
@@ -821,16 +989,22 @@ struct Words {
 
 impl Words {
     fn of(head: &str) -> Self {
-        Self { words: head.split_whitespace().map(str::to_owned).collect() }
+        Self {
+            words: head.split_whitespace().map(str::to_owned).collect(),
+        }
     }
 
     /// A word that is no `key=value`, by its place.
     fn at(&self, idx: usize) -> &str {
-        self.words.get(idx).unwrap_or_else(|| panic!("{:?} has no word {idx}", self.words))
+        self.words
+            .get(idx)
+            .unwrap_or_else(|| panic!("{:?} has no word {idx}", self.words))
     }
 
     fn key(&self, key: &str) -> Option<&str> {
-        self.words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+        self.words
+            .iter()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
     }
 
     fn has(&self, flag: &str) -> bool {
@@ -847,22 +1021,39 @@ impl Words {
 
     fn time(&self, now: Timestamp, key: &str) -> Option<Timestamp> {
         let clock = self.key(key)?;
-        let at: Timestamp = format!("{}T{clock}Z", now.strftime("%Y-%m-%d")).parse().unwrap();
+        let at: Timestamp = format!("{}T{clock}Z", now.strftime("%Y-%m-%d"))
+            .parse()
+            .unwrap();
         // Later than now is yesterday.
-        Some(if at > now { at.checked_sub(SignedDuration::from_hours(24)).unwrap() } else { at })
+        Some(if at > now {
+            at.checked_sub(SignedDuration::from_hours(24)).unwrap()
+        } else {
+            at
+        })
     }
 
     fn queue(&self) -> (u32, u32) {
-        let (waiting, backlog) = self.key("queue").unwrap_or("0/128").split_once('/').unwrap();
+        let (waiting, backlog) = self
+            .key("queue")
+            .unwrap_or("0/128")
+            .split_once('/')
+            .unwrap();
         (waiting.parse().unwrap(), backlog.parse().unwrap())
     }
 
     fn after_arrow(&self, idx: usize) -> &str {
         let arrow = self.words.iter().position(|word| word == "->");
-        arrow.and_then(|arrow| self.words.get(arrow + 1 + idx)).map_or("", String::as_str)
+        arrow
+            .and_then(|arrow| self.words.get(arrow + 1 + idx))
+            .map_or("", String::as_str)
     }
 
     fn rest(&self) -> String {
-        self.words.iter().skip(1).cloned().collect::<Vec<_>>().join(" ")
+        self.words
+            .iter()
+            .skip(1)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }

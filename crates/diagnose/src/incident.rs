@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use facts::{Exhibit, PeerAddress};
+use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
 
@@ -68,6 +68,11 @@ impl Incident {
             text: self.sample.clone(),
             count: self.count,
         }
+    }
+
+    /// The peer's address. A line that nginx cut before it, or that names a peer by a name, tells none.
+    pub(crate) fn dialled(&self) -> Result<&PeerAddress, Gap> {
+        self.address.as_ref().ok_or_else(|| Gap::undecided("the address that nginx dialled", "the log does not tell it"))
     }
 
     /// Whether the failure is of this class.

@@ -1,6 +1,6 @@
 //! What listens in nginx's network namespace, who holds it, and whether the failing connection still fails.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -17,6 +17,9 @@ use crate::incident::Incident;
 
 /// A failure in the last minute of the window goes on, where no connection can tell.
 const RECENT_SECONDS: i64 = 60;
+
+/// Shows every rule.
+const LEARN_RULES: &str = "sudo nft list ruleset";
 
 /// A listening TCP socket.
 #[derive(Clone, Debug)]
@@ -295,93 +298,82 @@ impl Case {
     /// That nothing sends a connection to this peer elsewhere: no address translation of what this host sends.
     pub(crate) fn connects_unredirected(&self, incident: &Incident) -> Result<Exhibit, Gap> {
         let netns = self.netns(incident)?;
-        let learn = "sudo nft list ruleset";
-        let request = ProbeRequest::NetfilterChains { netns };
-        let chains = self
-            .evidence
-            .fact(&request, |_, bytes| BaseChains::parse(bytes))
-            .map_err(|gap| gap.learn(learn));
-        let legacy = self.evidence.bytes(&ProbeRequest::host_file(match netns {
-            Some(pid) => format!("/proc/{pid}/net/ip_tables_names"),
-            None => "/proc/self/net/ip_tables_names".to_owned(),
-        }));
-        let ipvs = self
-            .evidence
-            .bytes(&ProbeRequest::host_file("/proc/net/ip_vs"));
-        let legacy = known(legacy)?.is_some_and(|(_, tables)| {
-            tables
-                .split(|&byte| byte == b'\n')
-                .any(|table| table == b"nat")
-        });
-        let ipvs = known(ipvs)?
-            .is_some_and(|(_, services)| services.split(|&byte| byte == b'\n').count() > 4);
-        let chains = match chains {
-            Ok(chains) => chains,
-            // A kernel without nf_tables has no such chain.
-            Err(gap) if gap.kind == GapKind::Absent => Rc::new(BaseChains {
-                chains: Vec::new(),
-                complete: true,
-            }),
-            Err(gap) => return Err(gap),
-        };
-        let is_ipv6 = incident
-            .address
-            .as_ref()
-            .and_then(PeerAddress::ip)
-            .is_some_and(|ip| ip.is_ipv6());
-        let translates = chains
-            .at(Hook::Output, is_ipv6)
-            .any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
-        if !chains.complete || legacy || ipvs || translates {
-            return self.translations_miss(incident, learn);
-        }
-        Ok(Exhibit::Record {
-            probe: "netfilter-chains",
-            at: None,
-            text: "no rule translates the address of what this host sends".to_owned(),
-        })
-    }
-
-    /// Rules translate addresses: whether one of them can match this connection.
-    fn translations_miss(&self, incident: &Incident, learn: &'static str) -> Result<Exhibit, Gap> {
-        let gap = || {
-            Gap::undecided(
-                "whether a rule redirects the connection",
-                "address translation is in force",
-            )
-            .learn(learn)
-        };
-        let netns = self.netns(incident)?;
-        let Some(PeerAddress::Tcp(address)) = incident.address else {
-            return Err(gap());
-        };
-        if netns.is_some() {
-            return Err(gap());
-        }
-        let saved = ProbeRequest::command(["iptables-save", "-t", "nat"]);
-        let ruleset = ProbeRequest::command(["nft", "-n", "list", "ruleset"]);
-        drop(self.evidence.batch([saved.clone(), ruleset.clone()])?);
-        let text = [&saved, &ruleset]
-            .into_iter()
-            .find_map(|request| self.evidence.bytes(request).ok());
-        let (_, text) = text.ok_or_else(gap)?;
-        let text = String::from_utf8_lossy(text);
-        let redirects = text.lines().filter(|line| {
-            ["DNAT", "REDIRECT", "dnat ", "redirect"]
-                .iter()
-                .any(|word| line.contains(word))
-        });
-        if redirects.clone().all(|rule| misses(rule, address)) {
+        let is_ipv6 = incident.address.as_ref().and_then(PeerAddress::ip).is_some_and(|ip| ip.is_ipv6());
+        let of = netns.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let tables = if is_ipv6 { "ip6_tables_names" } else { "ip_tables_names" };
+        let chains = self.base_chains(netns);
+        let legacy = self.kernel_table(&format!("/proc/{of}/net/{tables}"));
+        let services = self.kernel_table(&format!("/proc/{of}/net/ip_vs"));
+        let (chains, legacy, services) = (chains?, legacy?, services?);
+        // The older tables and IPVS stand beside nf_tables, and none of them lists the others.
+        let in_nft = !chains.complete
+            || chains.at(Hook::Output, is_ipv6).any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
+        let in_legacy = legacy.lines().any(|table| table == "nat");
+        let in_ipvs = services.lines().any(|line| line.starts_with("TCP ") || line.starts_with("FWM "));
+        if !(in_nft || in_legacy || in_ipvs) {
             return Ok(Exhibit::Record {
-                probe: "command",
+                probe: "netfilter-chains",
                 at: None,
-                text: format!(
-                    "none of the {} rules that redirect matches {address}",
-                    redirects.count()
-                ),
+                text: "no rule translates the address of what this host sends".to_owned(),
             });
         }
-        Err(gap())
+        let undecided = || {
+            Gap::undecided("whether a rule redirects the connection", "address translation is in force").learn(LEARN_RULES)
+        };
+        match incident.address {
+            // Of another namespace the programs of this one tell nothing.
+            Some(PeerAddress::Tcp(address)) if netns.is_none() && !in_ipvs && !(in_legacy && is_ipv6) => {
+                let rules = self.redirecting_rules(in_nft, in_legacy)?.ok_or_else(undecided)?;
+                if !rules.iter().all(|rule| misses(rule, address)) {
+                    return Err(undecided());
+                }
+                let text = format!("none of the {} rules that redirect matches {address}", rules.len());
+                Ok(Exhibit::Record { probe: "command", at: None, text })
+            }
+            _ => Err(undecided()),
+        }
+    }
+
+    /// The base chains of nginx's network namespace; a kernel without nf_tables has none.
+    fn base_chains(&self, netns: Option<u32>) -> Result<Rc<BaseChains>, Gap> {
+        let request = ProbeRequest::NetfilterChains { netns };
+        match self.evidence.record(&request)?.answer {
+            Answer::Errno(errno) if !matches!(errno, 1 | 13) => {
+                Ok(Rc::new(BaseChains { chains: Vec::new(), complete: true }))
+            }
+            _ => {
+                let chains = self.evidence.fact(&request, |_, bytes| BaseChains::parse(bytes));
+                chains.map_err(|gap| gap.learn(LEARN_RULES))
+            }
+        }
+    }
+
+    /// A file in which the kernel lists what is loaded; empty where the module is not.
+    fn kernel_table(&self, path: &str) -> Result<String, Gap> {
+        match self.evidence.bytes(&ProbeRequest::host_file(path)) {
+            Ok((_, bytes)) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Err(gap) if gap.kind == GapKind::Absent => Ok(String::new()),
+            Err(gap) => Err(gap.learn(LEARN_RULES)),
+        }
+    }
+
+    /// Every rule that sends connections elsewhere, as the programs list them; `None` where one of them could not.
+    fn redirecting_rules(&self, in_nft: bool, in_legacy: bool) -> Result<Option<Vec<String>>, Gap> {
+        let ruleset = ProbeRequest::command(["nft", "-n", "list", "ruleset"]);
+        let saved = ProbeRequest::command(["iptables-save", "-t", "nat"]);
+        drop(self.evidence.batch([ruleset.clone(), saved.clone()])?);
+        let text = |request: &ProbeRequest| {
+            self.evidence.bytes(request).ok().map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+        };
+        // iptables-save of the nf_tables kind lists none of the older tables.
+        let older = |text: &String| !text.contains("nf_tables") && !text.contains("iptables-nft");
+        let listed = [(in_nft, text(&ruleset)), (in_legacy, text(&saved).filter(older))];
+        let mut rules = Vec::new();
+        for (_, text) in listed.into_iter().filter(|(needed, _)| *needed) {
+            let Some(text) = text else { return Ok(None) };
+            rules.extend(text.lines().filter(|line| redirects(line)).map(str::to_owned));
+        }
+        Ok(Some(rules))
     }
 
     /// The failing connection, repeated as nginx's worker would make it.
@@ -556,39 +548,49 @@ impl Reached {
     }
 }
 
-/// Whether a rule that redirects names another destination port or address than this one.
+/// Whether a rule's line, of `nft list ruleset` or `iptables-save`, sends a connection elsewhere.
+fn redirects(line: &str) -> bool {
+    ["DNAT", "REDIRECT", "NETMAP", "dnat ", "redirect"].iter().any(|word| line.contains(word))
+}
+
+/// Whether a rule that redirects is for other destination ports or addresses than this one.
 fn misses(rule: &str, address: SocketAddr) -> bool {
-    let mut words = rule.split_whitespace().peekable();
-    let mut excluded = false;
-    while let Some(word) = words.next() {
-        let Some(&value) = words.peek() else { break };
-        match word {
-            "!" => {
-                excluded =
-                    value == "-d" && rule.contains("127.0.0.0/8") && address.ip().is_loopback()
-            }
-            "--dport" | "dport" => {
-                return value
-                    .parse::<u16>()
-                    .is_ok_and(|port| port != address.port());
-            }
-            "-d" | "daddr" if excluded => return true,
-            "-d" | "daddr" => {
-                let ip = value
-                    .split('/')
-                    .next()
-                    .and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
-                let whole = value
-                    .split_once('/')
-                    .is_none_or(|(_, bits)| matches!(bits, "32" | "128"));
-                if whole && ip.is_some_and(|ip| ip != address.ip()) {
-                    return true;
-                }
-            }
-            _ => {}
+    // What is quoted is a comment, or the name of a device.
+    let words: Vec<&str> = rule.split('"').step_by(2).flat_map(str::split_whitespace).collect();
+    words.iter().enumerate().any(|(at, word)| {
+        let before = at.checked_sub(1).and_then(|before| words.get(before));
+        let mut after = words.iter().skip(at + 1);
+        let mut value = after.next();
+        let negated = before == Some(&"!") || value == Some(&"!=");
+        if value == Some(&"!=") {
+            value = after.next();
         }
+        let matches = match (*word, value) {
+            ("--dport" | "dport", Some(value)) => value.parse().ok().map(|port: u16| port == address.port()),
+            ("-d" | "daddr", Some(value)) => is_within(address.ip(), value),
+            _ => None,
+        };
+        matches == Some(negated)
+    })
+}
+
+/// Whether an address is of a network such as `10.0.0.0/8`; `None` where the text is none, or of the other family.
+fn is_within(ip: IpAddr, network: &str) -> Option<bool> {
+    let (base, length) = match network.split_once('/') {
+        Some((base, length)) => (base, Some(length.parse::<u32>().ok()?)),
+        None => (network, None),
+    };
+    match (ip, base.parse().ok()?) {
+        (IpAddr::V4(ip), IpAddr::V4(base)) => {
+            let shift = 32_u32.checked_sub(length.unwrap_or(32))?;
+            Some((u64::from(ip.to_bits()) >> shift) == (u64::from(base.to_bits()) >> shift))
+        }
+        (IpAddr::V6(ip), IpAddr::V6(base)) => {
+            let shift = 128_u32.checked_sub(length.unwrap_or(128))?;
+            Some(ip.to_bits().checked_shr(shift) == base.to_bits().checked_shr(shift))
+        }
+        _ => None,
     }
-    false
 }
 
 /// An errno as nginx and glibc print it.
@@ -618,23 +620,40 @@ mod tests {
     #[test]
     fn a_rule_misses_by_port_by_address_or_by_sparing_loopback() {
         let address: SocketAddr = "127.0.0.1:8000".parse().unwrap();
-        assert!(misses(
-            "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432",
-            address
-        ));
-        assert!(misses(
-            "-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2",
-            address
-        ));
-        assert!(!misses(
-            "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
-            address
-        ));
-        assert!(!misses(
-            "-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.2",
-            address
-        ));
-        assert!(misses("tcp dport 5432 dnat to 172.17.0.2:5432", address));
-        assert!(!misses("tcp dport 8000-9000 dnat to 172.17.0.2", address));
+        for (rule, missed) in [
+            ("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432", true),
+            ("-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2", true),
+            ("-A OUTPUT ! -d 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000", true),
+            ("-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000", false),
+            ("-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.2", false),
+            ("-A OUTPUT -p tcp ! --dport 5432 -j REDIRECT --to-ports 9000", false),
+            ("-A OUTPUT -p tcp ! --dport 8000 -j REDIRECT --to-ports 9000", true),
+            ("-A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -j REDIRECT --to-ports 9000", false),
+            ("-A OUTPUT -d 127.0.0.0/8 -j REDIRECT --to-ports 9000", false),
+            ("-A OUTPUT -m multiport --dports 80,8000 -j REDIRECT --to-ports 9000", false),
+            ("-A OUTPUT -m comment --comment \"not --dport 1\" -j REDIRECT --to-ports 9000", false),
+            ("tcp dport 5432 dnat to 172.17.0.2:5432", true),
+            ("iifname != \"docker0\" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432", true),
+            ("tcp dport 8000-9000 dnat to 172.17.0.2", false),
+            ("tcp dport != 5432 redirect to :9000", false),
+            ("tcp dport { 80, 8000 } redirect to :9000", false),
+            ("ip daddr != 10.0.0.1 redirect to :9000", false),
+            ("ip daddr != 127.0.0.0/8 redirect to :9000", true),
+            ("ip6 daddr ::1 redirect to :9000", false),
+        ] {
+            assert!(redirects(rule), "{rule}");
+            assert_eq!(misses(rule, address), missed, "{rule}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_of_a_network_by_its_first_bits() {
+        let loopback = "::1".parse().unwrap();
+        assert_eq!(is_within(loopback, "::/0"), Some(true));
+        assert_eq!(is_within(loopback, "::2/127"), Some(false));
+        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "0.0.0.0/0"), Some(true));
+        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/24"), Some(true));
+        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/99"), None);
+        assert_eq!(is_within(loopback, "10.0.0.1"), None);
     }
 }

@@ -36,12 +36,12 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    let Some(PeerAddress::Tcp(address)) = incident.address else {
-        return Ok(Verdict::RuledOut(proof));
-    };
     if !incident.is(Class::ConnectRefused) {
         return Ok(Verdict::RuledOut(proof));
     }
+    let PeerAddress::Tcp(address) = *incident.dialled()? else {
+        return Ok(Verdict::RuledOut(proof));
+    };
     let listeners = case.listeners_near(incident)?;
     if let Some(listener) = network::listener_on(&listeners, address)? {
         if let Some((unit, when)) = case.was_down(incident, &listener.holders)? {
@@ -92,5 +92,362 @@ fn confirmation(address: &str, proof: Proof, owner: Option<&Owner>) -> Confirmat
         summary: format!("nothing listens on {address}: {}", owner.state()),
         proof: proof.with(owner.exhibits()),
         fixes: vec![owner.start()],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::{answers, check};
+
+    const ID: &str = "peer-not-listening";
+    /// nginx dials 127.0.0.1:8000, is refused, and goes on.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+    ";
+
+    #[test]
+    fn confirmed_where_nothing_listens_and_the_connection_is_refused_again() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - netfilter-chains: no rule translates the address of what this host sends
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn confirmed_at_the_hosts_own_address() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- local 10.0.0.5
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://10.0.0.5:8000; } } }
+            //- failed 14:02:11 http://10.0.0.5:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 10.0.0.5:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 10.0.0.5:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 10.0.0.5:8000 (0 listening TCP sockets seen)
+        - netfilter-chains: no rule translates the address of what this host sends
+        fix, shown: start the application that is to listen on 10.0.0.5:8000
+          start the application that is to listen on 10.0.0.5:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_listener_takes_ipv6_alone() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            app
+            //- listen tcp [::]:8000 pid=4120 v6only
+        "]), @"
+        answer: peer-family-mismatch, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000 (1 listening TCP sockets seen)
+        - netfilter-chains: no rule translates the address of what this host sends
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_listener_stands_in_another_network_namespace() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 net=2
+            app
+            //- listen tcp 127.0.0.1:8000 pid=4120 net=2
+        "]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - netfilter-chains: no rule translates the address of what this host sends
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while connecting to upstream
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: upstream timed out (110: Connection timed out) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_a_socket_listens_and_the_connection_is_refused_all_the_same() {
+        // A firewall that rejects.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            app
+            //- listen tcp [::]:8000 pid=4120
+            //- connect 127.0.0.1:8000 -> errno 111
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - sockets 12:30:00: LISTEN [::]:8000 pid 4120 app
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        ");
+    }
+
+    #[test]
+    fn unknown_once_the_application_is_back() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=14:03:00
+            app
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: app (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_process_ran_before_but_may_have_begun_to_listen_later() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:00:00
+            app
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: app (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
+        ");
+    }
+
+    #[test]
+    fn unknown_when_nothing_may_be_sent() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- options no-connect
+        "]), @"
+        answer: none, over
+        unknown: whether 127.0.0.1:8000 still fails: --no-connect sends nothing
+        learn: why502   (without --no-connect)
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_connect_as_the_worker() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- connect 127.0.0.1:8000 -> errno 1
+        "]), @"
+        answer: none, over
+        unknown: whether 127.0.0.1:8000 still fails: a connection as nginx's worker needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_when_the_snapshot_lacks_the_connection() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unrecorded connect
+        "]), @"
+        answer: none, over
+        unknown: a connection to 127.0.0.1:8000: the snapshot does not hold it
+        ");
+    }
+
+    #[test]
+    fn unknown_when_the_snapshot_lacks_the_sockets() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unrecorded sockets
+        "]), @"
+        answer: none, ongoing
+        unknown: the socket table: the snapshot does not hold it
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_read_the_sockets() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- denied sockets
+        "]), @"
+        answer: none, ongoing
+        unknown: the socket table: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_read_the_netfilter_chains() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- denied netfilter-chains
+        "]), @"
+        answer: none, ongoing
+        unknown: the netfilter chains: needs root
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn unknown_when_it_fails_in_another_way_now() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- connect 127.0.0.1:8000 -> timeout
+        "]), @"
+        answer: none, ongoing
+        unknown: whether it held when it failed: it fails in another way now (connect 127.0.0.1:8000 as nginx's worker: no answer)
+        ");
+    }
+
+    #[test]
+    fn unknown_of_another_hosts_address() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://10.0.0.9:8000; } } }
+            //- failed 14:02:11 http://10.0.0.9:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+            //- connect 10.0.0.9:8000 -> errno 111
+        "]), @"
+        answer: none, ongoing
+        unknown: what listens on 10.0.0.9:8000: it is another host's address
+        learn: ss -ltnp 'sport = :8000'   (on 10.0.0.9)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_kernel_does_not_say_what_the_listener_takes() {
+        // It is bound to a network device.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            app
+            //- listen tcp 0.0.0.0:8000 pid=4120 device=2
+            //- connect 127.0.0.1:8000 -> errno 111
+        "]), @"
+        answer: none, ongoing
+        unknown: whether 0.0.0.0:8000 is reached at 127.0.0.1:8000: the kernel does not say whether it takes IPv6 alone, or which device it is bound to
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_rule_may_send_the_connection_elsewhere() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- chain ip nat output rules=2
+        "]), @"
+        answer: none, ongoing
+        unknown: whether a rule redirects the connection: address translation is in force
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_no_rule_that_redirects_can_match() {
+        assert_snapshot!(check(ID, [HOST, r#"
+            //- chain ip nat output rules=2
+            //- command iptables-save -t nat
+            -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+            -A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432
+            //- command nft -n list ruleset
+            ip daddr != 127.0.0.0/8 fib daddr type local counter packets 0 bytes 0 jump DOCKER
+            iifname != "docker0" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432
+        "#]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - command: none of the 1 rules that redirect matches 127.0.0.1:8000
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_rule_redirects_all_ports_but_one() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- chain ip nat output rules=2
+            //- command iptables-save -t nat
+            -A OUTPUT -p tcp -m tcp ! --dport 5432 -j REDIRECT --to-ports 9000
+            //- command nft -n list ruleset
+            tcp dport != 5432 counter packets 0 bytes 0 redirect to :9000
+        "]), @"
+        answer: none, ongoing
+        unknown: whether a rule redirects the connection: address translation is in force
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_rule_redirects_all_addresses_but_one() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- chain ip nat output rules=2
+            //- command iptables-save -t nat
+            -A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000
+            //- command nft -n list ruleset
+            ip saddr 127.0.0.0/8 ip daddr != 10.0.0.1 counter packets 0 bytes 0 redirect to :9000
+        "]), @"
+        answer: none, ongoing
+        unknown: whether a rule redirects the connection: address translation is in force
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn unknown_where_nftables_redirect_what_iptables_does_not_list() {
+        // iptables-save shows its own tables alone.
+        assert_snapshot!(check(ID, [HOST, "
+            //- chain ip nat output rules=1
+            //- command iptables-save -t nat
+            -A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432
+            //- command nft -n list ruleset
+            tcp dport 8000 redirect to :9000
+        "]), @"
+        answer: none, ongoing
+        unknown: whether a rule redirects the connection: address translation is in force
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn unknown_when_the_line_was_cut_before_its_upstream() {
+        // The request was long: which peer it was, nobody knows.
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- file /var/log/nginx/error.log
+            2026/06/23 14:02:11 [error] 2842#2842: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: "GET /aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+        "#]), @"
+        answer: none, over
+        unknown: the address that nginx dialled: the log does not tell it
+        ");
+    }
+
+    #[test]
+    fn a_forged_line_makes_no_incident() {
+        // What a client sent as `GET /x%0a2026/...`.
+        assert_snapshot!(answers([r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- file /var/log/nginx/error.log
+            2026/06/23 14:02:11 [error] 2842#2842: *1 open() "/srv/www/x
+            2026/06/23 14:02:11 [error] 2842#2842: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:8000/", host: "shop.example"" failed (2: No such file or directory), client: 192.0.2.9, server: shop.example, request: "GET /x%0a2026/06/23%20... HTTP/1.1", host: "shop.example"
+        "#]), @"");
     }
 }
