@@ -2,6 +2,7 @@
 //!
 //! It holds no knowledge of causes or hosts; what it tests and shows lives in the other crates.
 
+mod bench;
 mod check;
 mod demo;
 #[cfg(test)]
@@ -12,6 +13,8 @@ mod run;
 
 use std::process::ExitCode;
 
+use bench::Bench;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
@@ -19,6 +22,8 @@ usage: cargo xtask COMMAND
   test --repeat N lab  run the lab N times and count what does not hold every time
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
+  bench [diagnose|conf]
+                       measure speed and memory, and hold them against their bounds
 ";
 
 enum Task {
@@ -26,6 +31,7 @@ enum Task {
     RepeatLab(u32),
     Gen,
     Demo,
+    Bench(Bench),
 }
 
 impl Task {
@@ -35,6 +41,7 @@ impl Task {
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
+            ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
             _ => return None,
         })
     }
@@ -52,6 +59,7 @@ fn main() -> ExitCode {
         Task::RepeatLab(count) => check::repeat_lab(count),
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
+        Task::Bench(what) => bench::run(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -74,9 +82,13 @@ mod tests {
             Some(Task::RepeatLab(3))
         ));
         assert!(matches!(Task::parse(&["demo"]), Some(Task::Demo)));
+        assert!(matches!(
+            Task::parse(&["bench", "conf"]),
+            Some(Task::Bench(Bench::Conf))
+        ));
         for wrong in [
             &[][..],
-            &["bench"],
+            &["bench", "everything"],
             &["test", "lab"],
             &["test", "--repeat", "x", "lab"],
             &["demo", "now"],
