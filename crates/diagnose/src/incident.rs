@@ -72,7 +72,9 @@ impl Incident {
 
     /// The peer's address. A line that nginx cut before it, or that names a peer by a name, tells none.
     pub(crate) fn dialled(&self) -> Result<&PeerAddress, Gap> {
-        self.address.as_ref().ok_or_else(|| Gap::undecided("the address that nginx dialled", "the log does not tell it"))
+        self.address.as_ref().ok_or_else(|| {
+            Gap::undecided("the address that nginx dialled", "the log does not tell it")
+        })
     }
 
     /// Whether the failure is of this class.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use conf::{AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target};
+use conf::{
+    AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
+};
 use facts::{Exhibit, Gap, PeerAddress, ProbeRequest};
 use log::access::{Access, Format};
 
@@ -85,22 +87,38 @@ impl Case {
     /// nginx does not make itself is then the peer's answer.
     fn answered_plainly(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
         let instance = self.instance(incident)?;
-        let Some(configured) = known(self.configured(incident.instance))? else { return Ok(None) };
-        let Some(address) = &incident.address else { return Ok(None) };
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(None);
+        };
+        let Some(address) = &incident.address else {
+            return Ok(None);
+        };
         let model = &configured.model;
         let from = self.window_start().as_second();
         for (path, format) in sole_logs(model, &instance, address) {
-            let request = ProbeRequest::LinesSince { view: instance.view, path: path.clone(), from: String::new(), limit: ACCESS_LIMIT };
-            let Some((_, bytes)) = known(self.evidence.bytes(&request))? else { continue };
+            let request = ProbeRequest::LinesSince {
+                view: instance.view,
+                path: path.clone(),
+                from: String::new(),
+                limit: ACCESS_LIMIT,
+            };
+            let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+                continue;
+            };
             let answer = bytes.lines().find_map(|line| {
                 let access = format.parse(line)?;
-                (access.time()? >= from && matches!(access.status()?, 200..=299)).then(|| access.status())?
+                (access.time()? >= from && matches!(access.status()?, 200..=299))
+                    .then(|| access.status())?
             });
             if let Some(status) = answer {
                 return Ok(Some(Exhibit::Record {
                     probe: "lines-since",
                     at: None,
-                    text: format!("{} has an answer {status}, and only {} is asked where it is written", path.display(), incident.peer),
+                    text: format!(
+                        "{} has an answer {status}, and only {} is asked where it is written",
+                        path.display(),
+                        incident.peer
+                    ),
                 }));
             }
         }
@@ -189,9 +207,14 @@ fn sole_logs(model: &Model, instance: &Instance, peer: &PeerAddress) -> Vec<(Pat
         let targets = match model.access_logs(context.id) {
             AccessLogs::To(targets) => {
                 let named = targets.iter().filter_map(|target| {
-                    Some((target.sink.path(&instance.prefix)?, model.log_format(target.format.as_bstr())?))
+                    Some((
+                        target.sink.path(&instance.prefix)?,
+                        model.log_format(target.format.as_bstr())?,
+                    ))
                 });
-                named.map(|(path, format)| (path, compiled(format))).collect()
+                named
+                    .map(|(path, format)| (path, compiled(format)))
+                    .collect()
             }
             AccessLogs::Default => vec![(instance.default_access_log.clone(), Format::combined())],
             AccessLogs::Off => Vec::new(),
@@ -203,36 +226,65 @@ fn sole_logs(model: &Model, instance: &Instance, peer: &PeerAddress) -> Vec<(Pat
             }
         }
     }
-    logs.into_iter().filter(|(_, _, sole)| *sole).map(|(path, format, _)| (path, format)).collect()
+    logs.into_iter()
+        .filter(|(_, _, sole)| *sole)
+        .map(|(path, format, _)| (path, format))
+        .collect()
 }
 
 /// Whether each request that a server or location takes is answered by this peer or by an error of nginx's.
 fn answers_only_by(model: &Model, context: &Context, peer: &PeerAddress) -> bool {
-    const OTHER_ANSWERS: [&str; 8] =
-        ["error_page", "return", "rewrite", "try_files", "proxy_cache", "fastcgi_cache", "uwsgi_cache", "stub_status"];
-    if OTHER_ANSWERS.iter().any(|name| !model.in_force(context.id, name).is_empty()) {
+    const OTHER_ANSWERS: [&str; 8] = [
+        "error_page",
+        "return",
+        "rewrite",
+        "try_files",
+        "proxy_cache",
+        "fastcgi_cache",
+        "uwsgi_cache",
+        "stub_status",
+    ];
+    if OTHER_ANSWERS
+        .iter()
+        .any(|name| !model.in_force(context.id, name).is_empty())
+    {
         return false;
     }
     if context.kind == ContextKind::Server {
         // A server answers by itself what no location takes.
-        return context.children.iter().filter_map(|&id| model.context(id)).any(|location| {
-            model.location_pattern(location.id).is_some_and(|(modifier, pattern)| {
-                pattern == "/" && matches!(modifier, LocationModifier::Prefix | LocationModifier::PrefixFinal)
-            })
-        });
+        return context
+            .children
+            .iter()
+            .filter_map(|&id| model.context(id))
+            .any(|location| {
+                model
+                    .location_pattern(location.id)
+                    .is_some_and(|(modifier, pattern)| {
+                        pattern == "/"
+                            && matches!(
+                                modifier,
+                                LocationModifier::Prefix | LocationModifier::PrefixFinal
+                            )
+                    })
+            });
     }
-    model.dialers(&super::config::as_conf(peer)).iter().any(|dialer| {
-        model.pass_in_force(context.id).is_some_and(|pass| {
-            pass.directive == dialer.pass.directive && only_peer(model, pass)
+    model
+        .dialers(&super::config::as_conf(peer))
+        .iter()
+        .any(|dialer| {
+            model.pass_in_force(context.id).is_some_and(|pass| {
+                pass.directive == dialer.pass.directive && only_peer(model, pass)
+            })
         })
-    })
 }
 
 /// Whether a pass leads to one address alone.
 fn only_peer(model: &Model, pass: &Pass) -> bool {
     match &pass.target {
         Target::Address(address) => address.literal().is_some(),
-        Target::Upstream(id) => model.upstream(*id).is_some_and(|upstream| upstream.servers.len() == 1),
+        Target::Upstream(id) => model
+            .upstream(*id)
+            .is_some_and(|upstream| upstream.servers.len() == 1),
         Target::Variable { .. } | Target::Unreadable(_) => false,
     }
 }

@@ -1,104 +1,672 @@
 //! The application behind a peer: its processes, its settings, and what its own log says.
 
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
-use facts::{Exhibit, Gap};
+use bstr::ByteSlice as _;
+use facts::application::log::{AppEvent, Exit, What};
+use facts::application::{Kind, Settings, SettingsSource, SpokenProtocol};
+use facts::journal::UnitChange;
+use facts::process::Process;
+use facts::systemd::Ended;
+use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
+use jiff::Timestamp;
+use log::error::Protocol;
 
-use super::Case;
 use super::network::Reached;
+use super::processes::command_line;
+use super::{Case, known};
 use crate::incident::Incident;
+
+/// The newest part of an application's log that is read: its stamps come in every form, so it is not searched.
+const LOG_LIMIT: u64 = 4 << 20;
+
+/// Settings files that name further ones: this deep and no deeper.
+const FILE_ROUNDS: usize = 4;
+
+/// A worker's end is logged up to so many seconds before nginx notices (a second each for both clocks' rounding, and one
+/// for a worker that has to be killed twice), or one after.
+const BEFORE: i64 = 2;
+const AFTER: i64 = 1;
+
+/// Exhibits of events that are shown.
+const EVENTS_SHOWN: usize = 4;
+
+/// The application that a peer's address reaches now.
+pub(crate) struct Application {
+    reached: Reached,
+    kind: Option<Kind>,
+    settings: Settings,
+    units: Vec<String>,
+    log: Rc<OwnLog>,
+}
+
+/// An application's own log.
+#[derive(Default)]
+pub(crate) struct OwnLog {
+    events: Vec<AppEvent>,
+    /// Where it was read; empty when it could not be.
+    places: Vec<String>,
+}
 
 /// How much of an incident some events explain.
 pub(crate) enum Coverage {
+    /// Every failing second.
     All,
-    Some { explained: usize, of: usize },
+    /// Some of them.
+    Some {
+        /// Failing seconds with an event.
+        explained: usize,
+        /// Failing seconds.
+        of: usize,
+    },
+    /// None.
     None,
 }
 
 /// Whether the application speaks what nginx speaks to it.
 pub(crate) enum Speaks {
+    /// It does; the exhibit shows it.
     Same(Exhibit),
+    /// It does not, or nobody knows.
     Unknown(Gap),
 }
 
-pub(crate) struct Application {
-    reached: Reached,
+/// How long an application keeps an idle connection.
+pub(crate) enum Idle {
+    /// It closes each connection after its response.
+    Never(Exhibit),
+    /// For so long.
+    For(IdleTimeout),
 }
 
-pub(crate) struct Idle {
+/// An idle time-out, where it is set.
+pub(crate) struct IdleTimeout {
+    /// How long.
     pub(crate) after: Duration,
-    pub(crate) name: String,
+    /// What its program calls it.
+    pub(crate) name: &'static str,
+    /// The setting in words.
     pub(crate) text: String,
 }
-pub(crate) struct Events;
-pub(crate) struct Setting;
 
-impl Setting {
+/// A time-out of the application's own, where it is known.
+pub(crate) struct TimeoutSetting {
+    name: &'static str,
+    text: Option<String>,
+}
+
+impl TimeoutSetting {
+    /// ` (its time-out is 30 s, by its command line)`, or nothing.
     pub(crate) fn summary(&self) -> String {
-        String::new()
+        self.text
+            .as_ref()
+            .map(|text| format!(" ({text})"))
+            .unwrap_or_default()
     }
-    pub(crate) fn name(&self) -> String {
-        String::new()
+
+    /// What its program calls it.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
     }
+
+    /// The setting.
     pub(crate) fn exhibit(&self) -> Option<Exhibit> {
-        None
+        self.text.as_ref().map(|text| Exhibit::Record {
+            probe: "process",
+            at: None,
+            text: text.clone(),
+        })
     }
 }
-impl Events {
-    pub(crate) fn coverage(&self, _incident: &Incident) -> Coverage {
-        Coverage::None
+
+/// Something that happened to the application, with its time.
+#[derive(Clone)]
+pub(crate) struct Happening {
+    at: Timestamp,
+    probe: &'static str,
+    text: String,
+}
+
+/// What happened, and where it was read.
+pub(crate) struct Happenings {
+    found: Vec<Happening>,
+    places: Vec<String>,
+    program: String,
+}
+
+impl Happenings {
+    /// How much of the incident they explain.
+    pub(crate) fn coverage(&self, incident: &Incident) -> Coverage {
+        let of = incident.seconds.len();
+        let explained = incident
+            .seconds
+            .keys()
+            .filter(|&&second| self.at(second).is_some())
+            .count();
+        match explained {
+            0 => Coverage::None,
+            _ if explained == of => Coverage::All,
+            explained => Coverage::Some { explained, of },
+        }
     }
-    pub(crate) fn gap(&self, what: &'static str) -> Gap {
-        Gap::undecided(what, "not read")
+
+    fn at(&self, second: i64) -> Option<&Happening> {
+        self.found.iter().find(|happening| {
+            (second - BEFORE..=second + AFTER).contains(&happening.at.as_second())
+        })
     }
+
+    /// Why they do not suffice.
+    pub(crate) fn gap(&self, missing: &'static str) -> Gap {
+        if self.places.is_empty() {
+            return Gap::new(
+                GapKind::Absent,
+                missing,
+                format!("the log of {} was not found", self.program),
+            )
+            .learn("look where the application writes its errors");
+        }
+        Gap::undecided(
+            missing,
+            format!("its log says nothing of it: {}", self.places.join(", ")),
+        )
+    }
+
+    /// The first of them, in the application's words.
     pub(crate) fn summary(&self) -> String {
-        String::new()
+        self.found
+            .first()
+            .map(|happening| happening.text.clone())
+            .unwrap_or_default()
     }
+
+    /// The command that shows more.
     pub(crate) fn place(&self) -> String {
-        String::new()
+        self.places.first().cloned().unwrap_or_default()
     }
+
+    /// Those that explain a failing second, the first few.
     pub(crate) fn exhibits(&self) -> Vec<Exhibit> {
-        Vec::new()
+        let exhibit = |happening: &Happening| Exhibit::Record {
+            probe: happening.probe,
+            at: Some(happening.at),
+            text: happening.text.clone(),
+        };
+        self.found.iter().take(EVENTS_SHOWN).map(exhibit).collect()
     }
 }
+
 impl Application {
+    /// Program and pid, for people.
     pub(crate) fn who(&self) -> String {
-        String::new()
+        self.reached.who()
     }
+
+    /// The listener.
     pub(crate) fn exhibit(&self) -> Exhibit {
         self.reached.exhibit.clone()
     }
+
+    /// Where its log is, for people.
     pub(crate) fn log_place(&self) -> String {
-        String::new()
+        self.log
+            .places
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "its own log".to_owned())
     }
-    pub(crate) fn ran_throughout(&self, _incident: &Incident) -> Option<Exhibit> {
-        None
-    }
+
+    /// Whether it ran when the incident began.
     pub(crate) fn started_before(&self, incident: &Incident) -> bool {
         self.reached
             .since()
             .is_some_and(|since| since <= incident.first_seen)
     }
-    pub(crate) fn deaths(&self, _case: &Case, _incident: &Incident) -> Result<Events, Gap> {
-        Ok(Events)
-    }
-    pub(crate) fn timeouts(&self, _case: &Case, _incident: &Incident) -> Result<Events, Gap> {
-        Ok(Events)
-    }
-    pub(crate) fn timeout_setting(&self) -> Setting {
-        Setting
-    }
-    pub(crate) fn idle_timeout(&self) -> Result<Idle, Gap> {
-        Err(Gap::undecided("idle", "x"))
-    }
-}
-impl Case {
-    pub(crate) fn application(&self, incident: &Incident) -> Result<Application, Gap> {
-        Ok(Application {
-            reached: self.listener_of(incident)?,
+
+    /// That none of its processes can have ended while it failed: each that holds the socket has run since before, and
+    /// its kind replaces at once what ends. php-fpm starts children only as it needs them, and of a program of no known
+    /// kind only a single process can be told.
+    pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
+        let holders = &self.reached.holders;
+        let newest = holders.iter().map(|holder| holder.start).max()?;
+        let is_told = match self.kind {
+            Some(Kind::Gunicorn | Kind::Uvicorn | Kind::Hypercorn | Kind::Puma | Kind::Unicorn) => {
+                true
+            }
+            Some(Kind::PhpFpm | Kind::Uwsgi) => false,
+            Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => holders.len() == 1,
+        };
+        // A process that started within the first failing second may have replaced one that failed in it.
+        (is_told && newest < incident.first_seen).then(|| Exhibit::Record {
+            probe: "process",
+            at: Some(newest),
+            text: match holders.len() {
+                1 => format!("{} has run since before the first failure", self.who()),
+                n => format!(
+                    "all {n} processes of {} have run since before the first failure",
+                    self.who()
+                ),
+            },
         })
     }
-    pub(crate) fn speaks(&self, _incident: &Incident) -> Result<Speaks, Gap> {
-        Ok(Speaks::Unknown(Gap::undecided("protocol", "x")))
+
+    /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
+    pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
+        let mut found = self.own_events(|what| match what {
+            What::WorkerExited {
+                how,
+                after_timeout: false,
+            } => !matches!(how, Exit::Code(0)),
+            _ => false,
+        });
+        for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
+            let Some(journal) = known(case.journal(unit))? else {
+                continue;
+            };
+            let deaths = journal.iter().filter(|entry| {
+                entry.event.as_ref().is_some_and(|event| match &event.what {
+                    UnitChange::ProcessExited { how, .. } => {
+                        !matches!(how, None | Some(Ended::Exited(0)))
+                    }
+                    UnitChange::CoreDumped { .. } => true,
+                    _ => false,
+                })
+            });
+            found.extend(deaths.map(|entry| Happening {
+                at: entry.at,
+                probe: "journal",
+                text: entry.message.to_str_lossy().trim().to_owned(),
+            }));
+        }
+        Ok(self.happenings(found, incident))
+    }
+
+    /// Its workers that it ended for taking too long.
+    pub(crate) fn timeouts(&self, incident: &Incident) -> Happenings {
+        let found = self.own_events(|what| matches!(what, What::WorkerTimeout { .. }));
+        self.happenings(found, incident)
+    }
+
+    fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
+        let events = self.log.events.iter().filter(|event| wanted(&event.what));
+        events
+            .filter_map(|event| {
+                Some(Happening {
+                    at: event.at?,
+                    probe: "application-log",
+                    text: event.text.trim().to_owned(),
+                })
+            })
+            .collect()
+    }
+
+    fn happenings(&self, mut found: Vec<Happening>, incident: &Incident) -> Happenings {
+        let (first, last) = (
+            incident.first_seen.as_second() - BEFORE,
+            incident.last_seen.as_second() + AFTER,
+        );
+        found.retain(|happening| (first..=last).contains(&happening.at.as_second()));
+        found.sort_by_key(|happening| happening.at);
+        Happenings {
+            found,
+            places: self.log.places.clone(),
+            program: self.who(),
+        }
+    }
+
+    /// After how long it ends a worker.
+    pub(crate) fn timeout_setting(&self) -> TimeoutSetting {
+        let name = match self.kind {
+            Some(Kind::Gunicorn) => "gunicorn's --timeout",
+            Some(Kind::Uwsgi) => "uWSGI's harakiri",
+            Some(Kind::PhpFpm) => "php-fpm's request_terminate_timeout",
+            _ => "the application's time-out",
+        };
+        let set = self
+            .settings
+            .timeout
+            .as_ref()
+            .and_then(|setting| Some((setting.value.duration()?, &setting.origin)));
+        TimeoutSetting {
+            name,
+            text: set
+                .map(|(after, origin)| format!("{name} is {} s, by {origin}", after.as_secs())),
+        }
+    }
+
+    /// How long it keeps an idle connection.
+    pub(crate) fn idle(&self) -> Result<Idle, Gap> {
+        let name = match self.kind {
+            Some(Kind::Gunicorn) => "keepalive",
+            Some(Kind::Uvicorn) => "timeout_keep_alive",
+            Some(Kind::Hypercorn) => "keep_alive_timeout",
+            _ => {
+                return Err(Gap::undecided(
+                    "how long the application keeps an idle connection",
+                    format!("{} does not show it", self.who()),
+                ));
+            }
+        };
+        let setting = self
+            .settings
+            .keepalive
+            .as_ref()
+            .filter(|_| self.settings.is_certain(name))
+            .ok_or_else(|| {
+                Gap::undecided(
+                    "how long the application keeps an idle connection",
+                    "its settings cannot be read for certain",
+                )
+            })?;
+        let text = format!(
+            "{} closes an idle connection after {} s, by {}",
+            self.who(),
+            setting.value.as_secs(),
+            setting.origin
+        );
+        if setting.value.is_zero() {
+            let text = format!(
+                "{} closes each connection after its response, by {}",
+                self.who(),
+                setting.origin
+            );
+            return Ok(Idle::Never(Exhibit::Record {
+                probe: "process",
+                at: None,
+                text,
+            }));
+        }
+        Ok(Idle::For(IdleTimeout {
+            after: setting.value,
+            name,
+            text,
+        }))
+    }
+
+    /// What it speaks at the peer's address, by its settings or its kind.
+    fn spoken(&self, incident: &Incident) -> Option<SpokenProtocol> {
+        let address = incident.address.as_ref()?;
+        let bound = self
+            .settings
+            .binds
+            .iter()
+            .find(|bound| bound.bind.takes(address) == Some(true));
+        match (bound, self.kind?) {
+            (Some(bound), _) => Some(bound.protocol),
+            (None, Kind::PhpFpm) => Some(SpokenProtocol::FastCgi),
+            (None, Kind::PythonHttpServer) => Some(SpokenProtocol::Http),
+            (None, _) => None,
+        }
+    }
+}
+
+impl Case {
+    /// The application that the peer's address reaches now.
+    pub(crate) fn application(&self, incident: &Incident) -> Result<Rc<Application>, Gap> {
+        self.evidence.once(
+            format!("application {} {}", incident.instance, incident.peer),
+            || {
+                let reached = self.listener_of(incident)?;
+                let Some(master) = reached.holders.first().cloned() else {
+                    return Err(Gap::new(
+                        GapKind::Denied,
+                        format!("the process behind {}", incident.peer),
+                        "which process holds the socket needs root",
+                    )
+                    .learn("sudo why502"));
+                };
+                let kind = reached
+                    .holders
+                    .iter()
+                    .find_map(|holder| Kind::recognise(&holder.args));
+                let settings = match kind {
+                    Some(Kind::PhpFpm) => self.pool_settings(incident)?,
+                    Some(kind) => self.settings(kind, &master)?,
+                    None => Settings::default(),
+                };
+                let units = self.units_of(&reached.holders)?;
+                let log = self.own_log(kind, &master, &settings, &units)?;
+                Ok(Application {
+                    reached,
+                    kind,
+                    settings,
+                    units,
+                    log,
+                })
+            },
+        )
+    }
+
+    /// What an application was told, by its command line, its environment and the files these name.
+    fn settings(&self, kind: Kind, process: &Process) -> Result<Settings, Gap> {
+        let environment = self.variables(kind, process.pid)?;
+        let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        for _ in 0..FILE_ROUNDS {
+            let source = SettingsSource {
+                args: &process.args,
+                environment: &environment,
+                files: &files,
+            };
+            let settings = Settings::of(kind, &source);
+            let unread: Vec<PathBuf> = settings
+                .config_files
+                .iter()
+                .filter(|path| !files.iter().any(|(known, _)| known == *path))
+                .cloned()
+                .collect();
+            if unread.is_empty() {
+                return Ok(settings);
+            }
+            for path in unread {
+                let bytes = self.file_of(process, &path)?;
+                files.push((path, bytes.unwrap_or_default()));
+            }
+        }
+        let source = SettingsSource {
+            args: &process.args,
+            environment: &environment,
+            files: &files,
+        };
+        Ok(Settings::of(kind, &source))
+    }
+
+    fn variables(&self, kind: Kind, pid: u32) -> Result<Vec<(String, String)>, Gap> {
+        let names: Vec<String> = kind
+            .variables()
+            .iter()
+            .map(|&name| name.to_owned())
+            .collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let variables = known(
+            self.evidence
+                .fact(&ProbeRequest::Environment { pid, names }, |_, bytes| {
+                    bytes.to_vec()
+                }),
+        )?;
+        let variables = variables
+            .map(|bytes| bytes.to_str_lossy().into_owned())
+            .unwrap_or_default();
+        let pairs = variables
+            .split('\0')
+            .filter_map(|entry| entry.split_once('='));
+        Ok(pairs
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect())
+    }
+
+    /// A file as a process would open it.
+    fn file_of(&self, process: &Process, path: &Path) -> Result<Option<Vec<u8>>, Gap> {
+        let (view, path) = self.path_of(process, path)?;
+        let request = ProbeRequest::File {
+            view,
+            path,
+            limit: 1 << 20,
+        };
+        Ok(
+            known(self.evidence.fact(&request, |_, bytes| bytes.to_vec()))?
+                .map(|bytes| bytes.to_vec()),
+        )
+    }
+
+    /// A path of a process: relative to its working directory, in its own view.
+    fn path_of(&self, process: &Process, path: &Path) -> Result<(View, PathBuf), Gap> {
+        let view = self.view_of(process.pid)?;
+        if path.is_absolute() {
+            return Ok((view, path.to_owned()));
+        }
+        let link = ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{}/cwd", process.pid)),
+        };
+        let directory = known(self.evidence.fact(&link, |_, bytes| bytes.to_vec()))?;
+        let directory = directory
+            .map(|bytes| PathBuf::from(bytes.to_os_str_lossy().into_owned()))
+            .unwrap_or_else(|| PathBuf::from("/"));
+        Ok((view, directory.join(path)))
+    }
+
+    /// An application's own log: the files it is told to write, or where its standard output and error go, or its
+    /// unit's journal.
+    fn own_log(
+        &self,
+        kind: Option<Kind>,
+        process: &Process,
+        settings: &Settings,
+        units: &[String],
+    ) -> Result<Rc<OwnLog>, Gap> {
+        self.evidence.once(format!("own log {}", process.pid), || {
+            let Some(kind) = kind else {
+                return Ok(OwnLog::default());
+            };
+            let mut files: Vec<(View, PathBuf)> = Vec::new();
+            for log in settings.logs.iter().filter(|log| !log.is_access) {
+                files.push(self.path_of(process, &log.path)?);
+            }
+            if files.is_empty() {
+                let view = self.view_of(process.pid)?;
+                for descriptor in [2, 1] {
+                    files.extend(
+                        self.descriptor_file(process.pid, descriptor)?
+                            .map(|path| (view, path)),
+                    );
+                }
+            }
+            files.dedup();
+            let mut log = OwnLog::default();
+            let zone = self.host_zone()?;
+            for (view, path) in files {
+                let request = ProbeRequest::LinesSince {
+                    view,
+                    path: path.clone(),
+                    from: String::new(),
+                    limit: LOG_LIMIT,
+                };
+                let events = self.evidence.fact(&request, |_, bytes| {
+                    facts::application::log::events(kind, bytes, &zone)
+                });
+                if let Some(events) = known(events)? {
+                    log.events.extend(events.iter().cloned());
+                    log.places.push(path.display().to_string());
+                }
+            }
+            for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
+                let Some(journal) = known(self.journal(unit))? else {
+                    continue;
+                };
+                for entry in journal.iter().filter(|entry| entry.event.is_none()) {
+                    if let Some(event) =
+                        facts::application::log::event(kind, &entry.message, &zone, Some(entry.at))
+                    {
+                        facts::application::log::add(&mut log.events, event);
+                    }
+                }
+                log.places.push(format!("journalctl -u {unit}"));
+            }
+            Ok(log)
+        })
+    }
+
+    /// Whether the application speaks what nginx speaks to it.
+    pub(crate) fn speaks(&self, incident: &Incident) -> Result<Speaks, Gap> {
+        if let Some(answered) = self.answered(incident)? {
+            return Ok(Speaks::Same(answered));
+        }
+        let application = self.application(incident)?;
+        let gap = |why: String| {
+            Gap::undecided(
+                format!(
+                    "whether {} speaks what nginx speaks to it",
+                    application.who()
+                ),
+                why,
+            )
+        };
+        let leaning = || {
+            format!(
+                "{} did not answer in time: slow, or deaf to what nginx speaks",
+                application.who()
+            )
+        };
+        let (Some(spoken), Some(wanted)) = (application.spoken(incident), incident.protocol) else {
+            return Ok(Speaks::Unknown(
+                gap(
+                    "no answer of it stands in the access log, and its kind does not tell"
+                        .to_owned(),
+                )
+                .learn("log $upstream_addr and $upstream_header_time")
+                .leaning(leaning()),
+            ));
+        };
+        if is_same(spoken, wanted) {
+            let process = application
+                .reached
+                .holders
+                .first()
+                .map(command_line)
+                .unwrap_or_default();
+            return Ok(Speaks::Same(Exhibit::Record {
+                probe: "process",
+                at: None,
+                text: format!(
+                    "{} speaks {wanted}, as nginx does: {process}",
+                    application.who()
+                ),
+            }));
+        }
+        Ok(Speaks::Unknown(
+            gap(format!(
+                "it speaks {}, nginx speaks {wanted}",
+                name_of(spoken)
+            ))
+            .leaning(format!(
+                "{} speaks {}, nginx speaks {wanted} to it",
+                application.who(),
+                name_of(spoken)
+            )),
+        ))
+    }
+}
+
+fn is_same(spoken: SpokenProtocol, wanted: Protocol) -> bool {
+    matches!(
+        (spoken, wanted),
+        (SpokenProtocol::Http, Protocol::Http)
+            | (SpokenProtocol::Https, Protocol::Https)
+            | (SpokenProtocol::Uwsgi, Protocol::Uwsgi)
+            | (SpokenProtocol::FastCgi, Protocol::Fastcgi)
+            | (SpokenProtocol::Scgi, Protocol::Scgi)
+    )
+}
+
+fn name_of(spoken: SpokenProtocol) -> &'static str {
+    match spoken {
+        SpokenProtocol::Http => "http",
+        SpokenProtocol::Https => "https",
+        SpokenProtocol::Uwsgi => "uwsgi",
+        SpokenProtocol::FastCgi => "fastcgi",
+        SpokenProtocol::Scgi => "scgi",
     }
 }

@@ -344,9 +344,9 @@ impl Case {
                 "it is no host name",
             ));
         }
-        let addresses = self.evidence.fact(&lookup(name), |_, bytes| {
-            facts::name::addresses(bytes)
-        })?;
+        let addresses = self
+            .evidence
+            .fact(&lookup(name), |_, bytes| facts::name::addresses(bytes))?;
         Ok(addresses.to_vec())
     }
 

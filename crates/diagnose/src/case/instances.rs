@@ -204,7 +204,7 @@ impl Case {
     }
 
     /// Whose file system a process sees: the host's own where root and mount namespace are the same, or cannot be told.
-    fn view_of(&self, pid: u32) -> Result<View, Gap> {
+    pub(crate) fn view_of(&self, pid: u32) -> Result<View, Gap> {
         let link = |path: String| ProbeRequest::Link {
             path: PathBuf::from(path),
         };

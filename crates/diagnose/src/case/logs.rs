@@ -1,6 +1,6 @@
 //! What nginx wrote: the error logs of an instance, read once, as incidents.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -228,12 +228,26 @@ impl Case {
             facts,
             tallies,
             known_paths,
+            strangers: self.strangers(instance)?,
             last: (i64::MIN, Timestamp::MIN),
         };
         for record in Records::new(bytes) {
             reader.take(&record);
         }
         Ok(())
+    }
+
+    /// The processes of other nginx instances.
+    fn strangers(&self, instance: &Instance) -> Result<BTreeSet<u32>, Gap> {
+        let own = instance.master.as_ref().map(|master| master.pid);
+        let processes = self.processes()?;
+        let others = processes
+            .values()
+            .filter(|process| process.nginx().is_some());
+        Ok(others
+            .filter(|process| Some(process.pid) != own && Some(process.ppid) != own)
+            .map(|process| process.pid)
+            .collect())
     }
 
     /// The unix sockets that the configuration dials, as nginx prints them.
@@ -353,6 +367,8 @@ struct Reader<'a> {
     facts: &'a mut LogFacts,
     tallies: &'a mut BTreeMap<Key, Tally>,
     known_paths: Vec<Vec<u8>>,
+    /// Processes of other instances, which may write to the same file.
+    strangers: BTreeSet<u32>,
     /// The last local second and its time: lines of one second share the work.
     last: (i64, Timestamp),
 }
@@ -379,6 +395,9 @@ impl Reader<'_> {
             return;
         };
         if at < self.case.window_start() || at > self.case.options.now {
+            return;
+        }
+        if event.pid.is_some_and(|pid| self.strangers.contains(&pid)) {
             return;
         }
         self.facts.lines += 1;
@@ -442,7 +461,7 @@ impl Reader<'_> {
         if incident.seconds.len() > SECONDS_KEPT {
             incident.seconds.pop_first();
         }
-        if let Some(server) = event.server
+        if let Some(server) = event.server.filter(|server| !server.is_empty())
             && (tally.servers.len() < SERVERS_COUNTED || tally.servers.contains_key(server))
         {
             *tally.servers.entry(server.to_owned()).or_default() += 1;

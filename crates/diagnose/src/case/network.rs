@@ -109,12 +109,20 @@ impl UnixListener {
 }
 
 /// The listener that a connection to this address reaches: one on the very address before one on a wildcard.
-pub(crate) fn listener_on(listeners: &[Listener], address: SocketAddr) -> Result<Option<&Listener>, Gap> {
-    let reached = listeners.iter().filter(|listener| listener.reached_by(address) == Some(true));
+pub(crate) fn listener_on(
+    listeners: &[Listener],
+    address: SocketAddr,
+) -> Result<Option<&Listener>, Gap> {
+    let reached = listeners
+        .iter()
+        .filter(|listener| listener.reached_by(address) == Some(true));
     if let Some(listener) = reached.min_by_key(|listener| listener.address.ip().is_unspecified()) {
         return Ok(Some(listener));
     }
-    match listeners.iter().find(|listener| listener.reached_by(address).is_none()) {
+    match listeners
+        .iter()
+        .find(|listener| listener.reached_by(address).is_none())
+    {
         Some(unsure) => Err(Gap::undecided(
             format!("whether {} is reached at {address}", unsure.address),
             "the kernel does not say whether it takes IPv6 alone, or which device it is bound to",
@@ -298,18 +306,30 @@ impl Case {
     /// That nothing sends a connection to this peer elsewhere: no address translation of what this host sends.
     pub(crate) fn connects_unredirected(&self, incident: &Incident) -> Result<Exhibit, Gap> {
         let netns = self.netns(incident)?;
-        let is_ipv6 = incident.address.as_ref().and_then(PeerAddress::ip).is_some_and(|ip| ip.is_ipv6());
+        let is_ipv6 = incident
+            .address
+            .as_ref()
+            .and_then(PeerAddress::ip)
+            .is_some_and(|ip| ip.is_ipv6());
         let of = netns.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
-        let tables = if is_ipv6 { "ip6_tables_names" } else { "ip_tables_names" };
+        let tables = if is_ipv6 {
+            "ip6_tables_names"
+        } else {
+            "ip_tables_names"
+        };
         let chains = self.base_chains(netns);
         let legacy = self.kernel_table(&format!("/proc/{of}/net/{tables}"));
         let services = self.kernel_table(&format!("/proc/{of}/net/ip_vs"));
         let (chains, legacy, services) = (chains?, legacy?, services?);
         // The older tables and IPVS stand beside nf_tables, and none of them lists the others.
         let in_nft = !chains.complete
-            || chains.at(Hook::Output, is_ipv6).any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
+            || chains
+                .at(Hook::Output, is_ipv6)
+                .any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
         let in_legacy = legacy.lines().any(|table| table == "nat");
-        let in_ipvs = services.lines().any(|line| line.starts_with("TCP ") || line.starts_with("FWM "));
+        let in_ipvs = services
+            .lines()
+            .any(|line| line.starts_with("TCP ") || line.starts_with("FWM "));
         if !(in_nft || in_legacy || in_ipvs) {
             return Ok(Exhibit::Record {
                 probe: "netfilter-chains",
@@ -318,17 +338,32 @@ impl Case {
             });
         }
         let undecided = || {
-            Gap::undecided("whether a rule redirects the connection", "address translation is in force").learn(LEARN_RULES)
+            Gap::undecided(
+                "whether a rule redirects the connection",
+                "address translation is in force",
+            )
+            .learn(LEARN_RULES)
         };
         match incident.address {
             // Of another namespace the programs of this one tell nothing.
-            Some(PeerAddress::Tcp(address)) if netns.is_none() && !in_ipvs && !(in_legacy && is_ipv6) => {
-                let rules = self.redirecting_rules(in_nft, in_legacy)?.ok_or_else(undecided)?;
+            Some(PeerAddress::Tcp(address))
+                if netns.is_none() && !in_ipvs && !(in_legacy && is_ipv6) =>
+            {
+                let rules = self
+                    .redirecting_rules(in_nft, in_legacy)?
+                    .ok_or_else(undecided)?;
                 if !rules.iter().all(|rule| misses(rule, address)) {
                     return Err(undecided());
                 }
-                let text = format!("none of the {} rules that redirect matches {address}", rules.len());
-                Ok(Exhibit::Record { probe: "command", at: None, text })
+                let text = format!(
+                    "none of the {} rules that redirect matches {address}",
+                    rules.len()
+                );
+                Ok(Exhibit::Record {
+                    probe: "command",
+                    at: None,
+                    text,
+                })
             }
             _ => Err(undecided()),
         }
@@ -338,11 +373,14 @@ impl Case {
     fn base_chains(&self, netns: Option<u32>) -> Result<Rc<BaseChains>, Gap> {
         let request = ProbeRequest::NetfilterChains { netns };
         match self.evidence.record(&request)?.answer {
-            Answer::Errno(errno) if !matches!(errno, 1 | 13) => {
-                Ok(Rc::new(BaseChains { chains: Vec::new(), complete: true }))
-            }
+            Answer::Errno(errno) if !matches!(errno, 1 | 13) => Ok(Rc::new(BaseChains {
+                chains: Vec::new(),
+                complete: true,
+            })),
             _ => {
-                let chains = self.evidence.fact(&request, |_, bytes| BaseChains::parse(bytes));
+                let chains = self
+                    .evidence
+                    .fact(&request, |_, bytes| BaseChains::parse(bytes));
                 chains.map_err(|gap| gap.learn(LEARN_RULES))
             }
         }
@@ -363,15 +401,25 @@ impl Case {
         let saved = ProbeRequest::command(["iptables-save", "-t", "nat"]);
         drop(self.evidence.batch([ruleset.clone(), saved.clone()])?);
         let text = |request: &ProbeRequest| {
-            self.evidence.bytes(request).ok().map(|(_, text)| String::from_utf8_lossy(text).into_owned())
+            self.evidence
+                .bytes(request)
+                .ok()
+                .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
         };
         // iptables-save of the nf_tables kind lists none of the older tables.
         let older = |text: &String| !text.contains("nf_tables") && !text.contains("iptables-nft");
-        let listed = [(in_nft, text(&ruleset)), (in_legacy, text(&saved).filter(older))];
+        let listed = [
+            (in_nft, text(&ruleset)),
+            (in_legacy, text(&saved).filter(older)),
+        ];
         let mut rules = Vec::new();
         for (_, text) in listed.into_iter().filter(|(needed, _)| *needed) {
             let Some(text) = text else { return Ok(None) };
-            rules.extend(text.lines().filter(|line| redirects(line)).map(str::to_owned));
+            rules.extend(
+                text.lines()
+                    .filter(|line| redirects(line))
+                    .map(str::to_owned),
+            );
         }
         Ok(Some(rules))
     }
@@ -542,6 +590,11 @@ pub(crate) struct Reached {
 }
 
 impl Reached {
+    /// Program and pid, for people.
+    pub(crate) fn who(&self) -> String {
+        who(&self.holders)
+    }
+
     /// Since when the oldest holder runs.
     pub(crate) fn since(&self) -> Option<Timestamp> {
         self.holders.first().map(|holder| holder.start)
@@ -550,13 +603,19 @@ impl Reached {
 
 /// Whether a rule's line, of `nft list ruleset` or `iptables-save`, sends a connection elsewhere.
 fn redirects(line: &str) -> bool {
-    ["DNAT", "REDIRECT", "NETMAP", "dnat ", "redirect"].iter().any(|word| line.contains(word))
+    ["DNAT", "REDIRECT", "NETMAP", "dnat ", "redirect"]
+        .iter()
+        .any(|word| line.contains(word))
 }
 
 /// Whether a rule that redirects is for other destination ports or addresses than this one.
 fn misses(rule: &str, address: SocketAddr) -> bool {
     // What is quoted is a comment, or the name of a device.
-    let words: Vec<&str> = rule.split('"').step_by(2).flat_map(str::split_whitespace).collect();
+    let words: Vec<&str> = rule
+        .split('"')
+        .step_by(2)
+        .flat_map(str::split_whitespace)
+        .collect();
     words.iter().enumerate().any(|(at, word)| {
         let before = at.checked_sub(1).and_then(|before| words.get(before));
         let mut after = words.iter().skip(at + 1);
@@ -566,7 +625,9 @@ fn misses(rule: &str, address: SocketAddr) -> bool {
             value = after.next();
         }
         let matches = match (*word, value) {
-            ("--dport" | "dport", Some(value)) => value.parse().ok().map(|port: u16| port == address.port()),
+            ("--dport" | "dport", Some(value)) => {
+                value.parse().ok().map(|port: u16| port == address.port())
+            }
             ("-d" | "daddr", Some(value)) => is_within(address.ip(), value),
             _ => None,
         };
@@ -621,19 +682,52 @@ mod tests {
     fn a_rule_misses_by_port_by_address_or_by_sparing_loopback() {
         let address: SocketAddr = "127.0.0.1:8000".parse().unwrap();
         for (rule, missed) in [
-            ("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432", true),
-            ("-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2", true),
-            ("-A OUTPUT ! -d 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000", true),
-            ("-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000", false),
+            (
+                "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432",
+                true,
+            ),
+            (
+                "-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2",
+                true,
+            ),
+            (
+                "-A OUTPUT ! -d 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000",
+                true,
+            ),
+            (
+                "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
+                false,
+            ),
             ("-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.2", false),
-            ("-A OUTPUT -p tcp ! --dport 5432 -j REDIRECT --to-ports 9000", false),
-            ("-A OUTPUT -p tcp ! --dport 8000 -j REDIRECT --to-ports 9000", true),
-            ("-A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -j REDIRECT --to-ports 9000", false),
-            ("-A OUTPUT -d 127.0.0.0/8 -j REDIRECT --to-ports 9000", false),
-            ("-A OUTPUT -m multiport --dports 80,8000 -j REDIRECT --to-ports 9000", false),
-            ("-A OUTPUT -m comment --comment \"not --dport 1\" -j REDIRECT --to-ports 9000", false),
+            (
+                "-A OUTPUT -p tcp ! --dport 5432 -j REDIRECT --to-ports 9000",
+                false,
+            ),
+            (
+                "-A OUTPUT -p tcp ! --dport 8000 -j REDIRECT --to-ports 9000",
+                true,
+            ),
+            (
+                "-A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -j REDIRECT --to-ports 9000",
+                false,
+            ),
+            (
+                "-A OUTPUT -d 127.0.0.0/8 -j REDIRECT --to-ports 9000",
+                false,
+            ),
+            (
+                "-A OUTPUT -m multiport --dports 80,8000 -j REDIRECT --to-ports 9000",
+                false,
+            ),
+            (
+                "-A OUTPUT -m comment --comment \"not --dport 1\" -j REDIRECT --to-ports 9000",
+                false,
+            ),
             ("tcp dport 5432 dnat to 172.17.0.2:5432", true),
-            ("iifname != \"docker0\" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432", true),
+            (
+                "iifname != \"docker0\" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432",
+                true,
+            ),
             ("tcp dport 8000-9000 dnat to 172.17.0.2", false),
             ("tcp dport != 5432 redirect to :9000", false),
             ("tcp dport { 80, 8000 } redirect to :9000", false),
@@ -651,8 +745,14 @@ mod tests {
         let loopback = "::1".parse().unwrap();
         assert_eq!(is_within(loopback, "::/0"), Some(true));
         assert_eq!(is_within(loopback, "::2/127"), Some(false));
-        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "0.0.0.0/0"), Some(true));
-        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/24"), Some(true));
+        assert_eq!(
+            is_within("10.1.2.3".parse().unwrap(), "0.0.0.0/0"),
+            Some(true)
+        );
+        assert_eq!(
+            is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/24"),
+            Some(true)
+        );
         assert_eq!(is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/99"), None);
         assert_eq!(is_within(loopback, "10.0.0.1"), None);
     }

@@ -25,8 +25,15 @@ const UNIT_FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
 const JOURNAL_LINES: u32 = 2000;
 
 /// The programs that say where they listen.
-const KINDS: [Kind; 7] =
-    [Kind::Gunicorn, Kind::Uvicorn, Kind::Hypercorn, Kind::Uwsgi, Kind::PhpFpm, Kind::Puma, Kind::Unicorn];
+const KINDS: [Kind; 7] = [
+    Kind::Gunicorn,
+    Kind::Uvicorn,
+    Kind::Hypercorn,
+    Kind::Uwsgi,
+    Kind::PhpFpm,
+    Kind::Puma,
+    Kind::Unicorn,
+];
 
 /// Journal lines that are shown.
 const LINES_SHOWN: usize = 3;
@@ -82,15 +89,26 @@ impl Owner {
     /// Starting it, or starting it anew.
     pub(crate) fn start(&self) -> Fix {
         let (verb, first) = match &self.state {
-            Some(state) if state.is_active() => {
-                ("restart", Some(format!("see why {} does not listen there: journalctl -u {}", self.unit, self.unit)))
-            }
-            Some(state) if state.active_state == "failed" => {
-                ("start", Some(format!("mend what keeps it from running: journalctl -u {}", self.unit)))
-            }
+            Some(state) if state.is_active() => (
+                "restart",
+                Some(format!(
+                    "see why {} does not listen there: journalctl -u {}",
+                    self.unit, self.unit
+                )),
+            ),
+            Some(state) if state.active_state == "failed" => (
+                "start",
+                Some(format!(
+                    "mend what keeps it from running: journalctl -u {}",
+                    self.unit
+                )),
+            ),
             _ => ("start", None),
         };
-        let mut steps: Vec<Step> = first.map(|text| Step::Advice { text }).into_iter().collect();
+        let mut steps: Vec<Step> = first
+            .map(|text| Step::Advice { text })
+            .into_iter()
+            .collect();
         steps.push(Step::command(["systemctl", verb, &self.unit]));
         Fix {
             summary: format!("{verb} {}", self.unit),
@@ -115,13 +133,17 @@ fn describe(state: &Unit) -> String {
     let how = match state.exec_main_exit {
         _ if state.result == "success" || state.result.is_empty() => String::new(),
         Some(Ended::Exited(status)) => format!(" ({}, status {status})", state.result),
-        Some(Ended::Killed(signal) | Ended::Dumped(signal)) => format!(" ({}, signal {signal})", state.result),
+        Some(Ended::Killed(signal) | Ended::Dumped(signal)) => {
+            format!(" ({}, signal {signal})", state.result)
+        }
         None => format!(" ({})", state.result),
     };
     match state.active_state.as_str() {
         "failed" => format!("{} has failed{how}", state.id),
         "inactive" => format!("{} is stopped{how}", state.id),
-        "activating" if state.sub_state == "auto-restart" => format!("{} ends and is started again and again{how}", state.id),
+        "activating" if state.sub_state == "auto-restart" => {
+            format!("{} ends and is started again and again{how}", state.id)
+        }
         "activating" => format!("{} is still starting", state.id),
         "active" | "reloading" => format!("{} runs", state.id),
         other => format!("{} is {other}{how}", state.id),
@@ -129,7 +151,11 @@ fn describe(state: &Unit) -> String {
 }
 
 fn state_exhibit(state: &Unit) -> Exhibit {
-    Exhibit::Record { probe: "unit", at: state.state_change, text: describe(state) }
+    Exhibit::Record {
+        probe: "unit",
+        at: state.state_change,
+        text: describe(state),
+    }
 }
 
 /// The lines that tell most: those of the program and of failures, the last ones.
@@ -138,7 +164,13 @@ fn last_lines(journal: &[Entry]) -> Vec<Exhibit> {
         !entry.message.is_empty()
             && !matches!(
                 entry.event.as_ref().map(|event| &event.what),
-                Some(UnitChange::Starting | UnitChange::Started | UnitChange::Stopping | UnitChange::Stopped | UnitChange::RestartScheduled)
+                Some(
+                    UnitChange::Starting
+                        | UnitChange::Started
+                        | UnitChange::Stopping
+                        | UnitChange::Stopped
+                        | UnitChange::RestartScheduled
+                )
             )
     });
     let mut lines: Vec<Exhibit> = telling
@@ -158,12 +190,18 @@ impl Case {
     /// The unit that is meant to listen on the peer's address.
     pub(crate) fn owner(&self, incident: &Incident) -> Result<Option<Owner>, Gap> {
         let owner = self.evidence.once(format!("owner {}", incident.id), || {
-            let Some(address) = &incident.address else { return Ok(None) };
-            let Some((unit, claim)) = self.claim_on(address)? else { return Ok(None) };
+            let Some(address) = &incident.address else {
+                return Ok(None);
+            };
+            let Some((unit, claim)) = self.claim_on(address)? else {
+                return Ok(None);
+            };
             let unit = self.service_of(&unit)?;
             Ok(Some(Owner {
                 state: self.unit_state(&unit)?,
-                journal: known(self.journal(&unit))?.map(|journal| (*journal).clone()).unwrap_or_default(),
+                journal: known(self.journal(&unit))?
+                    .map(|journal| (*journal).clone())
+                    .unwrap_or_default(),
                 unit,
                 claim,
             }))
@@ -177,7 +215,9 @@ impl Case {
             return Ok(Some(claim));
         }
         let units = self.unit_files()?;
-        let mut claims = units.iter().filter_map(|(name, file)| Some((name.clone(), claim_in(name, file, address)?)));
+        let mut claims = units
+            .iter()
+            .filter_map(|(name, file)| Some((name.clone(), claim_in(name, file, address)?)));
         Ok(claims.next().filter(|_| claims.next().is_none()))
     }
 
@@ -185,8 +225,12 @@ impl Case {
     fn pool_claim(&self, address: &PeerAddress) -> Result<Option<(String, Exhibit)>, Gap> {
         let pools = self.pools()?;
         let mut claims = pools.iter().filter(|pool| pool.listens_on(address));
-        let Some(pool) = claims.next().filter(|_| claims.next().is_none()) else { return Ok(None) };
-        let Some(service) = pool.service() else { return Ok(None) };
+        let Some(pool) = claims.next().filter(|_| claims.next().is_none()) else {
+            return Ok(None);
+        };
+        let Some(service) = pool.service() else {
+            return Ok(None);
+        };
         Ok(Some((service, pool.exhibit())))
     }
 
@@ -196,14 +240,22 @@ impl Case {
             return Ok(unit.to_owned());
         }
         let state = self.unit_state(unit)?;
-        Ok(state.and_then(|state| state.triggers.first().cloned()).unwrap_or_else(|| unit.to_owned()))
+        Ok(state
+            .and_then(|state| state.triggers.first().cloned())
+            .unwrap_or_else(|| unit.to_owned()))
     }
 
     /// The unit files of the host's administrator, with their drop-ins.
     fn unit_files(&self) -> Result<Rc<BTreeMap<String, UnitFile>>, Gap> {
         self.evidence.once("unit files", || {
-            let folder = |path: &str| ProbeRequest::Directory { view: View::Host, path: PathBuf::from(path) };
-            drop(self.evidence.batch(UNIT_FOLDERS.iter().map(|path| folder(path)))?);
+            let folder = |path: &str| ProbeRequest::Directory {
+                view: View::Host,
+                path: PathBuf::from(path),
+            };
+            drop(
+                self.evidence
+                    .batch(UNIT_FOLDERS.iter().map(|path| folder(path)))?,
+            );
             let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
             let mut drop_ins = Vec::new();
             for path in UNIT_FOLDERS {
@@ -211,23 +263,38 @@ impl Case {
                     if let Some(unit) = name.strip_suffix(".d") {
                         drop_ins.push((unit.to_owned(), Path::new(path).join(&name)));
                     } else if is_unit(&name) {
-                        files.entry(name.clone()).or_insert_with(|| vec![Path::new(path).join(&name)]);
+                        files
+                            .entry(name.clone())
+                            .or_insert_with(|| vec![Path::new(path).join(&name)]);
                     }
                 }
             }
-            let listing = |folder: &PathBuf| ProbeRequest::Directory { view: View::Host, path: folder.clone() };
-            drop(self.evidence.batch(drop_ins.iter().map(|(_, folder)| listing(folder)))?);
+            let listing = |folder: &PathBuf| ProbeRequest::Directory {
+                view: View::Host,
+                path: folder.clone(),
+            };
+            drop(
+                self.evidence
+                    .batch(drop_ins.iter().map(|(_, folder)| listing(folder)))?,
+            );
             for (unit, folder) in drop_ins.iter().filter(|(unit, _)| is_unit(unit)) {
                 for name in self.names_in(&listing(folder)) {
-                    files.entry(unit.clone()).or_default().push(folder.join(name));
+                    files
+                        .entry(unit.clone())
+                        .or_default()
+                        .push(folder.join(name));
                 }
             }
-            drop(self.evidence.batch(files.values().flatten().map(ProbeRequest::host_file))?);
+            drop(
+                self.evidence
+                    .batch(files.values().flatten().map(ProbeRequest::host_file))?,
+            );
             Ok(files
                 .into_iter()
                 .map(|(name, paths)| {
                     let texts = paths.iter().filter_map(|path| {
-                        let (_, bytes) = self.evidence.bytes(&ProbeRequest::host_file(path)).ok()?;
+                        let (_, bytes) =
+                            self.evidence.bytes(&ProbeRequest::host_file(path)).ok()?;
                         Some((path.as_path(), bytes))
                     });
                     (name, UnitFile::parse(texts))
@@ -237,7 +304,9 @@ impl Case {
     }
 
     fn names_in(&self, folder: &ProbeRequest) -> Vec<String> {
-        let Ok((_, names)) = self.evidence.bytes(folder) else { return Vec::new() };
+        let Ok((_, names)) = self.evidence.bytes(folder) else {
+            return Vec::new();
+        };
         names
             .split(|&byte| byte == 0)
             .filter(|name| !name.is_empty())
@@ -251,7 +320,11 @@ impl Case {
             return Ok(None);
         }
         let zone = self.host_zone()?;
-        let units = self.evidence.fact(&facts::systemd::show(&[unit]), |_, output| facts::systemd::units(output, &zone));
+        let units = self
+            .evidence
+            .fact(&facts::systemd::show(&[unit]), |_, output| {
+                facts::systemd::units(output, &zone)
+            });
         let units = known(units)?;
         Ok(units.and_then(|units| units.iter().find(|unit| unit.exists()).cloned()))
     }
@@ -259,23 +332,40 @@ impl Case {
     /// A unit's journal since the window began.
     pub(crate) fn journal(&self, unit: &str) -> Result<Rc<Vec<Entry>>, Gap> {
         if !self.has_systemd()? || !is_unit(unit) {
-            return Err(Gap::new(facts::GapKind::Absent, format!("the journal of {unit}"), "systemd does not run here"));
+            return Err(Gap::new(
+                facts::GapKind::Absent,
+                format!("the journal of {unit}"),
+                "systemd does not run here",
+            ));
         }
         let request = facts::journal::of_units(&[unit], self.window_start(), JOURNAL_LINES);
-        self.evidence.fact(&request, |_, output| facts::journal::entries(output))
+        self.evidence
+            .fact(&request, |_, output| facts::journal::entries(output))
     }
 
     /// Whether systemd is the host's init: `sd_booted(3)` looks for the same folder.
     fn has_systemd(&self) -> Result<bool, Gap> {
-        let request = ProbeRequest::Directory { view: View::Host, path: PathBuf::from("/run/systemd/system") };
+        let request = ProbeRequest::Directory {
+            view: View::Host,
+            path: PathBuf::from("/run/systemd/system"),
+        };
         Ok(known(self.evidence.bytes(&request))?.is_some())
     }
 
     /// The zone of the host itself, in which its tools print times.
     pub(crate) fn host_zone(&self) -> Result<TimeZone, Gap> {
-        let request = ProbeRequest::File { view: View::Host, path: PathBuf::from("/etc/localtime"), limit: 1 << 20 };
-        let zone = known(self.evidence.fact(&request, |_, bytes| facts::zone::of_file(bytes)))?;
-        Ok(zone.and_then(|zone| (*zone).clone()).unwrap_or(TimeZone::UTC))
+        let request = ProbeRequest::File {
+            view: View::Host,
+            path: PathBuf::from("/etc/localtime"),
+            limit: 1 << 20,
+        };
+        let zone = known(
+            self.evidence
+                .fact(&request, |_, bytes| facts::zone::of_file(bytes)),
+        )?;
+        Ok(zone
+            .and_then(|zone| (*zone).clone())
+            .unwrap_or(TimeZone::UTC))
     }
 
     /// nginx's own unit: the one its master runs in or, when it does not run, the one of that name.
@@ -284,7 +374,9 @@ impl Case {
             return Ok(None);
         }
         let name = match &instance.master {
-            Some(master) => self.unit_of(master.pid)?.filter(|unit| unit.ends_with(".service") && !unit.starts_with("user@")),
+            Some(master) => self
+                .unit_of(master.pid)?
+                .filter(|unit| unit.ends_with(".service") && !unit.starts_with("user@")),
             None => Some("nginx.service".to_owned()),
         };
         let Some(name) = name else { return Ok(None) };
@@ -294,29 +386,47 @@ impl Case {
         }
         let journal = match instance.master {
             Some(_) => Vec::new(),
-            None => known(self.journal(&name))?.map(|journal| (*journal).clone()).unwrap_or_default(),
+            None => known(self.journal(&name))?
+                .map(|journal| (*journal).clone())
+                .unwrap_or_default(),
         };
-        Ok(Some(NginxUnit { name, state, journal }))
+        Ok(Some(NginxUnit {
+            name,
+            state,
+            journal,
+        }))
     }
 
     /// That one of these units said, before, that it listened on the peer's address.
-    pub(crate) fn listened_before(&self, units: &[String], address: &PeerAddress) -> Result<Option<Exhibit>, Gap> {
+    pub(crate) fn listened_before(
+        &self,
+        units: &[String],
+        address: &PeerAddress,
+    ) -> Result<Option<Exhibit>, Gap> {
         for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
-            let Some(journal) = known(self.journal(unit))? else { continue };
+            let Some(journal) = known(self.journal(unit))? else {
+                continue;
+            };
             let zone = self.host_zone()?;
             let said = journal.iter().rev().find(|entry| {
                 KINDS.iter().any(|&kind| {
-                    facts::application::log::event(kind, &entry.message, &zone, Some(entry.at)).is_some_and(|event| match event.what {
-                        What::Listening { addresses } => addresses.iter().any(|said| names_address(said, address)),
-                        _ => false,
-                    })
+                    facts::application::log::event(kind, &entry.message, &zone, Some(entry.at))
+                        .is_some_and(|event| match event.what {
+                            What::Listening { addresses } => {
+                                addresses.iter().any(|said| names_address(said, address))
+                            }
+                            _ => false,
+                        })
                 })
             });
             if let Some(entry) = said {
                 return Ok(Some(Exhibit::Record {
                     probe: "journal",
                     at: Some(entry.at),
-                    text: format!("{unit} listened there before: {}", entry.message.to_str_lossy().trim()),
+                    text: format!(
+                        "{unit} listened there before: {}",
+                        entry.message.to_str_lossy().trim()
+                    ),
                 }));
             }
         }
@@ -324,13 +434,24 @@ impl Case {
     }
 
     /// That the unit which listens there now did not run in every failing second, from its journal.
-    pub(crate) fn was_down(&self, incident: &Incident, holders: &[Process]) -> Result<Option<(String, Vec<Exhibit>)>, Gap> {
-        for unit in self.units_of(holders)?.into_iter().filter(|unit| unit.ends_with(".service")) {
-            let Some(journal) = known(self.journal(&unit))? else { continue };
+    pub(crate) fn was_down(
+        &self,
+        incident: &Incident,
+        holders: &[Process],
+    ) -> Result<Option<(String, Vec<Exhibit>)>, Gap> {
+        for unit in self
+            .units_of(holders)?
+            .into_iter()
+            .filter(|unit| unit.ends_with(".service"))
+        {
+            let Some(journal) = known(self.journal(&unit))? else {
+                continue;
+            };
             let downs = downtimes(&journal);
             let is_explained = |second: i64| {
                 downs.iter().any(|down| {
-                    down.from.as_second() <= second && down.to.is_none_or(|to| second <= to.as_second())
+                    down.from.as_second() <= second
+                        && down.to.is_none_or(|to| second <= to.as_second())
                 })
             };
             if incident.seconds.keys().all(|&second| is_explained(second)) {
@@ -368,8 +489,16 @@ fn downtimes(journal: &[Entry]) -> Vec<Downtime> {
         let Some(event) = &entry.event else { continue };
         let is_down = downs.last().is_some_and(|down| down.to.is_none());
         match event.what {
-            UnitChange::Stopped | UnitChange::Failed(_) | UnitChange::Deactivated | UnitChange::ProcessExited { .. } if !is_down => {
-                downs.push(Downtime { from: entry.at, to: None });
+            UnitChange::Stopped
+            | UnitChange::Failed(_)
+            | UnitChange::Deactivated
+            | UnitChange::ProcessExited { .. }
+                if !is_down =>
+            {
+                downs.push(Downtime {
+                    from: entry.at,
+                    to: None,
+                });
             }
             UnitChange::Started => {
                 if let Some(down) = downs.last_mut().filter(|down| down.to.is_none()) {
@@ -387,16 +516,29 @@ fn is_unit(name: &str) -> bool {
     (name.ends_with(".service") || name.ends_with(".socket"))
         && !name.starts_with('-')
         && !name.contains("@.")
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte))
 }
 
 /// The setting of a unit that says it listens on the address.
 fn claim_in(name: &str, file: &UnitFile, address: &PeerAddress) -> Option<Exhibit> {
-    let exhibit = |key: &str, value: &str| Exhibit::Record { probe: "unit", at: None, text: format!("{name} has {key}={value}") };
-    if let Some(listen) = file.listen_streams(name).iter().find(|listen| names_address(listen, address)) {
+    let exhibit = |key: &str, value: &str| Exhibit::Record {
+        probe: "unit",
+        at: None,
+        text: format!("{name} has {key}={value}"),
+    };
+    if let Some(listen) = file
+        .listen_streams(name)
+        .iter()
+        .find(|listen| names_address(listen, address))
+    {
         return Some(exhibit("ListenStream", listen));
     }
-    let command = file.exec_start(name).into_iter().find(|command| command_names(&command.argv, address))?;
+    let command = file
+        .exec_start(name)
+        .into_iter()
+        .find(|command| command_names(&command.argv, address))?;
     Some(exhibit("ExecStart", &command.argv.join(" ")))
 }
 
@@ -405,9 +547,15 @@ fn command_names(argv: &[String], address: &PeerAddress) -> bool {
     let mut after_port_option = false;
     argv.iter().skip(1).any(|arg| {
         let is_port = |text: &str| address.port().is_some_and(|port| text.parse() == Ok(port));
-        let (option, value) = arg.split_once('=').map_or((None, arg.as_str()), |(option, value)| (Some(option), value));
-        let names_port = |option: &str| option.starts_with('-') && (option.ends_with("port") || option == "-p");
-        let found = names_address(value, address) || (after_port_option || option.is_some_and(names_port)) && is_port(value);
+        let (option, value) = arg
+            .split_once('=')
+            .map_or((None, arg.as_str()), |(option, value)| {
+                (Some(option), value)
+            });
+        let names_port =
+            |option: &str| option.starts_with('-') && (option.ends_with("port") || option == "-p");
+        let found = names_address(value, address)
+            || (after_port_option || option.is_some_and(names_port)) && is_port(value);
         after_port_option = option.is_none() && names_port(arg);
         found
     })
@@ -415,17 +563,23 @@ fn command_names(argv: &[String], address: &PeerAddress) -> bool {
 
 /// Whether text such as `http://127.0.0.1:8000`, `0.0.0.0:8000`, `:8000`, `unix:/run/x.sock` is, or covers, the address.
 pub(super) fn names_address(text: &str, address: &PeerAddress) -> bool {
-    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
+    let text = text
+        .split_once("://")
+        .map_or(text, |(_, rest)| rest)
+        .trim_end_matches('/');
     match address {
         PeerAddress::Unix(path) => {
             let text = text.strip_prefix("unix:").unwrap_or(text);
             Path::new(text) == path
         }
         PeerAddress::Tcp(address) => {
-            let Some((host, port)) = text.rsplit_once(':') else { return false };
+            let Some((host, port)) = text.rsplit_once(':') else {
+                return false;
+            };
             let host = host.trim_start_matches('[').trim_end_matches(']');
             port.parse() == Ok(address.port())
-                && (matches!(host, "" | "*" | "0.0.0.0" | "::" | "localhost") || host.parse() == Ok(address.ip()))
+                && (matches!(host, "" | "*" | "0.0.0.0" | "::" | "localhost")
+                    || host.parse() == Ok(address.ip()))
         }
     }
 }
@@ -452,18 +606,36 @@ mod tests {
         ] {
             assert!(command_names(&argv(line), &peer), "{line}");
         }
-        for line in ["gunicorn -b 127.0.0.1:8001 shop:app", "uvicorn shop:app --workers 8000", "gunicorn -b 10.0.0.5:8000 x"] {
+        for line in [
+            "gunicorn -b 127.0.0.1:8001 shop:app",
+            "uvicorn shop:app --workers 8000",
+            "gunicorn -b 10.0.0.5:8000 x",
+        ] {
             assert!(!command_names(&argv(line), &peer), "{line}");
         }
-        assert!(command_names(&argv("gunicorn -b unix:/run/shop.sock x"), &address("unix:/run/shop.sock")));
+        assert!(command_names(
+            &argv("gunicorn -b unix:/run/shop.sock x"),
+            &address("unix:/run/shop.sock")
+        ));
     }
 
     #[test]
     fn only_plain_unit_names_reach_a_command() {
-        for name in ["shop.service", "php8.2-fpm.service", "shop@blue.service", "shop.socket"] {
+        for name in [
+            "shop.service",
+            "php8.2-fpm.service",
+            "shop@blue.service",
+            "shop.socket",
+        ] {
             assert!(is_unit(name), "{name}");
         }
-        for name in ["shop@.service", "-x.service", "a b.service", "shop.timer", "$(x).service"] {
+        for name in [
+            "shop@.service",
+            "-x.service",
+            "a b.service",
+            "shop.timer",
+            "$(x).service",
+        ] {
             assert!(!is_unit(name), "{name}");
         }
     }

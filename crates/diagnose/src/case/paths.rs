@@ -179,11 +179,21 @@ impl Case {
             path: PathBuf::from(name),
             limit: 4 << 20,
         };
-        let users = self.evidence.fact(&file("/etc/passwd"), |_, bytes| bytes.to_vec());
-        let groups = self.evidence.fact(&file("/etc/group"), |_, bytes| bytes.to_vec());
+        let users = self
+            .evidence
+            .fact(&file("/etc/passwd"), |_, bytes| bytes.to_vec());
+        let groups = self
+            .evidence
+            .fact(&file("/etc/group"), |_, bytes| bytes.to_vec());
         let status = status?;
-        let status = status.as_ref().as_ref().ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
-        let (users, groups) = (known(users)?.unwrap_or_default(), known(groups)?.unwrap_or_default());
+        let status = status
+            .as_ref()
+            .as_ref()
+            .ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
+        let (users, groups) = (
+            known(users)?.unwrap_or_default(),
+            known(groups)?.unwrap_or_default(),
+        );
         let accounts = Accounts::parse(&users, &groups);
         let credentials = status.credentials.clone();
         Ok(Identity {

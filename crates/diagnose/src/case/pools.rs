@@ -1,23 +1,227 @@
-//! The php-fpm pools of the host.
+//! The php-fpm pools of the host: where each is set to listen, and what it is told.
 
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use facts::{Exhibit, Gap, PeerAddress};
+use bstr::ByteSlice as _;
+use facts::application::php_fpm::{self, Config};
+use facts::application::{Bind, Kind, LogFile, Settings};
+use facts::{Exhibit, Gap, PeerAddress, ProbeRequest, View};
 
-use super::Case;
+use super::{Case, known};
 use crate::incident::Incident;
 use crate::tie::Place;
 
-pub(crate) struct Pool;
+/// php-fpm takes relative paths to the prefix it was built with; distributions build it with this one.
+const PREFIX: &str = "/usr";
+
+/// A pool of some php-fpm on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Pool {
+    pool: php_fpm::Pool,
+    /// The main configuration file of its php-fpm.
+    main: PathBuf,
+    /// The log of its master.
+    error_log: Option<PathBuf>,
+}
 
 impl Pool {
-    pub(crate) fn listens_on(&self, _address: &PeerAddress) -> bool { false }
-    pub(crate) fn service(&self) -> Option<String> { None }
-    pub(crate) fn exhibit(&self) -> Exhibit { Exhibit::Record { probe: "file", at: None, text: String::new() } }
+    /// Whether it is set to listen on this address.
+    pub(crate) fn listens_on(&self, address: &PeerAddress) -> bool {
+        self.bind()
+            .is_some_and(|bind| bind.takes(address) == Some(true))
+    }
+
+    fn bind(&self) -> Option<&Bind> {
+        self.pool.listen.as_ref().map(|listen| &listen.value)
+    }
+
+    /// The systemd service of its php-fpm, by where distributions keep the configuration.
+    pub(crate) fn service(&self) -> Option<String> {
+        let main = self.main.to_str()?;
+        match main
+            .strip_prefix("/etc/php/")
+            .and_then(|rest| rest.strip_suffix("/fpm/php-fpm.conf"))
+        {
+            Some(version) => Some(format!("php{version}-fpm.service")),
+            None => (main == "/etc/php-fpm.conf").then(|| "php-fpm.service".to_owned()),
+        }
+    }
+
+    /// Where it is set to listen.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        let listen = self.bind().map(ToString::to_string).unwrap_or_default();
+        Exhibit::Record {
+            probe: "file",
+            at: None,
+            text: format!(
+                "the php-fpm pool [{}] has listen = {listen} ({})",
+                self.pool.name,
+                self.pool.file.display()
+            ),
+        }
+    }
 }
 
 impl Case {
-    pub(crate) fn pools(&self) -> Result<Rc<Vec<Pool>>, Gap> { Ok(Rc::new(Vec::new())) }
-    pub(crate) fn sole_unclaimed_pool(&self, _incident: &Incident) -> Result<Option<String>, Gap> { Ok(None) }
-    pub(crate) fn pool_at(&self, _place: &Place) -> Result<Option<String>, Gap> { Ok(None) }
+    /// Every pool: of the php-fpm masters that run, and of those that are installed.
+    pub(crate) fn pools(&self) -> Result<Rc<Vec<Pool>>, Gap> {
+        self.evidence.once("pools", || {
+            let mut pools = Vec::new();
+            for main in self.fpm_configs()? {
+                let Some(config) = self.fpm_config(&main)? else {
+                    continue;
+                };
+                let error_log = config
+                    .error_log
+                    .as_ref()
+                    .map(|log| Path::new(PREFIX).join(&log.value));
+                let error_log = error_log.filter(|_| {
+                    config
+                        .error_log
+                        .as_ref()
+                        .is_some_and(|log| log.value != "syslog")
+                });
+                pools.extend(config.pools.iter().map(|pool| Pool {
+                    pool: pool.clone(),
+                    main: main.clone(),
+                    error_log: error_log.clone(),
+                }));
+            }
+            Ok(pools)
+        })
+    }
+
+    /// The main configuration files of php-fpm, each once.
+    fn fpm_configs(&self) -> Result<Vec<PathBuf>, Gap> {
+        let processes = self.processes()?;
+        let masters = processes
+            .values()
+            .filter(|process| Kind::recognise(&process.args) == Some(Kind::PhpFpm));
+        let mut mains: Vec<PathBuf> = masters
+            .filter_map(|master| php_fpm::main_config(&master.args))
+            .collect();
+        let versions = ProbeRequest::Directory {
+            view: View::Host,
+            path: PathBuf::from("/etc/php"),
+        };
+        let versions = known(self.evidence.fact(&versions, |_, names| names.to_vec()))?;
+        for version in versions
+            .iter()
+            .flat_map(|names| names.split(|&byte| byte == 0))
+            .filter(|name| !name.is_empty())
+        {
+            mains.push(
+                Path::new("/etc/php")
+                    .join(version.to_os_str_lossy())
+                    .join("fpm/php-fpm.conf"),
+            );
+        }
+        mains.push(PathBuf::from("/etc/php-fpm.conf"));
+        let mut seen = std::collections::BTreeSet::new();
+        mains.retain(|main| seen.insert(main.clone()));
+        Ok(mains)
+    }
+
+    fn fpm_config(&self, main: &Path) -> Result<Option<Config>, Gap> {
+        let mut config = Config::default();
+        let Some((_, text)) = known(self.evidence.bytes(&ProbeRequest::host_file(main)))? else {
+            return Ok(None);
+        };
+        config.add(main, text);
+        let mut files = Vec::new();
+        for pattern in &config.includes {
+            files.extend(self.matching(&Path::new(PREFIX).join(pattern))?);
+        }
+        drop(
+            self.evidence
+                .batch(files.iter().map(ProbeRequest::host_file))?,
+        );
+        for file in files {
+            if let Ok((_, text)) = self.evidence.bytes(&ProbeRequest::host_file(&file)) {
+                config.add(&file, text);
+            }
+        }
+        Ok(Some(config))
+    }
+
+    /// The files that a pattern with at most one `*`, in its last part, names.
+    fn matching(&self, pattern: &Path) -> Result<Vec<PathBuf>, Gap> {
+        let (Some(folder), Some(name)) = (
+            pattern.parent(),
+            pattern.file_name().and_then(|name| name.to_str()),
+        ) else {
+            return Ok(Vec::new());
+        };
+        let Some((before, after)) = name.split_once('*') else {
+            return Ok(vec![pattern.to_owned()]);
+        };
+        let listing = ProbeRequest::Directory {
+            view: View::Host,
+            path: folder.to_owned(),
+        };
+        let Some((_, names)) = known(self.evidence.bytes(&listing))? else {
+            return Ok(Vec::new());
+        };
+        let fits = |name: &&[u8]| {
+            name.len() >= before.len() + after.len()
+                && name.starts_with(before.as_bytes())
+                && name.ends_with(after.as_bytes())
+                && !name.starts_with(b".")
+        };
+        Ok(names
+            .split(|&byte| byte == 0)
+            .filter(fits)
+            .map(|name| folder.join(name.to_os_str_lossy()))
+            .collect())
+    }
+
+    /// The one pool of the host, for a FastCGI peer, if nothing in the configuration dials where it listens: what else
+    /// should nginx mean?
+    pub(crate) fn sole_unclaimed_pool(&self, incident: &Incident) -> Result<Option<String>, Gap> {
+        if incident.protocol != Some(log::error::Protocol::Fastcgi) {
+            return Ok(None);
+        }
+        let pools = self.pools()?;
+        let [only] = pools.as_slice() else {
+            return Ok(None);
+        };
+        let Some(Bind::Address(address)) = only.bind() else {
+            return Ok(None);
+        };
+        Ok((!self.is_dialled(incident, address)?).then(|| only.pool.name.clone()))
+    }
+
+    /// The pool that is set to listen at a place.
+    pub(crate) fn pool_at(&self, place: &Place) -> Result<Option<String>, Gap> {
+        let address = match place {
+            Place::Tcp(address) => PeerAddress::Tcp(*address),
+            Place::Unix(path) => PeerAddress::Unix(path.clone()),
+        };
+        Ok(self
+            .pools()?
+            .iter()
+            .find(|pool| pool.listens_on(&address))
+            .map(|pool| pool.pool.name.clone()))
+    }
+
+    /// What the pool behind a peer is told, with its master's log.
+    pub(crate) fn pool_settings(&self, incident: &Incident) -> Result<Settings, Gap> {
+        let pools = self.pools()?;
+        let pool = incident
+            .address
+            .as_ref()
+            .and_then(|address| pools.iter().find(|pool| pool.listens_on(address)));
+        let Some(pool) = pool else {
+            return Ok(Settings::default());
+        };
+        let mut settings = pool.pool.settings();
+        settings
+            .logs
+            .extend(pool.error_log.iter().map(|path| LogFile {
+                path: path.clone(),
+                is_access: false,
+            }));
+        Ok(settings)
+    }
 }

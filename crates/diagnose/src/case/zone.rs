@@ -54,8 +54,15 @@ impl Case {
             TzVariable::Zone(zone) => return Ok(Some(zone)),
             TzVariable::File(path) => path,
         };
-        let file = ProbeRequest::File { view, path, limit: 1 << 20 };
-        let zone = known(self.evidence.fact(&file, |_, bytes| facts::zone::of_file(bytes)))?;
+        let file = ProbeRequest::File {
+            view,
+            path,
+            limit: 1 << 20,
+        };
+        let zone = known(
+            self.evidence
+                .fact(&file, |_, bytes| facts::zone::of_file(bytes)),
+        )?;
         Ok(zone.and_then(|zone| (*zone).clone()))
     }
 }

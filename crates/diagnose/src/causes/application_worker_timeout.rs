@@ -38,7 +38,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if let Some(lasting) = application.ran_throughout(incident) {
         return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
-    let timeouts = application.timeouts(case, incident)?;
+    let timeouts = application.timeouts(incident);
     match timeouts.coverage(incident) {
         Coverage::All => {}
         Coverage::None => return Err(timeouts.gap("whether the application ended its worker for a time-out")),

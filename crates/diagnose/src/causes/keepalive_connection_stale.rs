@@ -3,7 +3,7 @@
 use facts::{Exhibit, Gap};
 use log::error::Class;
 
-use crate::case::{Case, Reuse};
+use crate::case::{Case, Idle, Reuse};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -43,13 +43,16 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Reuse::Kept(reuse) => reuse,
     };
     let application = case.application(incident)?;
+    let idle = match application.idle()? {
+        Idle::Never(closes) => return Ok(Verdict::RuledOut(proof.and(closes))),
+        Idle::For(idle) => idle,
+    };
     let Some(lasting) = application.ran_throughout(incident) else {
         return Err(Gap::undecided(
             "whether the application ran throughout",
             "one of its processes started after the first failure",
         ));
     };
-    let idle = application.idle_timeout()?;
     if idle.after > reuse.nginx_keeps {
         let longer = Exhibit::Record {
             probe: "process",
