@@ -42,7 +42,7 @@ fn command(since: Timestamp, lines: u32) -> Vec<String> {
 /// Whether journalctl said that there is more than it could read: it exits with 0 all the same, and the entries of other
 /// users and of the system are left out silently otherwise.
 pub fn is_partial(stderr: &[u8]) -> bool {
-    stderr.contains_str("not seeing messages from other users")
+    stderr.contains_str("not seeing messages from ")
         || stderr.contains_str("insufficient permissions")
 }
 

@@ -65,6 +65,40 @@ pub(crate) fn holes<'a, const N: usize>(text: &'a [u8], pattern: &str) -> Option
     holes.next().is_none().then_some(found)
 }
 
+/// Words as systemd and shells split them: quotes group, a backslash takes the next character as it is (or as C does).
+pub(crate) fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(open), _) if c == open => quote = None,
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, _) if c.is_whitespace() => words.extend(word.take()),
+            (_, '\\') => word
+                .get_or_insert_default()
+                .extend(chars.next().map(unescaped)),
+            _ => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+fn unescaped(c: char) -> char {
+    match c {
+        'n' => '\n',
+        't' => '\t',
+        'r' => '\r',
+        's' => ' ',
+        _ => c,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

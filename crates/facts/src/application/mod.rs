@@ -1,8 +1,20 @@
 //! The program behind a peer: which kind it is, what it was told, and what its log says.
 
+mod asgi;
+mod gunicorn;
 pub mod log;
+mod options;
+pub mod php_fpm;
+mod python;
+mod settings;
+mod small;
+mod uwsgi;
 
 use bstr::ByteSlice as _;
+
+pub use settings::{
+    Bind, Bound, Limit, LogFile, Origin, Setting, Settings, SettingsSource, SpokenProtocol,
+};
 
 /// A kind of application server that why502 knows the settings or the log of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,6 +75,21 @@ impl Kind {
             Self::Unicorn => "unicorn",
             Self::Java => "java",
             Self::PythonHttpServer => "python http.server",
+        }
+    }
+
+    /// The environment variables that its settings may come from.
+    pub fn variables(self) -> &'static [&'static str] {
+        match self {
+            Self::Gunicorn => &["GUNICORN_CMD_ARGS", "PORT", "WEB_CONCURRENCY"],
+            Self::Uvicorn => &[
+                "UVICORN_HOST",
+                "UVICORN_PORT",
+                "UVICORN_UDS",
+                "WEB_CONCURRENCY",
+            ],
+            Self::Uwsgi => &["UWSGI_DEB_CONFNAMESPACE", "UWSGI_DEB_CONFNAME"],
+            _ => &[],
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bstr::ByteSlice as _;
 
-use crate::text::owned;
+use crate::text::{owned, words};
 
 /// A unit's file with its drop-ins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -162,40 +162,6 @@ fn take(file: &Path, line: usize, text: &[u8], section: &mut String, settings: &
             file: file.to_owned(),
             line,
         });
-    }
-}
-
-/// Words as systemd splits them: quotes group, a backslash takes the next character as it is (or as C does).
-fn words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match (quote, c) {
-            (Some(open), _) if c == open => quote = None,
-            (None, '"' | '\'') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, _) if c.is_whitespace() => words.extend(word.take()),
-            (_, '\\') => word
-                .get_or_insert_default()
-                .extend(chars.next().map(unescaped)),
-            _ => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
-fn unescaped(c: char) -> char {
-    match c {
-        'n' => '\n',
-        't' => '\t',
-        'r' => '\r',
-        's' => ' ',
-        _ => c,
     }
 }
 
