@@ -19,7 +19,7 @@ use crate::python;
 const PHP_FPM: &str = "/usr/sbin/php-fpm8.2";
 
 /// `/slow` outlasts every timeout of the lab; `/segv` ends the worker.
-const WSGI: &str = "\
+pub(crate) const WSGI: &str = "\
 import os, time
 
 def application(environ, start_response):

@@ -1,8 +1,10 @@
 //! Clean-up that cannot be skipped: a process that outlives the test by a moment.
 //!
 //! It holds the reading end of a pipe. When the pipe closes, be it by `Drop`, a panic or SIGKILL,
-//! it kills every process group it was told of and removes the lab's directory.
+//! it kills every process group it was told of, ends and removes the cgroups, and removes the lab's
+//! directory.
 
+use std::fmt::Display;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -44,9 +46,14 @@ impl Guard {
         self.tell("forget", group)
     }
 
-    fn tell(&self, what: &str, group: u32) -> Result<()> {
+    /// Puts a cgroup with all beneath it under guard, until the end.
+    pub(crate) fn watch_cgroup(&self, dir: &Path) -> Result<()> {
+        self.tell("cgroup", dir.display())
+    }
+
+    fn tell(&self, what: &str, whom: impl Display) -> Result<()> {
         let mut pipe = self.pipe.as_ref().context("the lab's guard has ended")?;
-        writeln!(pipe, "{what} {group}").context("tell the lab's guard")
+        writeln!(pipe, "{what} {whom}").context("tell the lab's guard")
     }
 }
 

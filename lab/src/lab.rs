@@ -145,6 +145,11 @@ impl Lab {
         )
     }
 
+    /// Has a cgroup ended and removed with the lab, with all that is in it.
+    pub(crate) fn watch_cgroup(&self, dir: &Path) -> Result<()> {
+        self.guard.watch_cgroup(dir)
+    }
+
     /// Requires that a program writes `text` into a file of the lab.
     ///
     /// # Errors

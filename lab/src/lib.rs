@@ -5,7 +5,8 @@
 //! it reads only the JSON report and the exit code.
 //! Whatever it starts ends with the [`Lab`], even when the test panics or is killed.
 //!
-//! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node and python3;
+//! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node and python3, and
+//! systemd-container and mmdebstrap for the machines that have units and a journal;
 //! `cargo xtask test` installs them.
 //!
 //! Environment: `WHY502_BIN` names the binary to ask (otherwise the one built beside the tests),
@@ -22,6 +23,7 @@ mod ports;
 mod process;
 mod python;
 pub mod scenarios;
+mod systemd;
 mod verdict;
 
 pub use application::{Gunicorn, Pool};
@@ -30,4 +32,5 @@ pub use lab::Lab;
 pub use nginx::{Nginx, Setup, Values};
 pub use process::Process;
 pub use python::environment;
+pub use systemd::{Machine, rootfs};
 pub use verdict::Expectation;

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::guard::Guard;
@@ -263,6 +263,19 @@ pub(crate) fn command_line(pid: u32) -> String {
         .replace('\0', " ")
         .trim_end()
         .to_owned()
+}
+
+/// Runs a tool to its end; what it complained of is part of the error.
+pub(crate) fn run_to_end(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
 
 /// Asks again until there is an answer or the time is over.

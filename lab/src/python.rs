@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use crate::built;
+use crate::process::run_to_end;
 
 const REQUIREMENTS: &str = include_str!("../requirements.txt");
 
@@ -31,24 +32,14 @@ pub fn environment() -> Result<PathBuf> {
     }
     let wanted = lab.join("requirements.txt");
     fs::write(&wanted, REQUIREMENTS).with_context(|| format!("write {}", wanted.display()))?;
-    run(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
-    run(Command::new(dir.join("bin/pip"))
-        .args(["install", "--quiet", "--requirement"])
-        .arg(&wanted))?;
+    run_to_end(Command::new("python3").args(["-m", "venv"]).arg(&dir))?;
+    run_to_end(
+        Command::new(dir.join("bin/pip"))
+            .args(["install", "--quiet", "--requirement"])
+            .arg(&wanted),
+    )?;
     fs::rename(wanted, made).context("mark the Python environment as made")?;
     Ok(dir.join("bin"))
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("run {command:?}"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?} failed:\n{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
 }
 
 /// The path of a program of the environment.

@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -24,7 +25,9 @@ pub struct Expectation {
     truth: Truth,
     also: Vec<&'static str>,
     ruled_out: Vec<&'static str>,
+    must_name: Vec<String>,
     must_not_name: Vec<String>,
+    command: Option<&'static [&'static str]>,
     count: Option<u64>,
     is_over: bool,
 }
@@ -56,14 +59,15 @@ impl Expectation {
     }
 
     fn new(truth: Truth) -> Self {
-        let (also, ruled_out, must_not_name) = (Vec::new(), Vec::new(), Vec::new());
         Self {
             peer: None,
             failure: None,
             truth,
-            also,
-            ruled_out,
-            must_not_name,
+            also: Vec::new(),
+            ruled_out: Vec::new(),
+            must_name: Vec::new(),
+            must_not_name: Vec::new(),
+            command: None,
             count: None,
             is_over: false,
         }
@@ -101,6 +105,20 @@ impl Expectation {
     #[must_use]
     pub fn never_naming(mut self, text: impl Into<String>) -> Self {
         self.must_not_name.push(text.into());
+        self
+    }
+
+    /// Text (a unit, its last words) that the answer must hold, in its summary, proof or fixes.
+    #[must_use]
+    pub fn naming(mut self, text: impl Into<String>) -> Self {
+        self.must_name.push(text.into());
+        self
+    }
+
+    /// A command that a fix of the answer must hold. A service may be named with its suffix.
+    #[must_use]
+    pub fn fixed_by(mut self, command: &'static [&'static str]) -> Self {
+        self.command = Some(command);
         self
     }
 
@@ -164,6 +182,9 @@ impl Expectation {
                     confirmed.contains_key(cause),
                     "{cause} is the answer and is not among the confirmed"
                 );
+                confirmed
+                    .get(cause)
+                    .map_or(Ok(()), |said| self.check_answer(cause, said))?;
             }
             Truth::Undetermined => {
                 ensure!(
@@ -172,6 +193,13 @@ impl Expectation {
                 );
             }
             Truth::AtMost(_) => {}
+        }
+        if let Some(count) = self.count {
+            let given = incident.get("count").and_then(Value::as_u64);
+            ensure!(
+                given == Some(count),
+                "{given:?} failures where {count} were made"
+            );
         }
         let ruled_out = causes(incident, "ruled-out");
         for id in &self.ruled_out {
@@ -184,6 +212,30 @@ impl Expectation {
         );
         Ok(())
     }
+
+    /// Holds the answer itself against what it must say.
+    fn check_answer(&self, id: &str, answer: &Value) -> Result<()> {
+        let said: Vec<&str> = strings(answer);
+        for wanted in &self.must_name {
+            ensure!(
+                said.iter().any(|text| text.contains(wanted.as_str())),
+                "{id} says nothing of {wanted:?}"
+            );
+        }
+        let Some(command) = self.command else {
+            return Ok(());
+        };
+        let steps = list(answer, "fixes").flat_map(|fix| list(fix, "steps"));
+        let mut commands = steps.map(|step| list(step, "argv").filter_map(Value::as_str));
+        let short = |word: &'static str| word.trim_end_matches(".service");
+        ensure!(
+            commands.any(|argv| argv
+                .map(|word| word.trim_end_matches(".service"))
+                .eq(command.iter().copied().map(short))),
+            "no fix of {id} runs {command:?}"
+        );
+        Ok(())
+    }
 }
 
 impl Lab {
@@ -193,26 +245,58 @@ impl Lab {
     /// # Errors
     /// When an answer is not what is true; the report is shown.
     pub fn diagnose(&self, nginx: &Nginx, expected: &[Expectation]) -> Result<()> {
+        let capture = self.path("capture.tar.zst");
+        let scene = Scene {
+            flags: instance(nginx),
+            run: &run,
+            capture: capture.clone(),
+            seen: capture,
+            watched: vec![nginx.error_log(), nginx.site()],
+        };
+        scene.hold(expected)
+    }
+}
+
+/// Where `why502` is asked: this host, or a machine.
+pub(crate) struct Scene<'a> {
+    /// The flags that name nginx.
+    pub(crate) flags: Vec<OsString>,
+    /// Runs `why502` there.
+    pub(crate) run: &'a dyn Fn(&[OsString]) -> Result<Output>,
+    /// Where a capture is written there, and where it is then seen from here.
+    pub(crate) capture: PathBuf,
+    pub(crate) seen: PathBuf,
+    /// Files, as seen from here, that a diagnosis must leave alone.
+    pub(crate) watched: Vec<PathBuf>,
+}
+
+impl Scene<'_> {
+    /// Asks live and from a capture, and holds both answers against what is expected.
+    pub(crate) fn hold(&self, expected: &[Expectation]) -> Result<()> {
         if env::var_os("WHY502_LAB_FAULTS_ONLY").is_some() {
             return Ok(());
         }
-        let before = [
-            fs::read(nginx.error_log()).ok(),
-            fs::read(nginx.site()).ok(),
-        ];
-        let live = Answer::ask(instance(nginx))?;
+        let files = || -> Vec<_> {
+            self.watched
+                .iter()
+                .map(|path| fs::read(path).ok())
+                .collect()
+        };
+        let before = files();
+        let live = Answer::ask(self.run, self.flags.clone())?;
         live.check(expected).with_context(|| live.shown("live"))?;
 
-        let capture = self.path("capture.tar.zst");
-        let mut args: Vec<OsString> = vec!["capture".into(), "-o".into(), capture.clone().into()];
-        args.extend(instance(nginx));
-        let output = run(&args)?;
+        let mut args: Vec<OsString> =
+            vec!["capture".into(), "-o".into(), self.capture.clone().into()];
+        args.extend(self.flags.clone());
+        let output = (self.run)(&args)?;
         ensure!(
             output.status.success(),
             "capture failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let replay = Answer::ask(vec!["--snapshot".into(), capture.into()])?;
+        // A recording is asked on this host, wherever it was made.
+        let replay = Answer::ask(&run, vec!["--snapshot".into(), self.seen.clone().into()])?;
         replay
             .check(expected)
             .with_context(|| replay.shown("replayed"))?;
@@ -222,11 +306,7 @@ impl Lab {
             lived == replayed,
             "a replay differs\nlive     {lived:#?}\nreplayed {replayed:#?}"
         );
-        let after = [
-            fs::read(nginx.error_log()).ok(),
-            fs::read(nginx.site()).ok(),
-        ];
-        ensure!(before == after, "the diagnosis changed nginx's files");
+        ensure!(before == files(), "the diagnosis changed nginx's files");
         Ok(())
     }
 }
@@ -238,7 +318,7 @@ struct Answer {
 }
 
 impl Answer {
-    fn ask(mut args: Vec<OsString>) -> Result<Self> {
+    fn ask(run: &dyn Fn(&[OsString]) -> Result<Output>, mut args: Vec<OsString>) -> Result<Self> {
         args.extend(["--format".into(), "json".into()]);
         let output = run(&args)?;
         let report = serde_json::from_slice(&output.stdout).with_context(|| {
@@ -360,7 +440,7 @@ fn instance(nginx: &Nginx) -> Vec<OsString> {
     args
 }
 
-fn run(args: &[OsString]) -> Result<std::process::Output> {
+fn run(args: &[OsString]) -> Result<Output> {
     let program = built::why502()?;
     // `timeout` so that a run without end is an answer like any other.
     let mut command = Command::new("timeout");
@@ -389,6 +469,22 @@ fn causes<'a>(incident: &'a Value, verdict: &str) -> BTreeMap<String, &'a Value>
     fitting
         .map(|cause| (text(cause, "id").to_owned(), cause))
         .collect()
+}
+
+/// The elements of a list that may be missing.
+fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    let list = value.get(key).and_then(Value::as_array);
+    list.into_iter().flatten()
+}
+
+/// Every text within a value.
+fn strings(value: &Value) -> Vec<&str> {
+    match value {
+        Value::String(text) => vec![text],
+        Value::Array(values) => values.iter().flat_map(strings).collect(),
+        Value::Object(fields) => fields.values().flat_map(strings).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    }
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {

@@ -1,37 +1,64 @@
 //! The lab's guard: kills what it was told of and removes the lab's directory when its standard
-//! input ends. It takes `watch GROUP` and `forget GROUP`, and must never act before the end.
+//! input ends. It takes `watch GROUP`, `forget GROUP` and `cgroup DIRECTORY`, and must never act
+//! before the end, nor on a directory that is no lab's.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fs, io, thread};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 fn main() {
     let mut groups = BTreeSet::new();
-    for line in io::stdin().lock().lines().map_while(Result::ok) {
-        let Some((what, group)) = line.split_once(' ') else {
-            continue;
-        };
-        let Ok(group) = group.parse::<i32>() else {
-            continue;
-        };
-        if what == "watch" {
-            groups.insert(group);
-        } else {
-            groups.remove(&group);
+    let mut cgroups = Vec::new();
+    for line in io::stdin().lines().map_while(Result::ok) {
+        match line.split_once(' ') {
+            Some(("watch", group)) => groups.extend(group.parse::<i32>()),
+            Some(("forget", group)) => groups.retain(|known| group.parse() != Ok(*known)),
+            Some(("cgroup", dir)) => cgroups.push(PathBuf::from(dir)),
+            _ => {}
         }
     }
     for group in groups.into_iter().filter_map(Pid::from_raw) {
         kill_process_group(group, Signal::KILL).ok();
     }
-    let Some(dir) = std::env::args_os().nth(1).map(PathBuf::from) else {
-        return;
-    };
-    let is_a_labs = dir
-        .file_name()
-        .is_some_and(|name| name.to_string_lossy().starts_with("why502-lab-"));
-    if is_a_labs && dir.is_dir() {
-        std::fs::remove_dir_all(dir).ok();
+    for dir in cgroups.iter().filter(|dir| is_a_labs(dir)) {
+        end_cgroup(dir);
     }
+    let dir = std::env::args_os().nth(1).map(PathBuf::from);
+    if let Some(dir) = dir.filter(|dir| is_a_labs(dir) && dir.is_dir()) {
+        fs::remove_dir_all(dir).ok();
+    }
+}
+
+fn is_a_labs(dir: &Path) -> bool {
+    dir.file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with("why502-lab-"))
+}
+
+/// Kills what runs in a cgroup and beneath, and removes it once the kernel has let all of it go.
+fn end_cgroup(dir: &Path) {
+    for _ in 0..500 {
+        kill_and_remove(dir);
+        if !dir.exists() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kill_and_remove(dir: &Path) {
+    let processes = fs::read_to_string(dir.join("cgroup.procs")).unwrap_or_default();
+    let pids = processes.lines().filter_map(|line| line.parse().ok());
+    for pid in pids.filter_map(Pid::from_raw) {
+        kill_process(pid, Signal::KILL).ok();
+    }
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            kill_and_remove(&entry.path());
+        }
+    }
+    // Fails while a process is in it; the next round tries again.
+    fs::remove_dir(dir).ok();
 }

@@ -15,6 +15,17 @@ server {
 }
 ";
 
+const UNIT_SITE: &str = "\
+server {
+    listen 80;
+    location / {
+        proxy_pass http://127.0.0.1:8000;
+    }
+}
+";
+
+const MAIN_PID: &str = "systemctl show --property=MainPID --value shop.service";
+
 /// gunicorn's worker dies of SIGSEGV; its master's log says so and starts another.
 pub fn gunicorn_worker_segfaults(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
@@ -88,6 +99,56 @@ pub fn closes_and_lives_on(lab: &Lab) -> Result<()> {
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&[PREMATURE, "GET /"])?;
     lab.diagnose(&nginx, &[Expectation::undetermined().rules_out("peer-not-listening").rules_out("application-crashed")])
+}
+
+/// The unit's main process dies of SIGSEGV in the request, and systemd starts it again: the journal
+/// says both, and nothing else does.
+pub fn unit_dies_and_is_restarted(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.write("/srv/shop/server.py", "\
+import http.server, os
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == '/segv':
+            os.kill(os.getpid(), 11)
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(('127.0.0.1', 8000), Shop).serve_forever()
+")?;
+    machine.unit("shop.service", "[Service]\nExecStart=/usr/bin/python3 /srv/shop/server.py\nRestart=always\n")?;
+    machine.run("systemctl start shop.service")?;
+    machine.accepting("127.0.0.1:8000")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.settle();
+    for _ in 0..2 {
+        let pid = machine.run(MAIN_PID)?;
+        machine.expect(1, "GET", "/segv", 502)?;
+        // Until systemd has seen it end, its listener may still take a connection with it.
+        machine.run(&format!("while [ \"$({MAIN_PID})\" = {} ]; do sleep 0.02; done", pid.trim()))?;
+        machine.accepting("127.0.0.1:8000")?;
+        machine.expect(1, "GET", "/", 200)?;
+    }
+    machine.logged(&[PREMATURE, "GET /segv"])?;
+    machine.journalled("shop.service", "status=11/SEGV")?;
+    let truth = Expectation::confirmed("application-crashed").times(2).naming("shop.service").naming("SEGV");
+    machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
+}
+
+/// gunicorn's worker dies of SIGSEGV; its master says so in the journal only.
+pub fn gunicorn_unit_worker_segfaults(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 shop:application";
+    machine.service("shop.service", gunicorn, "127.0.0.1:8000")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.settle();
+    machine.expect(3, "GET", "/segv", 502)?;
+    machine.expect(1, "GET", "/", 200)?;
+    machine.logged(&[PREMATURE, "GET /segv"])?;
+    machine.journalled("shop.service", "was terminated due to signal 11")?;
+    let truth = Expectation::confirmed("application-crashed").times(3).naming("was terminated due to signal 11");
+    machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
 }
 
 fn died_and_stayed_dead(lab: &Lab, nginx: &crate::Nginx) -> Result<()> {

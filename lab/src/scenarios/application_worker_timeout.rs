@@ -70,6 +70,19 @@ server {
     lab.diagnose(&nginx, &[truth()])
 }
 
+/// gunicorn 20.1 as a unit, whose log is in the journal only.
+pub fn gunicorn_unit_timeout(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --timeout 1 --bind 127.0.0.1:8000 shop:application";
+    machine.service("shop.service", gunicorn, "127.0.0.1:8000")?;
+    machine.nginx_site("server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }\n")?;
+    machine.settle();
+    machine.expect(2, "GET", "/slow", 502)?;
+    machine.logged(&[PREMATURE, "GET /slow"])?;
+    machine.journalled("shop.service", "WORKER TIMEOUT")?;
+    machine.diagnose(&[truth().times(2).naming("WORKER TIMEOUT")])
+}
+
 fn truth() -> Expectation {
     Expectation::confirmed("application-worker-timeout").rules_out("keepalive-connection-stale")
 }

@@ -76,3 +76,16 @@ server {
     nginx.expect(4, "GET", "/", 200)?;
     lab.diagnose(&nginx, &[])
 }
+
+/// Everything under units, and another unit has failed that is no concern of nginx.
+pub fn units_are_well(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 shop:application";
+    machine.service("shop.service", gunicorn, "127.0.0.1:8000")?;
+    machine.unit("backup.service", "[Service]\nExecStart=/bin/false\n")?;
+    machine.run("systemctl start backup.service")?;
+    machine.nginx_site("server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }\n")?;
+    machine.settle();
+    machine.expect(4, "GET", "/", 200)?;
+    machine.diagnose(&[])
+}

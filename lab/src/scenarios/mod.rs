@@ -14,6 +14,8 @@ macro_rules! scenarios {
                 node_dies_of_an_exception,
                 process_exits_without_a_record,
                 closes_and_lives_on,
+                unit_dies_and_is_restarted,
+                gunicorn_unit_worker_segfaults,
             ],
             application_slow: [
                 first_byte_comes_late,
@@ -24,11 +26,13 @@ macro_rules! scenarios {
                 gunicorn_timeout,
                 php_request_terminate_timeout,
                 uwsgi_harakiri,
+                gunicorn_unit_timeout,
             ],
             healthy: [
                 nothing_is_wrong,
                 an_application_works_behind_every_protocol,
                 a_socket_that_may_only_be_written,
+                units_are_well,
             ],
             keepalive_connection_stale: [
                 idle_timeout_meets_the_next_request,
@@ -39,6 +43,8 @@ macro_rules! scenarios {
             ],
             nginx_not_running: [
                 stopped,
+                unit_failed_on_its_configuration,
+                unit_was_killed,
             ],
             no_live_peers: [
                 all_peers_are_dead,
@@ -65,24 +71,35 @@ macro_rules! scenarios {
                 stranger_on_the_neighbouring_port,
                 over_since_restart,
                 a_referrer_that_speaks_nginx,
+                unit_is_stopped,
+                unit_found_its_port_taken,
+                unit_has_no_program,
+                unit_was_down_and_is_up_again,
+                error_log_is_the_journal,
             ],
             peer_port_mismatch: [
                 gunicorn_on_another_port,
                 php_pool_on_another_port,
                 a_listener_without_a_tie,
+                drop_in_moved_the_unit,
+                drop_in_moved_the_environment,
             ],
             peer_transport_mismatch: [
                 gunicorn_on_a_unix_socket,
                 uwsgi_on_a_unix_socket,
                 gunicorn_on_tcp,
+                unit_moved_to_a_unix_socket,
+                socket_unit_of_the_upstreams_name,
             ],
             running_config_outdated: [
                 edited_and_never_reloaded,
                 reload_was_refused,
+                systemctl_reload_was_refused,
             ],
             socket_missing: [
                 file_is_missing,
                 directory_is_missing,
+                php_service_is_stopped,
             ],
             socket_path_mismatch: [
                 another_php_version,

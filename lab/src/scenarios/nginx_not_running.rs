@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use crate::{Expectation, Lab};
+use crate::{Expectation, Lab, Machine};
 
 /// It served, and was stopped; its configuration is there.
 pub fn stopped(lab: &Lab) -> Result<()> {
@@ -21,4 +21,36 @@ server {
     nginx.stop()?;
     ensure!(nginx.get("/").is_err(), "somebody still answers");
     lab.diagnose(&nginx, &[Expectation::confirmed("nginx-not-running")])
+}
+
+/// A restart met a configuration with an error: `nginx.service` has failed.
+pub fn unit_failed_on_its_configuration(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    served(&machine)?;
+    machine.edit_site("127.0.0.1:8000;", "127.0.0.1:8000")?;
+    ensure!(machine.run("systemctl restart nginx.service").is_err(), "nginx took a configuration it should refuse");
+    machine.journalled("nginx.service", "[emerg]")?;
+    let truth = Expectation::confirmed("nginx-not-running").naming("nginx.service").naming("unexpected \"}\" in /etc/nginx/sites-enabled/shop:5");
+    down(&machine, truth)
+}
+
+/// Its master was killed and the unit does not start it again.
+pub fn unit_was_killed(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    served(&machine)?;
+    machine.run("systemctl kill --signal=KILL nginx.service; while systemctl --quiet is-active nginx.service; do sleep 0.1; done")?;
+    machine.journalled("nginx.service", "status=9/KILL")?;
+    let truth = Expectation::confirmed("nginx-not-running").naming("nginx.service").naming("signal");
+    down(&machine, truth)
+}
+
+fn served(machine: &Machine<'_>) -> Result<()> {
+    machine.service("shop.service", "/usr/local/bin/shopd 127.0.0.1:8000 ok", "127.0.0.1:8000")?;
+    machine.nginx_site("server {\n    listen 80;\n    location / {\n        proxy_pass http://127.0.0.1:8000;\n    }\n}\n")?;
+    machine.expect(2, "GET", "/", 200)
+}
+
+fn down(machine: &Machine<'_>, truth: Expectation) -> Result<()> {
+    ensure!(machine.request("GET", "/").is_err(), "somebody still answers");
+    machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "nginx.service"])])
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Gunicorn, Lab, Nginx};
+use crate::{Expectation, Gunicorn, Lab, Machine, Nginx};
 
 const SITE: &str = "\
 server {
@@ -13,6 +13,18 @@ server {
     }
 }
 ";
+
+const UNIT_SITE: &str = "\
+server {
+    listen 80;
+    server_name shop.example.com;
+    location / {
+        proxy_pass http://127.0.0.1:8000;
+    }
+}
+";
+
+const GUNICORN: &str = "/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 shop:application";
 
 const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
 
@@ -76,4 +88,90 @@ pub fn a_referrer_that_speaks_nginx(lab: &Lab) -> Result<()> {
 fn refused(nginx: &Nginx, peer: u16) -> Result<()> {
     nginx.expect(4, "GET", "/cart", 502)?;
     nginx.logged(&[REFUSED, &format!("upstream: \"http://127.0.0.1:{peer}/cart\"")])
+}
+
+/// The application's unit was stopped.
+pub fn unit_is_stopped(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service("shop.service", GUNICORN, "127.0.0.1:8000")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.expect(2, "GET", "/", 200)?;
+    machine.run("systemctl stop shop.service")?;
+    machine.settle();
+    unit_refused(&machine)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000").times(4);
+    let truth = truth.naming("shop.service").naming("Shutting down: Master");
+    machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "shop.service"])])
+}
+
+/// The unit is meant to listen on every address and failed, for a stranger has the port at one
+/// that nginx does not dial. The stranger is not the application.
+pub fn unit_found_its_port_taken(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service("metrics.service", "/usr/local/bin/shopd 127.0.0.2:8000 ok", "127.0.0.2:8000")?;
+    let gunicorn = GUNICORN.replace("127.0.0.1", "0.0.0.0");
+    machine.unit("shop.service", &format!("[Service]\nExecStart={gunicorn}\n"))?;
+    machine.run("systemctl start shop.service")?;
+    machine.nginx_site(UNIT_SITE)?;
+    // gunicorn tries for five seconds.
+    machine.run("while systemctl --quiet is-active shop.service; do sleep 0.1; done")?;
+    machine.journalled("shop.service", "Can't connect to ('0.0.0.0', 8000)")?;
+    machine.journalled("shop.service", "Failed with result 'exit-code'")?;
+    machine.settle();
+    unit_refused(&machine)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000");
+    let truth = truth.naming("shop.service").naming("Can't connect to ('0.0.0.0', 8000)");
+    machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "shop.service"])])
+}
+
+/// The unit's program is not there.
+pub fn unit_has_no_program(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = GUNICORN.replace("/usr/bin", "/srv/shop/venv/bin");
+    machine.unit("shop.service", &format!("[Service]\nExecStart={gunicorn}\n"))?;
+    machine.run("systemctl start shop.service || true")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.journalled("shop.service", "status=203/EXEC")?;
+    machine.settle();
+    unit_refused(&machine)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000");
+    let truth = truth.naming("shop.service").naming("203").naming("/srv/shop/venv/bin/gunicorn: No such file or directory");
+    machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "shop.service"])])
+}
+
+/// The unit was down for three seconds, and clients came; it is up again. The journal knows.
+pub fn unit_was_down_and_is_up_again(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service("shop.service", GUNICORN, "127.0.0.1:8000")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.expect(2, "GET", "/", 200)?;
+    machine.run("systemctl stop shop.service")?;
+    machine.settle();
+    unit_refused(&machine)?;
+    machine.settle();
+    unit_refused(&machine)?;
+    machine.settle();
+    machine.run("systemctl start shop.service")?;
+    machine.accepting("127.0.0.1:8000")?;
+    machine.expect(2, "GET", "/", 200)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000").times(8);
+    machine.diagnose(&[truth.naming("shop.service").over()])
+}
+
+/// nginx's error log is its standard error, as Debian's nginx has it when no `error_log` is set:
+/// its lines are in the journal and nowhere else.
+pub fn error_log_is_the_journal(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.run("sed -i '/error_log/d' /etc/nginx/nginx.conf")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.settle();
+    machine.expect(4, "GET", "/cart", 502)?;
+    machine.journalled("nginx.service", REFUSED)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000").times(4);
+    machine.diagnose(&[truth])
+}
+
+fn unit_refused(machine: &Machine<'_>) -> Result<()> {
+    machine.expect(4, "GET", "/cart", 502)?;
+    machine.logged(&[REFUSED, "upstream: \"http://127.0.0.1:8000/cart\""])
 }

@@ -77,3 +77,43 @@ server {
     nginx.logged(&[REFUSED, &format!("upstream: \"http://127.0.0.1:{peer}/\"")])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").never_naming(listener)])
 }
+
+/// A drop-in moved the unit to another port and it was restarted: its journal says where it
+/// listened before. Nothing in its command line names the upstream; a stranger speaks HTTP next
+/// door.
+pub fn drop_in_moved_the_unit(lab: &Lab) -> Result<()> {
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 shop:application";
+    let moved = gunicorn.replace("8000", "8001");
+    unit_moved(lab, &format!("[Service]\nExecStart={gunicorn}\n"), &format!("[Service]\nExecStart=\nExecStart={moved}\n"))
+}
+
+/// The same where the address stands only in the unit's environment.
+pub fn drop_in_moved_the_environment(lab: &Lab) -> Result<()> {
+    let unit = "\
+[Service]
+Environment=\"GUNICORN_CMD_ARGS=--bind 127.0.0.1:8000\"
+ExecStart=/usr/bin/gunicorn --chdir /srv/shop shop:application
+";
+    unit_moved(lab, unit, "[Service]\nEnvironment=\"GUNICORN_CMD_ARGS=--bind 127.0.0.1:8001\"\n")
+}
+
+fn unit_moved(lab: &Lab, unit: &str, drop_in: &str) -> Result<()> {
+    let machine = lab.machine()?;
+    let stranger = "127.0.0.1:8002";
+    machine.service("metrics.service", &format!("/usr/local/bin/shopd {stranger} ok"), stranger)?;
+    machine.unit("app-gunicorn.service", unit)?;
+    machine.run("systemctl start app-gunicorn.service")?;
+    machine.accepting("127.0.0.1:8000")?;
+    machine.nginx_site("server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }\n")?;
+    machine.expect(2, "GET", "/", 200)?;
+    machine.unit("app-gunicorn.service.d/override.conf", drop_in)?;
+    machine.run("systemctl restart app-gunicorn.service")?;
+    machine.accepting("127.0.0.1:8001")?;
+    machine.journalled("app-gunicorn.service", "Listening at: http://127.0.0.1:8000")?;
+    machine.settle();
+    machine.expect(4, "GET", "/", 502)?;
+    machine.logged(&[REFUSED, "upstream: \"http://127.0.0.1:8000/\""])?;
+    let truth = Expectation::confirmed("peer-port-mismatch").also("peer-not-listening").times(4);
+    let truth = truth.naming("app-gunicorn.service").naming("127.0.0.1:8001").never_naming(stranger);
+    machine.diagnose(&[truth.rules_out("peer-address-mismatch")])
+}

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Gunicorn, Lab};
+use crate::{Expectation, Gunicorn, Lab, Machine};
 
 const REFUSED: &str = "connect() failed (111: Connection refused) while connecting to upstream";
 
@@ -57,4 +57,49 @@ pub fn gunicorn_on_tcp(lab: &Lab) -> Result<()> {
     nginx.expect(4, "GET", "/", 502)?;
     nginx.logged(&[&format!("connect() to {server} failed (2: No such file or directory)")])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-transport-mismatch").also("socket-missing")])
+}
+
+/// The unit listened on TCP; it was moved to a unix socket and restarted.
+pub fn unit_moved_to_a_unix_socket(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 shop:application";
+    machine.service("app-gunicorn.service", gunicorn, "127.0.0.1:8000")?;
+    machine.nginx_site("server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } }\n")?;
+    machine.expect(2, "GET", "/", 200)?;
+    let moved = gunicorn.replace("127.0.0.1:8000", "unix:/run/app/gunicorn.sock");
+    machine.unit("app-gunicorn.service", &format!("[Service]\nRuntimeDirectory=app\nExecStart={moved}\n"))?;
+    machine.run("systemctl restart app-gunicorn.service")?;
+    machine.accepting("/run/app/gunicorn.sock")?;
+    let truth = unit_refused(&machine)?.naming("app-gunicorn.service");
+    machine.diagnose(&[truth.naming("/run/app/gunicorn.sock")])
+}
+
+/// A socket unit of the upstream's name listens on a unix socket; nginx dials TCP.
+pub fn socket_unit_of_the_upstreams_name(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.unit("shopfront.socket", "[Socket]\nListenStream=/run/shopfront.sock\n")?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop shop:application";
+    machine.unit("shopfront.service", &format!("[Service]\nExecStart={gunicorn}\n"))?;
+    machine.run("systemctl start shopfront.socket shopfront.service")?;
+    machine.journalled("shopfront.service", "Listening at: unix:/run/shopfront.sock")?;
+    machine.nginx_site("\
+upstream shopfront {
+    server 127.0.0.1:8000;
+}
+server {
+    listen 80;
+    location / {
+        proxy_pass http://shopfront;
+    }
+}
+")?;
+    let truth = unit_refused(&machine)?.naming("shopfront.");
+    machine.diagnose(&[truth.naming("/run/shopfront.sock")])
+}
+
+fn unit_refused(machine: &Machine<'_>) -> Result<Expectation> {
+    machine.settle();
+    machine.expect(4, "GET", "/", 502)?;
+    machine.logged(&[REFUSED, "upstream: \"http://127.0.0.1:8000/\""])?;
+    Ok(Expectation::confirmed("peer-transport-mismatch").also("peer-not-listening").times(4))
 }

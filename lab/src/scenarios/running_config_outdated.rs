@@ -1,6 +1,6 @@
 //! nginx's workers run another configuration than the one on disk.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab, Nginx};
 
@@ -32,6 +32,23 @@ pub fn reload_was_refused(lab: &Lab) -> Result<()> {
     nginx.edit(&format!("127.0.0.1:{old};"), &format!("127.0.0.1:{new}"))?;
     nginx.reload_refused()?;
     still_dials(lab, &nginx, old)
+}
+
+/// As above with units: `systemctl reload nginx` fails before nginx's master hears of it, so that
+/// only the journal of `nginx.service` knows.
+pub fn systemctl_reload_was_refused(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service("shop.service", "/usr/local/bin/shopd 127.0.0.1:8001 ok", "127.0.0.1:8001")?;
+    machine.nginx_site("server {\n    listen 80;\n    location / {\n        proxy_pass http://127.0.0.1:8000;\n    }\n}\n")?;
+    machine.settle();
+    machine.edit_site("127.0.0.1:8000;", "127.0.0.1:8001")?;
+    ensure!(machine.run("systemctl reload nginx.service").is_err(), "nginx took a configuration it should refuse");
+    machine.journalled("nginx.service", "[emerg]")?;
+    machine.settle();
+    machine.expect(4, "GET", "/", 502)?;
+    machine.logged(&["(111: Connection refused)", "upstream: \"http://127.0.0.1:8000/\""])?;
+    let truth = Expectation::confirmed("running-config-outdated").of_peer("127.0.0.1:8000").times(4);
+    machine.diagnose(&[truth.also("peer-not-listening").naming("[emerg]")])
 }
 
 fn still_dials(lab: &Lab, nginx: &Nginx, old: u16) -> Result<()> {

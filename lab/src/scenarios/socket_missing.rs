@@ -34,3 +34,30 @@ fn missing(lab: &Lab, name: &str) -> Result<()> {
     let truth = Expectation::confirmed("socket-missing").of_peer(format!("unix:{}", socket.display()));
     lab.diagnose(&nginx, &[truth.rules_out("socket-permission-denied").rules_out("socket-stale")])
 }
+
+/// php-fpm's service is stopped and its socket went with it: its pool file says whose it is.
+pub fn php_service_is_stopped(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let socket = "/run/php/php8.2-fpm.sock";
+    machine.write("/srv/php/ok.php", "<?php echo \"ok\\n\";\n")?;
+    machine.run("systemctl start php8.2-fpm.service")?;
+    machine.accepting(socket)?;
+    machine.nginx_site("\
+server {
+    listen 80;
+    root /srv/php;
+    location ~ [.]php$ {
+        include snippets/fastcgi-php.conf;
+        fastcgi_pass unix:/run/php/php8.2-fpm.sock;
+    }
+}
+")?;
+    machine.expect(2, "GET", "/ok.php", 200)?;
+    machine.run("systemctl stop php8.2-fpm.service")?;
+    machine.settle();
+    machine.expect(4, "GET", "/ok.php", 502)?;
+    machine.logged(&["[crit]", &format!("connect() to unix:{socket} failed (2: No such file or directory)")])?;
+    let truth = Expectation::confirmed("socket-missing").of_peer(format!("unix:{socket}")).times(4);
+    let truth = truth.naming("php8.2-fpm.service").naming("/etc/php/8.2/fpm/pool.d/www.conf");
+    machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "php8.2-fpm.service"])])
+}

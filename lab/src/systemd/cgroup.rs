@@ -1,0 +1,49 @@
+//! A machine's own cgroups: systemd in it must meet no other machine's units.
+//!
+//! `systemd-nspawn --keep-unit` makes its cgroups beneath the one it was started in. They are made
+//! here and removed by the lab's guard, which also ends whatever is left in them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses.
+pub(super) fn make(name: &str) -> Result<Vec<PathBuf>> {
+    let own = fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
+    let made: Vec<PathBuf> = own
+        .lines()
+        .filter_map(beneath)
+        .map(|dir| dir.join(name))
+        .collect();
+    ensure!(
+        !made.is_empty(),
+        "no cgroup hierarchy of systemd is mounted at {ROOT}"
+    );
+    for dir in &made {
+        fs::create_dir(dir).with_context(|| {
+            format!(
+                "make the cgroup {}: a machine needs cgroups it may write",
+                dir.display()
+            )
+        })?;
+    }
+    Ok(made)
+}
+
+/// The directory of a line of `/proc/self/cgroup`, if its hierarchy is one that systemd uses.
+fn beneath(line: &str) -> Option<PathBuf> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    let is_unified = || Path::new(ROOT).join("cgroup.controllers").exists();
+    let root = match controllers {
+        "" if is_unified() => PathBuf::from(ROOT),
+        "" => Path::new(ROOT).join("unified"),
+        "name=systemd" => Path::new(ROOT).join("systemd"),
+        _ => return None,
+    };
+    root.is_dir()
+        .then(|| root.join(path.trim_start_matches('/')))
+}
