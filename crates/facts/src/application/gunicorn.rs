@@ -78,8 +78,10 @@ pub(super) fn settings(source: &SettingsSource<'_>) -> Settings {
     let file = config_file(&arguments).or_else(|| config_file(&variable));
     let file = file.unwrap_or_else(|| PathBuf::from(DEFAULT_FILE));
     settings.config_files.push(file.clone());
-    if let Some(text) = source.file(&file) {
-        read_file(&mut settings, &file, text);
+    match source.file(&file) {
+        Some(Some(text)) => read_file(&mut settings, &file, text),
+        Some(None) if file.as_os_str() == DEFAULT_FILE => {}
+        _ => settings.doubt("*"),
     }
     let mut tls = false;
     for (options, origin) in [
@@ -308,7 +310,7 @@ mod tests {
             .iter()
             .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
             .collect();
-        let files = [(PathBuf::from(DEFAULT_FILE), file.as_bytes().to_vec())];
+        let files = [(PathBuf::from(DEFAULT_FILE), Some(file.as_bytes().to_vec()))];
         Settings::of(
             Kind::Gunicorn,
             &SettingsSource {
@@ -415,6 +417,30 @@ mod tests {
             told("gunicorn app:app", &[], "worker_class = pick()\n").keepalive,
             None
         );
+    }
+
+    #[test]
+    fn a_file_that_was_not_read_leaves_open_what_the_command_line_does_not_say() {
+        let args = ["gunicorn", "-b", "127.0.0.1:5", "app:app"].map(|arg| arg.as_bytes().to_vec());
+        let settings = Settings::of(
+            Kind::Gunicorn,
+            &SettingsSource {
+                args: &args,
+                ..SettingsSource::default()
+            },
+        );
+        assert_eq!(
+            (settings.timeout.clone(), settings.is_certain("timeout")),
+            (None, false)
+        );
+        assert_eq!(binds(&settings), ["127.0.0.1:5"]);
+        let absent = [(PathBuf::from(DEFAULT_FILE), None)];
+        let source = SettingsSource {
+            args: &args,
+            files: &absent,
+            ..SettingsSource::default()
+        };
+        assert!(Settings::of(Kind::Gunicorn, &source).is_certain("timeout"));
     }
 
     #[test]

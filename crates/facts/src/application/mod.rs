@@ -55,7 +55,7 @@ impl Kind {
         if !is_interpreter(program) {
             return None;
         }
-        match Self::script(args)? {
+        match Self::script(program, args)? {
             Script::Module(b"http.server") => Some(Self::PythonHttpServer),
             Script::Module(module) => by_program(module),
             Script::File(file) => by_program(base_name(file)),
@@ -94,16 +94,21 @@ impl Kind {
     }
 
     /// The script or module that an interpreter runs.
-    fn script(args: &[Vec<u8>]) -> Option<Script<'_>> {
+    fn script<'a>(program: &[u8], args: &'a [Vec<u8>]) -> Option<Script<'a>> {
+        // Options that take a value.
+        let with_value: &[&[u8]] = if program.starts_with(b"ruby") {
+            &[b"-I", b"-r", b"-C", b"-E"]
+        } else {
+            &[b"-W", b"-X"]
+        };
         let mut rest = args.iter().skip(1).map(Vec::as_slice);
         while let Some(arg) = rest.next() {
             match arg {
                 b"-m" => return rest.next().map(Script::Module),
-                // Options of the interpreters that take a value.
-                b"-W" | b"-X" | b"-I" | b"-r" => {
+                b"-c" | b"-e" => return None,
+                _ if with_value.contains(&arg) => {
                     rest.next()?;
                 }
-                b"-c" | b"-e" => return None,
                 _ if arg.starts_with(b"-") => {}
                 _ => return Some(Script::File(arg)),
             }
@@ -186,7 +191,8 @@ mod tests {
                 "/srv/venv/bin/python3 /srv/venv/bin/uvicorn app:app --port 8000",
                 Some(Kind::Uvicorn),
             ),
-            ("python3 -m hypercorn app:app", Some(Kind::Hypercorn)),
+            ("python3 -I -m hypercorn app:app", Some(Kind::Hypercorn)),
+            ("ruby -I lib /usr/bin/puma", Some(Kind::Puma)),
             (
                 "/usr/bin/uwsgi-core --ini /etc/uwsgi/apps-enabled/shop.ini",
                 Some(Kind::Uwsgi),

@@ -34,7 +34,8 @@ pub struct Settings {
     pub module: Option<String>,
     /// The directory it changes to.
     pub chdir: Option<PathBuf>,
-    /// The files that it is told to read settings from, in order, as it names them: relative to its working directory.
+    /// The files that it is told to read settings from, in order, as it names them: relative to the directory it was
+    /// started in, which `chdir` may have changed since.
     pub config_files: Vec<PathBuf>,
     /// The logs that it is told to write, as it names them.
     pub logs: Vec<LogFile>,
@@ -130,8 +131,9 @@ pub struct SettingsSource<'a> {
     pub args: &'a [Vec<u8>],
     /// The variables of [`Kind::variables`] that are set.
     pub environment: &'a [(String, String)],
-    /// The files named by `config_files` that could be read, by the names used there.
-    pub files: &'a [(PathBuf, Vec<u8>)],
+    /// The files named by `config_files` that were looked for, by the names used there; `None` for one that is not there.
+    /// One that could not be read is left out: it may say anything.
+    pub files: &'a [(PathBuf, Option<Vec<u8>>)],
 }
 
 impl Settings {
@@ -208,11 +210,14 @@ impl SettingsSource<'_> {
             .map(|(_, value)| value.as_str())
     }
 
-    pub(super) fn file(&self, path: &Path) -> Option<&[u8]> {
-        self.files
-            .iter()
-            .find(|(known, _)| known == path)
-            .map(|(_, bytes)| bytes.as_slice())
+    /// The outer `None`: it is not known what the file says.
+    #[expect(
+        clippy::option_option,
+        reason = "not known and not there are different answers"
+    )]
+    pub(super) fn file(&self, path: &Path) -> Option<Option<&[u8]>> {
+        let looked_for = self.files.iter().find(|(known, _)| known == path);
+        looked_for.map(|(_, bytes)| bytes.as_deref())
     }
 }
 
@@ -296,7 +301,9 @@ impl Bind {
     pub fn takes(&self, peer: &PeerAddress) -> Option<bool> {
         match (self, peer) {
             (Self::Inherited, _) => None,
-            (Self::AnyAddress(port), _) => Some(peer.port() == Some(*port)),
+            (Self::AnyAddress(port), _) if peer.port() != Some(*port) => Some(false),
+            // Some programs take it for IPv4 alone, some for both.
+            (Self::AnyAddress(_), _) => peer.ip().is_some_and(|ip| ip.is_ipv4()).then_some(true),
             (Self::Name(_, port), _) => (peer.port() != Some(*port)).then_some(false),
             (Self::Address(PeerAddress::Unix(path)), PeerAddress::Unix(_))
                 if path.is_relative() =>
@@ -304,8 +311,16 @@ impl Bind {
                 None
             }
             (Self::Address(PeerAddress::Tcp(own)), PeerAddress::Tcp(dialled)) => {
-                let any = own.ip().is_unspecified() && own.is_ipv4() == dialled.is_ipv4();
-                Some(own.port() == dialled.port() && (any || own.ip() == dialled.ip()))
+                if own.port() != dialled.port() {
+                    return Some(false);
+                }
+                let is_same_family = own.is_ipv4() == dialled.is_ipv4();
+                match own.ip().is_unspecified() {
+                    // Whether `[::]` takes IPv4 is the program's choice.
+                    true if own.is_ipv6() && !is_same_family => None,
+                    true => Some(is_same_family),
+                    false => Some(own.ip() == dialled.ip()),
+                }
             }
             (Self::Address(own), _) => Some(own == peer),
         }
@@ -365,7 +380,9 @@ mod tests {
         assert_eq!(takes("127.0.0.1:8000", "127.0.0.1:8001"), Some(false));
         assert_eq!(takes("0.0.0.0:8000", "10.0.0.5:8000"), Some(true));
         assert_eq!(takes("0.0.0.0:8000", "[::1]:8000"), Some(false));
+        assert_eq!(takes("[::]:8000", "10.0.0.5:8000"), None);
         assert_eq!(takes(":8000", "10.0.0.5:8000"), Some(true));
+        assert_eq!(takes(":8000", "[::1]:8000"), None);
         assert_eq!(takes("localhost:8000", "127.0.0.1:8000"), None);
         assert_eq!(takes("localhost:8000", "127.0.0.1:8001"), Some(false));
         assert_eq!(takes("[::1]:8000", "[::1]:8000"), Some(true));
@@ -379,7 +396,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_arguments_and_files_are_read_without_a_panic(args: Vec<Vec<u8>>, file: Vec<u8>) {
-            let files = [(PathBuf::from("x"), file)];
+            let files = [(PathBuf::from("x"), Some(file))];
             for kind in KINDS {
                 Settings::of(kind, &SettingsSource { args: &args, environment: &[], files: &files });
             }
@@ -389,8 +406,8 @@ mod tests {
         fn any_likely_arguments_are_read_without_a_panic(words in proptest::collection::vec("(-b|--bind|--timeout|--ini|-c|--port|--socket|--harakiri|-m|-t)?=?[ -~]{0,12}", 0..6), file in "[a-z_=\\[\\]\"'%(){}0-9,.\n #\\\\]{0,80}") {
             let mut args = vec![b"x".to_vec()];
             args.extend(words.into_iter().map(String::into_bytes));
-            let mut files: Vec<_> = args.iter().map(|arg| (PathBuf::from(crate::text::owned(arg)), file.clone().into_bytes())).collect();
-            files.push((PathBuf::from("./gunicorn.conf.py"), file.into_bytes()));
+            let mut files: Vec<_> = args.iter().map(|arg| (PathBuf::from(crate::text::owned(arg)), Some(file.clone().into_bytes()))).collect();
+            files.push((PathBuf::from("./gunicorn.conf.py"), Some(file.into_bytes())));
             for kind in KINDS {
                 Settings::of(kind, &SettingsSource { args: &args, environment: &[], files: &files });
             }

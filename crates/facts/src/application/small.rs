@@ -50,6 +50,10 @@ pub(super) fn puma(source: &SettingsSource<'_>) -> Settings {
     else {
         return settings;
     };
+    settings.is_hidden = false;
+    settings.uncertain = ["timeout", "keepalive", "workers"]
+        .map(str::to_owned)
+        .to_vec();
     settings.name = Some(owned(name));
     for address in owned(addresses).split(',') {
         let bind = match address.split_once("://") {

@@ -27,22 +27,32 @@ const LETTERS: [(char, &str); 10] = [
 ];
 
 pub(super) fn settings(source: &SettingsSource<'_>) -> Settings {
-    let mut reader = Reader {
-        source,
-        settings: defaults(),
-        protocol: None,
-        known: Vec::new(),
-    };
-    reader.settings.is_hidden = source
+    let is_hidden = source
         .args
         .first()
         .is_some_and(|first| first.starts_with(b"uWSGI "));
+    let mut reader = Reader {
+        source,
+        settings: if is_hidden {
+            Settings {
+                is_hidden,
+                ..Settings::default()
+            }
+        } else {
+            defaults()
+        },
+        protocol: None,
+        known: Vec::new(),
+    };
     let mut args = source.args.iter().skip(1).map(|arg| owned(arg)).peekable();
     while let Some(arg) = args.next() {
         if let Some((name, value)) = option(&arg) {
-            // A word that does not look like an option is the value of the option before it.
-            let value = value
-                .or_else(|| args.next_if(|next| !next.starts_with('-') || next.as_str() == "-"));
+            // The options without a value are too many to list: what stands behind one is taken for its value, unless it
+            // looks like another option or is a file of settings in its own right.
+            let is_value = |next: &String| {
+                !next.starts_with('-') && (names_a_file(&name) || !is_file_of_settings(next))
+            };
+            let value = value.or_else(|| args.next_if(is_value));
             reader.take(
                 &name,
                 value.as_deref().unwrap_or("true"),
@@ -90,6 +100,21 @@ fn option(arg: &str) -> Option<(String, Option<String>)> {
     Some((name.unwrap_or_else(|| letter.to_string()), value))
 }
 
+/// Options whose value is a file of settings.
+fn names_a_file(option: &str) -> bool {
+    matches!(
+        option,
+        "ini" | "include" | "inherit" | "xml" | "yaml" | "yml" | "json"
+    )
+}
+
+fn is_file_of_settings(word: &str) -> bool {
+    let extension = Path::new(word)
+        .extension()
+        .and_then(|extension| extension.to_str());
+    matches!(extension, Some("ini" | "xml" | "yaml" | "yml" | "json"))
+}
+
 struct Reader<'a> {
     source: &'a SettingsSource<'a>,
     settings: Settings,
@@ -106,15 +131,18 @@ impl Reader<'_> {
         if !self.settings.config_files.contains(&path) && self.settings.config_files.len() < FILES {
             self.settings.config_files.push(path.clone());
             let is_ini = path.extension().is_none_or(|extension| extension == "ini");
-            match self
-                .source
-                .file(&path)
-                .filter(|_| is_ini && !name.contains(':'))
-            {
-                Some(text) => self.ini(&path, text),
-                None => self.settings.doubt("*"),
+            match self.source.file(&path).flatten() {
+                Some(text) if is_ini && !name.contains(':') => self.ini(&path, text),
+                _ => self.doubt_all(),
             }
         }
+    }
+
+    /// Sockets add up: those that are known stay so.
+    fn doubt_all(&mut self) {
+        let binds = std::mem::take(&mut self.settings.binds);
+        self.settings.doubt("*");
+        self.settings.binds = binds;
     }
 
     fn ini(&mut self, path: &Path, text: &[u8]) {
@@ -208,7 +236,7 @@ impl Reader<'_> {
                 }
             }
             "ini" | "include" | "inherit" => self.file(value),
-            "xml" | "yaml" | "yml" | "json" | "emperor" => settings.doubt("*"),
+            "xml" | "yaml" | "yml" | "json" | "emperor" => self.doubt_all(),
             "harakiri" => {
                 settings.timeout = Setting::of(value.parse().ok().map(Limit::of_seconds), origin);
             }
@@ -284,7 +312,7 @@ mod tests {
             .collect();
         let files: Vec<_> = files
             .iter()
-            .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
+            .map(|(path, text)| (PathBuf::from(path), Some(text.as_bytes().to_vec())))
             .collect();
         Settings::of(
             Kind::Uwsgi,
@@ -377,6 +405,18 @@ mod tests {
                 .is_certain("timeout")
         );
         assert!(!told("uWSGI master", &[], &[]).is_certain("bind"));
+        assert_eq!(told("uWSGI master", &[], &[]).timeout, None);
+        let known = told("uwsgi --socket :3031 --ini a.ini", &[], &[]);
+        assert_eq!((binds(&known).len(), known.timeout), (1, None));
+        assert_eq!(
+            binds(&told(
+                "uwsgi --master a.ini",
+                &[],
+                &[("a.ini", "[uwsgi]\nsocket = :1\n")]
+            ))
+            .len(),
+            1
+        );
         assert_eq!(
             told(
                 "uwsgi a.ini",
