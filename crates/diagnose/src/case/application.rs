@@ -225,17 +225,18 @@ impl Application {
             .is_some_and(|since| since <= incident.first_seen)
     }
 
-    /// That none of its processes can have ended while it failed: each that holds the socket has run since before, and
-    /// its kind replaces at once what ends. php-fpm starts children only as it needs them, and of a program of no known
-    /// kind only a single process can be told.
+    /// That none of its processes can have ended while it failed: each that holds the socket has run since before, none
+    /// is missing, and its kind replaces what ends. php-fpm starts children only as it needs them, and of a program of no
+    /// known kind only a single process can be told.
     pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
         let holders = &self.reached.holders;
         let newest = holders.iter().map(|holder| holder.start).max()?;
+        let workers = || Some(self.settings.workers.as_ref()?.value as usize).filter(|_| self.settings.is_certain("workers"));
         let is_told = match self.kind {
-            Some(Kind::Gunicorn | Kind::Uvicorn | Kind::Hypercorn | Kind::Puma | Kind::Unicorn) => {
-                true
-            }
-            Some(Kind::PhpFpm | Kind::Uwsgi) => false,
+            // A master, and its workers: one that just ended may not have been replaced yet.
+            Some(Kind::Gunicorn | Kind::Unicorn) => workers().is_some_and(|workers| holders.len() > workers),
+            Some(Kind::Uvicorn | Kind::Hypercorn) => workers().is_some_and(|workers| workers == 1 || holders.len() > workers),
+            Some(Kind::PhpFpm | Kind::Uwsgi | Kind::Puma) => false,
             Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => holders.len() == 1,
         };
         // A process that started within the first failing second may have replaced one that failed in it.
@@ -244,10 +245,7 @@ impl Application {
             at: Some(newest),
             text: match holders.len() {
                 1 => format!("{} has run since before the first failure", self.who()),
-                n => format!(
-                    "all {n} processes of {} have run since before the first failure",
-                    self.who()
-                ),
+                n => format!("all {n} processes of {} have run since before the first failure", self.who()),
             },
         })
     }
@@ -442,7 +440,7 @@ impl Case {
     /// What an application was told, by its command line, its environment and the files these name.
     fn settings(&self, kind: Kind, process: &Process) -> Result<Settings, Gap> {
         let environment = self.variables(kind, process.pid)?;
-        let mut files: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut files: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
         for _ in 0..FILE_ROUNDS {
             let source = SettingsSource {
                 args: &process.args,
@@ -461,7 +459,7 @@ impl Case {
             }
             for path in unread {
                 let bytes = self.file_of(process, &path)?;
-                files.push((path, bytes.unwrap_or_default()));
+                files.push((path, bytes));
             }
         }
         let source = SettingsSource {

@@ -12,7 +12,7 @@ use conf::{
     Configuration, ContextKind, DirectiveRef, Lookup, Model, Pass, ServerLine, Target, Tree,
 };
 use facts::{Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use log::error::Protocol;
 
 use super::evidence::{Evidence, stat_of};
@@ -21,6 +21,9 @@ use crate::diagnosis::RunningConfig;
 use crate::incident::Incident;
 use crate::tie::Place;
 use crate::verdict::Step;
+
+/// A process's start is known to two clock ticks, a file's change to one more: what lies within is the same moment.
+const CLOCK_GRAIN: SignedDuration = SignedDuration::from_millis(100);
 
 /// A configuration file larger than this is cut, and said so.
 const FILE_LIMIT: u64 = 16 << 20;
@@ -521,7 +524,7 @@ impl Case {
             .workers_since(instance)
             .ok_or_else(|| Gap::undecided("since when the workers run", "nginx has no worker"))?;
         let (path, changed) = self.newest_change(idx, instance)?;
-        if changed <= since {
+        if changed <= since.saturating_add(CLOCK_GRAIN).unwrap_or(since) {
             return Ok(Drift::None(Exhibit::Record {
                 probe: "file",
                 at: Some(changed),

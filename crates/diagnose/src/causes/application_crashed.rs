@@ -37,13 +37,15 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let application = case.application(incident)?;
-    if let Some(lasting) = application.ran_throughout(incident) {
-        return Ok(Verdict::RuledOut(proof.and(lasting)));
-    }
     let deaths = application.deaths(case, incident)?;
     match deaths.coverage(incident) {
         Coverage::All => {}
-        Coverage::None => return Err(deaths.gap("whether a process of the application died")),
+        Coverage::None => {
+            if let Some(lasting) = application.ran_throughout(incident) {
+                return Ok(Verdict::RuledOut(proof.and(lasting)));
+            }
+            return Err(deaths.gap("whether a process of the application died"));
+        }
         Coverage::Some { explained, of } => {
             return Err(deaths
                 .gap("why the other attempts failed")

@@ -35,13 +35,15 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let application = case.application(incident)?;
-    if let Some(lasting) = application.ran_throughout(incident) {
-        return Ok(Verdict::RuledOut(proof.and(lasting)));
-    }
     let timeouts = application.timeouts(incident);
     match timeouts.coverage(incident) {
         Coverage::All => {}
-        Coverage::None => return Err(timeouts.gap("whether the application ended its worker for a time-out")),
+        Coverage::None => {
+            if let Some(lasting) = application.ran_throughout(incident) {
+                return Ok(Verdict::RuledOut(proof.and(lasting)));
+            }
+            return Err(timeouts.gap("whether the application ended its worker for a time-out"));
+        }
         Coverage::Some { explained, of } => {
             return Err(timeouts.gap("why the other attempts failed").leaning(format!(
                 "in {explained} of {of} failing seconds {} ended a worker for its time-out",
