@@ -148,7 +148,7 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
         _ => None,
     }) {
         settings.config_files.push(file);
-        settings.doubt("*");
+        settings.doubt_all();
     }
     let mut protocol = SpokenProtocol::Http;
     let origin = Origin::Arguments;
@@ -160,6 +160,7 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
                     None if value.starts_with("fd://") => Some(Bind::Inherited),
                     None => Bind::host_and_port(&value).or_else(|| Bind::parts(&value, 8000)),
                 };
+                settings.settle("bind");
                 settings.binds.extend(bind.map(|bind| Bound {
                     bind,
                     protocol,
@@ -167,10 +168,12 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
                 }));
             }
             Word::Option("keep-alive", value) => {
+                settings.settle("keepalive");
                 let seconds = value.parse().ok().map(Duration::from_secs);
                 settings.keepalive = Setting::of(seconds, &origin);
             }
             Word::Option("workers", value) => {
+                settings.settle("workers");
                 settings.workers = Setting::of(value.parse().ok(), &origin);
             }
             Word::Option("error-logfile" | "log-file", value) => settings.log(&value, false),

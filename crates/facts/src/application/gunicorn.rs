@@ -81,7 +81,7 @@ pub(super) fn settings(source: &SettingsSource<'_>) -> Settings {
     match source.file(&file) {
         Some(Some(text)) => read_file(&mut settings, &file, text),
         Some(None) if file.as_os_str() == DEFAULT_FILE => {}
-        _ => settings.doubt("*"),
+        _ => settings.doubt_all(),
     }
     let mut tls = false;
     for (options, origin) in [
@@ -184,6 +184,7 @@ fn read_file(settings: &mut Settings, file: &Path, text: &[u8]) {
             Some(Literal::Text(value)) => set(settings, name, &value, &origin),
             Some(Literal::Number(value)) => set(settings, name, &value.to_string(), &origin),
             Some(Literal::Flag(_) | Literal::None | Literal::List(_)) => {}
+            None if name == "*" => settings.doubt_all(),
             None => settings.doubt(name),
         }
     }
@@ -195,7 +196,7 @@ fn set_binds<'a>(
     texts: impl IntoIterator<Item = &'a str>,
     origin: &Origin,
 ) {
-    settings.uncertain.retain(|name| name != "bind");
+    settings.settle("bind");
     settings.binds.clear();
     for text in texts {
         let Some(bind) = bind(text.trim()) else {
@@ -239,7 +240,7 @@ fn bind(text: &str) -> Option<Bind> {
 fn set(settings: &mut Settings, name: &str, value: &str, origin: &Origin) {
     let seconds = || value.parse::<u64>().ok();
     let count = || value.parse::<u32>().ok();
-    settings.uncertain.retain(|doubted| doubted != name);
+    settings.settle(name);
     match name {
         "timeout" => {
             settings.timeout = Setting::of(seconds().map(Limit::of_seconds), origin);
@@ -434,6 +435,7 @@ mod tests {
             (None, false)
         );
         assert_eq!(binds(&settings), ["127.0.0.1:5"]);
+        assert!(settings.is_certain("bind"));
         let absent = [(PathBuf::from(DEFAULT_FILE), None)];
         let source = SettingsSource {
             args: &args,

@@ -41,7 +41,7 @@ pub struct Settings {
     pub logs: Vec<LogFile>,
     /// Whether its arguments cannot be seen: it wrote a title over them. Then nothing here is known but what a file says.
     pub is_hidden: bool,
-    /// The settings (by their own names) that something sets which cannot be read: code, a variable, another file.
+    /// The settings that something may set which cannot be read: code, a variable, another file. See `is_certain`.
     pub uncertain: Vec<String>,
 }
 
@@ -124,6 +124,19 @@ pub struct LogFile {
     pub is_access: bool,
 }
 
+/// The settings that may be in doubt.
+const NAMES: [&str; 9] = [
+    "bind",
+    "timeout",
+    "graceful_timeout",
+    "keepalive",
+    "workers",
+    "worker_class",
+    "threads",
+    "backlog",
+    "buffer_size",
+];
+
 /// What settings are read from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SettingsSource<'a> {
@@ -153,42 +166,39 @@ impl Settings {
         }
     }
 
-    /// Whether a setting, by the name its own program has for it, is what is said here for certain.
+    /// Whether a setting is what is said here for certain; by its name here, `bind` for `binds`.
     pub fn is_certain(&self, name: &str) -> bool {
-        !self.is_hidden
-            && !self
-                .uncertain
-                .iter()
-                .any(|other| other == name || other == "*")
+        !self.is_hidden && !self.uncertain.iter().any(|other| other == name)
     }
 
-    /// Notes that something which cannot be read sets this (`*`: anything): what was known of it is not known any more.
+    /// Notes that something which cannot be read sets this: what was known of it is not known any more.
     pub(super) fn doubt(&mut self, name: &str) {
-        let is = |known: &str| name == known || name == "*";
-        if is("bind") {
-            self.binds.clear();
-        }
-        if is("timeout") {
-            self.timeout = None;
-        }
-        if is("graceful_timeout") {
-            self.graceful_timeout = None;
-        }
-        if is("keepalive") {
-            self.keepalive = None;
-        }
-        if is("workers") {
-            self.workers = None;
-        }
-        if is("worker_class") {
-            self.worker_class = None;
-        }
-        if is("backlog") {
-            self.backlog = None;
+        match name {
+            "bind" => self.binds.clear(),
+            "timeout" => self.timeout = None,
+            "graceful_timeout" => self.graceful_timeout = None,
+            "keepalive" => self.keepalive = None,
+            "workers" => self.workers = None,
+            "worker_class" => self.worker_class = None,
+            "backlog" => self.backlog = None,
+            "buffer_size" => self.buffer_size = None,
+            _ => {}
         }
         if !self.uncertain.iter().any(|other| other == name) {
             self.uncertain.push(name.to_owned());
         }
+    }
+
+    /// The same of every setting.
+    pub(super) fn doubt_all(&mut self) {
+        for name in NAMES {
+            self.doubt(name);
+        }
+    }
+
+    /// Notes that a setting is set after what was not read.
+    pub(super) fn settle(&mut self, name: &str) {
+        self.uncertain.retain(|other| other != name);
     }
 
     pub(super) fn log(&mut self, path: &str, is_access: bool) {

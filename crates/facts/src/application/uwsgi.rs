@@ -133,15 +133,19 @@ impl Reader<'_> {
             let is_ini = path.extension().is_none_or(|extension| extension == "ini");
             match self.source.file(&path).flatten() {
                 Some(text) if is_ini && !name.contains(':') => self.ini(&path, text),
-                _ => self.doubt_all(),
+                _ => self.doubt("ini"),
             }
         }
     }
 
     /// Sockets add up: those that are known stay so.
-    fn doubt_all(&mut self) {
+    fn doubt(&mut self, name: &str) {
         let binds = std::mem::take(&mut self.settings.binds);
-        self.settings.doubt("*");
+        if names_a_file(name) {
+            self.settings.doubt_all();
+        } else {
+            self.settings.doubt(common_name(name));
+        }
         self.settings.binds = binds;
     }
 
@@ -162,7 +166,7 @@ impl Reader<'_> {
                         &value,
                         &Origin::File(path.to_owned(), idx + 1),
                     ),
-                    None => self.settings.doubt(doubtful(&owned(name.trim()))),
+                    None => self.doubt(&owned(name.trim())),
                 }
             }
         }
@@ -219,6 +223,9 @@ impl Reader<'_> {
     fn take(&mut self, name: &str, value: &str, origin: &Origin) {
         self.known.push((name.to_owned(), value.to_owned()));
         let settings = &mut self.settings;
+        if !matches!(common_name(name), "bind") {
+            settings.settle(common_name(name));
+        }
         match name {
             "socket" | "uwsgi-socket" => self.listen(value, SpokenProtocol::Uwsgi, origin),
             "http-socket" | "http11-socket" | "http" => {
@@ -236,7 +243,7 @@ impl Reader<'_> {
                 }
             }
             "ini" | "include" | "inherit" => self.file(value),
-            "xml" | "yaml" | "yml" | "json" | "emperor" => self.doubt_all(),
+            "xml" | "yaml" | "yml" | "json" | "emperor" => self.doubt("ini"),
             "harakiri" => {
                 settings.timeout = Setting::of(value.parse().ok().map(Limit::of_seconds), origin);
             }
@@ -277,18 +284,18 @@ impl Reader<'_> {
                 protocol,
                 origin: origin.clone(),
             }),
-            None => self.settings.doubt("bind"),
+            None => self.doubt("socket"),
         }
     }
 }
 
-/// The common name of a setting that is not known.
-fn doubtful(name: &str) -> &str {
+/// What uWSGI's name for a setting is called here.
+fn common_name(name: &str) -> &str {
     match name {
         "harakiri" => "timeout",
-        "processes" => "workers",
+        "processes" | "workers" => "workers",
         "listen" => "backlog",
-        "ini" | "include" => "*",
+        "buffer-size" => "buffer_size",
         _ if name.ends_with("socket") || name == "http" || name == "https" => "bind",
         other => other,
     }
@@ -394,7 +401,11 @@ mod tests {
         );
         assert_eq!(settings.config_files.len(), 2);
         assert!(settings.is_certain("bind"));
-        assert!(!told(line, &[], &files).is_certain("bind"));
+        let unnamed = told(line, &[], &files);
+        assert_eq!(
+            (unnamed.is_certain("bind"), unnamed.binds.len()),
+            (false, 1)
+        );
     }
 
     #[test]
