@@ -5,6 +5,7 @@
 mod bench;
 mod check;
 mod demo;
+mod fuzz;
 #[cfg(test)]
 mod layers;
 mod packages;
@@ -14,6 +15,7 @@ mod run;
 use std::process::ExitCode;
 
 use bench::Bench;
+use fuzz::Fuzz;
 
 const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -24,6 +26,8 @@ usage: cargo xtask COMMAND
   demo                 break a real nginx on loopback and let why502 explain it
   bench [diagnose|conf]
                        measure speed and memory, and hold them against their bounds
+  fuzz [TARGET] [--seconds N]
+                       look for input that the parsers do not bear (needs nightly)
 ";
 
 enum Task {
@@ -32,6 +36,7 @@ enum Task {
     Gen,
     Demo,
     Bench(Bench),
+    Fuzz(Fuzz),
 }
 
 impl Task {
@@ -42,6 +47,7 @@ impl Task {
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
+            ["fuzz", rest @ ..] => Self::Fuzz(Fuzz::parse(rest)?),
             _ => return None,
         })
     }
@@ -60,6 +66,7 @@ fn main() -> ExitCode {
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
         Task::Bench(what) => bench::run(&what),
+        Task::Fuzz(what) => fuzz::run(&what),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
