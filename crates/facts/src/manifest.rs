@@ -29,6 +29,13 @@ pub struct Manifest {
     pub entries: Vec<Entry>,
 }
 
+/// What a manifest of any version has, so that it can be told which version it is.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Head {
+    /// See [`Manifest::schema`].
+    pub schema: Option<String>,
+}
+
 /// One question with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

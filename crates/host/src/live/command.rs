@@ -190,8 +190,9 @@ impl Program {
 
     fn bears(&self, option: &str) -> bool {
         let letters = !option.starts_with("--");
-        !self.never.iter().any(|never| option.starts_with(never))
-            && !(letters && option.contains(|letter| self.never_letters.contains(letter)))
+        let changes = self.never.iter().any(|never| option.starts_with(never))
+            || letters && option.contains(|letter| self.never_letters.contains(letter));
+        !changes
     }
 }
 
@@ -209,7 +210,7 @@ fn start(path: &Path, arguments: &[String], deadline: Instant) -> io::Result<Ans
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn();
-    let mut child = spawned.map_err(errno)?;
+    let mut child = spawned.map_err(|error| errno(&error))?;
     let answer = Output::of(&mut child, deadline).map(|output| {
         let output = output?;
         Some(output.exit(end(&mut child, deadline)?))
@@ -220,8 +221,8 @@ fn start(path: &Path, arguments: &[String], deadline: Instant) -> io::Result<Ans
     Ok(answer?.unwrap_or(Answer::TimedOut))
 }
 
-fn errno(error: std::io::Error) -> Errno {
-    Errno::from_io_error(&error).unwrap_or(Errno::IO)
+fn errno(error: &std::io::Error) -> Errno {
+    Errno::from_io_error(error).unwrap_or(Errno::IO)
 }
 
 /// What a program wrote, up to the limits.
@@ -389,7 +390,7 @@ mod tests {
             code,
             stdout,
             stderr,
-        } = shell(script, Duration::from_secs(60))
+        } = shell(script, Duration::from_mins(1))
         else {
             panic!();
         };
@@ -407,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_child_left_behind_with_the_pipes_is_ended() {
-        let answer = shell("sleep 1000 & echo $!; exit 4", Duration::from_secs(60));
+        let answer = shell("sleep 1000 & echo $!; exit 4", Duration::from_mins(1));
         let Answer::Exit { code, stdout, .. } = answer else {
             panic!("{answer:?}");
         };
@@ -416,13 +417,13 @@ mod tests {
         let left = pidfd_open(Pid::from_raw(left).unwrap(), PidfdFlags::empty());
         if let Ok(left) = left {
             let mut fds = [PollFd::new(&left, PollFlags::IN)];
-            assert!(ready(&mut fds, Instant::now() + Duration::from_secs(60)).unwrap());
+            assert!(ready(&mut fds, Instant::now() + Duration::from_mins(1)).unwrap());
         }
     }
 
     #[test]
     fn a_signal_leaves_no_exit_status() {
-        let answer = shell("kill -9 $$", Duration::from_secs(60));
+        let answer = shell("kill -9 $$", Duration::from_mins(1));
         assert!(matches!(answer, Answer::Exit { code: None, .. }));
     }
 }

@@ -271,7 +271,8 @@ mod tests {
             let mut second = start + 3;
             for (step, late) in steps {
                 second += step;
-                text.push_str(&format!("{} [error] 1#1\n", stamp(second - late)));
+                text += &stamp(second - late);
+                text += " [error] 1#1\n";
             }
             prop_assert_eq!(end(text.as_bytes(), 1024, u64::MAX), naive(text.as_bytes(), u64::MAX));
         }
@@ -282,7 +283,8 @@ mod tests {
         let mut text = format!("{} before\n", stamp(130)).repeat(50);
         text.push_str(&"x".repeat(500_000));
         text.push('\n');
-        text.push_str(&format!("{} [error] after\n", stamp(131)));
+        text += &stamp(131);
+        text += " [error] after\n";
         let (bytes, cut) = end(text.as_bytes(), 64, u64::MAX);
         assert_eq!(
             bytes,

@@ -30,6 +30,8 @@ use crate::mask;
 /// Landlock rules, and the BPF hooks of its cgroup (`IPAddressDeny=`). An answer of `EPERM` says that why502 could not
 /// become the process, `ESRCH` that the process is gone; neither says anything about the peer.
 ///
+/// The kernel may load its `sock_diag` modules when it is asked for sockets, as it does for `ss`.
+///
 /// A file on a network file system that hangs gives [`Answer::TimedOut`]; the thread that waits for it stays behind.
 #[derive(Debug, Default)]
 pub struct LiveHost(());
@@ -98,7 +100,7 @@ fn put(request: &ProbeRequest) -> Answer {
         ProbeRequest::Connect { from, to } => connect::connect(*from, to, budget),
         ProbeRequest::Command { argv } => command::run(argv, budget),
     };
-    answered.unwrap_or_else(|error| refused(error))
+    answered.unwrap_or_else(refused)
 }
 
 fn refused(error: Errno) -> Answer {

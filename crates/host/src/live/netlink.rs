@@ -39,15 +39,15 @@ pub(super) fn sockets(
     budget: Duration,
 ) -> io::Result<Answer> {
     let requests = match kind {
-        SocketKind::TcpListening => tcp(inet::StateFlags::LISTEN),
-        SocketKind::TcpEstablished => tcp(inet::StateFlags::ESTABLISHED),
+        SocketKind::TcpListening => tcp(&inet::StateFlags::LISTEN),
+        SocketKind::TcpEstablished => tcp(&inet::StateFlags::ESTABLISHED),
         SocketKind::UnixListening => vec![unix_listening()],
     };
     dump(netns, SOCK_DIAG, SOCK_DIAG_BY_FAMILY, &requests, budget)
 }
 
 /// Queue lengths are part of every message, `IPV6_V6ONLY` of every listener's; no extension is needed.
-fn tcp(states: inet::StateFlags) -> Vec<Vec<u8>> {
+fn tcp(states: &inet::StateFlags) -> Vec<Vec<u8>> {
     [
         (AF_INET, SocketId::new_v4()),
         (AF_INET6, SocketId::new_v6()),
@@ -80,9 +80,25 @@ fn emit(request: &impl Emitable) -> Vec<u8> {
 }
 
 pub(super) fn chains(netns: Option<u32>, budget: Duration) -> io::Result<Answer> {
+    if !has_nf_tables() {
+        return Ok(Answer::Bytes(Vec::new()));
+    }
     // struct nfgenmsg: every family, version 0, no resource.
     let request = vec![0, 0, 0, 0];
     dump(netns, NETFILTER, NFT_MSG_GETCHAIN, &[request], budget)
+}
+
+/// Whether the kernel has nf_tables now. Where it has not there are no chains, and asking would make it load the module.
+fn has_nf_tables() -> bool {
+    // Without modules, everything that the kernel has is built in.
+    let Ok(loaded) = std::fs::read_to_string("/proc/modules") else {
+        return true;
+    };
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let built_in = format!("/lib/modules/{}/modules.builtin", release.trim_end());
+    loaded.lines().any(|module| module.starts_with("nf_tables "))
+        // Where it cannot be known, as in a container, the kernel is asked.
+        || std::fs::read_to_string(built_in).map_or(true, |list| list.contains("/nf_tables.ko"))
 }
 
 fn dump(

@@ -70,7 +70,7 @@ fn processes() -> io::Result<Vec<u32>> {
         OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let mut room = [MaybeUninit::uninit(); 32 << 10];
+    let mut room = [MaybeUninit::uninit(); 16 << 10];
     let mut entries = RawDir::new(proc, &mut room);
     while let Some(entry) = entries.next() {
         if let Some(pid) = number(entry?.file_name().to_bytes()) {

@@ -22,7 +22,7 @@ pub(super) fn lines(view: View, path: &Path) -> io::Result<Answer> {
     }
     let mut text = String::new();
     let walked = walk(view::root(view)?, path, |at, met| {
-        describe(&mut text, at, met)
+        describe(&mut text, at, met);
     });
     // The failure stands in the last line.
     drop(walked);

@@ -26,7 +26,6 @@ pub struct OpenError {
     /// The archive or directory.
     pub path: PathBuf,
     /// What is wrong with it.
-    #[source]
     pub fault: Fault,
 }
 
@@ -57,6 +56,9 @@ pub enum Fault {
         /// What the decoder said.
         source: io::Error,
     },
+    /// The archive ends before its first record.
+    #[error("ends within its manifest ({0}); copy it again")]
+    TruncatedManifest(io::Error),
     /// Records the manifest lists are not there.
     #[error("lacks {missing} of {expected} records, the first is {first}; copy it again")]
     Missing {

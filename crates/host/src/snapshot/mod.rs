@@ -79,3 +79,6 @@ impl Probe for Snapshot {
             })
     }
 }
+
+#[cfg(test)]
+mod tests;

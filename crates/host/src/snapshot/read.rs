@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use facts::Record;
-use facts::manifest::{Content, Manifest, SCHEMA};
+use facts::manifest::{Content, Head, Manifest, SCHEMA};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::Errno;
 
@@ -19,19 +19,25 @@ use super::{MANIFEST, Meta, OpenError, RECORDS, Snapshot};
 
 /// What a reader is ready for.
 #[derive(Clone, Copy)]
-struct Limits {
+pub(super) struct Limits {
     /// Of the unpacked archive.
-    total: u64,
-    /// Of one record, and of the manifest.
-    record: u64,
-    entries: usize,
+    pub(super) total: u64,
+    /// Of one record.
+    pub(super) record: u64,
+    /// Of the manifest: parsed it takes many times its room.
+    pub(super) manifest: u64,
+    pub(super) entries: usize,
 }
 
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     total: 1 << 30,
     record: 128 << 20,
+    manifest: 32 << 20,
     entries: 1_000_000,
 };
+
+/// What a zstd frame begins with (RFC 8878).
+const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 impl Snapshot {
     /// Reads an archive or an unpacked directory.
@@ -43,7 +49,7 @@ impl Snapshot {
     }
 }
 
-fn read(path: &Path, limits: Limits) -> Result<Snapshot, Fault> {
+pub(super) fn read(path: &Path, limits: Limits) -> Result<Snapshot, Fault> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = openat(CWD, path, flags, Mode::empty()).map_err(io::Error::from)?;
     match FileType::from_raw_mode(fstat(&file).map_err(io::Error::from)?.st_mode) {
@@ -161,8 +167,7 @@ impl Expected {
 
 /// The schema is looked at first: another version may have any form.
 fn parse(text: &[u8]) -> Result<Manifest, Fault> {
-    let value: serde_json::Value = serde_json::from_slice(text)?;
-    match value.get("schema").and_then(serde_json::Value::as_str) {
+    match serde_json::from_slice::<Head>(text)?.schema.as_deref() {
         Some(SCHEMA) => Ok(serde_json::from_slice(text)?),
         Some(other) => Err(Fault::Schema(other.to_owned())),
         None => Err(Fault::NoManifest),
@@ -210,7 +215,11 @@ fn bytes(from: impl Read, length: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn from_archive(file: File, limits: Limits) -> Result<Snapshot, Fault> {
+fn from_archive(mut file: File, limits: Limits) -> Result<Snapshot, Fault> {
+    if bytes(&file, MAGIC.len() as u64)? != MAGIC {
+        return Err(Fault::NoManifest);
+    }
+    file.rewind()?;
     let bounded = Bounded {
         from: zstd::Decoder::new(file)?,
         left: limits.total,
@@ -257,8 +266,8 @@ fn first(file: &str, length: u64, from: impl Read, limits: Limits) -> Result<Exp
     if file != MANIFEST {
         return Err(Fault::NoManifest);
     }
-    if length > limits.record {
-        return Err(Fault::TooLarge("128 MiB of manifest"));
+    if length > limits.manifest {
+        return Err(Fault::TooLarge("32 MiB of manifest"));
     }
     let text = bytes(from, length).map_err(|error| early(None, error))?;
     if text.len() as u64 != length {
@@ -274,11 +283,7 @@ fn early(expected: Option<&Expected>, error: io::Error) -> Fault {
     }
     match expected {
         Some(expected) => expected.truncated(error),
-        None if error.kind() == io::ErrorKind::UnexpectedEof => Fault::Truncated {
-            read: 0,
-            expected: 0,
-            source: error,
-        },
+        None if error.kind() == io::ErrorKind::UnexpectedEof => Fault::TruncatedManifest(error),
         None => Fault::NoManifest,
     }
 }
