@@ -94,15 +94,7 @@ impl Lab {
             ]
             .map(Into::into),
         );
-        args.extend(
-            [
-                "--console=pipe",
-                "--hostname=web1",
-                "--resolv-conf=off",
-                "--timezone=off",
-            ]
-            .map(Into::into),
-        );
+        args.extend(["--console=pipe", "--resolv-conf=off", "--timezone=off"].map(Into::into));
         args.push(format!("--machine={}", self.unique("machine")).into());
         args.extend(["--directory".into(), root.into()]);
         args.extend(visible(

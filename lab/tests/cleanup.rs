@@ -14,12 +14,22 @@ const VICTIM: &str = "WHY502_LAB_VICTIM";
 
 #[test]
 fn a_killed_test_leaves_no_process_and_no_directory() -> Result<()> {
+    let test = "a_killed_test_leaves_no_process_and_no_directory";
+    kill_while_it_holds(test, hold_a_lab)
+}
+
+#[test]
+fn a_killed_test_leaves_no_machine() -> Result<()> {
+    kill_while_it_holds("a_killed_test_leaves_no_machine", hold_a_machine)
+}
+
+/// Kills a copy of this test once it has told what it `hold`s, and requires that all of it goes.
+fn kill_while_it_holds(test: &str, hold: fn(&Path) -> Result<()>) -> Result<()> {
     if let Some(report) = std::env::var_os(VICTIM) {
-        return hold_a_lab(Path::new(&report));
+        return hold(Path::new(&report));
     }
     let dir = tempfile::tempdir()?;
     let report = dir.path().join("started");
-    let test = "a_killed_test_leaves_no_process_and_no_directory";
     let mut victim = Command::new(std::env::current_exe()?)
         .args(["--exact", test])
         .env(VICTIM, &report)
@@ -53,6 +63,50 @@ fn hold_a_lab(report: &Path) -> Result<()> {
     pids.extend([gunicorn.pid(), nginx.pid()]);
     let mut paths: Vec<_> = pids.iter().map(|pid| format!("/proc/{pid}")).collect();
     paths.push(lab.path("").display().to_string());
+    tell_and_wait(&paths, report)
+}
+
+/// Boots a machine with a unit, names its processes and cgroups by path, and waits to be killed.
+fn hold_a_machine(report: &Path) -> Result<()> {
+    let lab = Lab::new()?;
+    let machine = lab.machine()?;
+    machine.service(
+        "idle.service",
+        "/bin/sleep 60",
+        "/run/systemd/journal/stdout",
+    )?;
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let leader = machine.leader().to_string();
+    let own = namespace(&leader).context("the machine's init is gone")?;
+    let mut paths = Vec::new();
+    for entry in fs::read_dir("/proc")?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if namespace(&name).as_ref() == Some(&own) {
+            paths.push(format!("/proc/{name}"));
+        }
+    }
+    for line in fs::read_to_string(format!("/proc/{leader}/cgroup"))?.lines() {
+        let beneath = line.splitn(3, ':').nth(2).unwrap_or_default();
+        let is_a_labs = |dir: &&Path| {
+            dir.file_name()
+                .is_some_and(|name| name.to_string_lossy().starts_with("why502-lab-"))
+        };
+        let Some(cgroup) = Path::new(beneath).ancestors().find(is_a_labs) else {
+            continue;
+        };
+        let cgroup = cgroup.display();
+        let roots =
+            ["", "/unified", "/systemd"].map(|root| format!("/sys/fs/cgroup{root}{cgroup}"));
+        paths.extend(roots.into_iter().filter(|path| Path::new(path).exists()));
+    }
+    ensure!(
+        paths.iter().any(|path| path.starts_with("/sys")),
+        "no cgroup of the machine's own"
+    );
+    tell_and_wait(&paths, report)
+}
+
+fn tell_and_wait(paths: &[String], report: &Path) -> Result<()> {
     let text = paths.join("\n") + "\n";
     let unfinished = report.with_extension("part");
     fs::write(&unfinished, text)?;

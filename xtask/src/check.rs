@@ -39,6 +39,8 @@ fn prepare() -> Result<()> {
     packages::ensure_installed(&[packages::DEMO, packages::LAB])?;
     let bin = why502_lab::environment()?;
     run::say(&format!("Python environment: {}\n", bin.display()));
+    let root = why502_lab::rootfs()?;
+    run::say(&format!("root file system of machines: {}\n", root.display()));
     Ok(())
 }
 

@@ -45,6 +45,14 @@ pub(crate) const LAB: &[Need] = &[
         package: "uwsgi-plugin-python3",
         is_there: || Path::new("/usr/lib/uwsgi/plugins/python3_plugin.so").exists(),
     },
+    Need {
+        package: "mmdebstrap",
+        is_there: || Path::new("/usr/bin/mmdebstrap").exists(),
+    },
+    Need {
+        package: "systemd-container",
+        is_there: || Path::new("/usr/bin/systemd-nspawn").exists(),
+    },
     // Any node will do, be it the distribution's or another.
     Need {
         package: "nodejs",

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Gunicorn, Lab, Pool};
+use crate::{Expectation, Gunicorn, Lab, Machine, Pool};
 
 const PREMATURE: &str = "upstream prematurely closed connection while reading response header from upstream";
 
@@ -22,6 +22,23 @@ server {
         proxy_pass http://127.0.0.1:8000;
     }
 }
+";
+
+/// An application of one process: what ends it ends the unit.
+const SERVER: &str = "\
+import http.server, os, time
+
+class Shop(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == '/segv':
+            os.kill(os.getpid(), 11)
+        if self.path == '/slow':
+            open('/run/slow', 'w').close()
+            time.sleep(6)
+        self.send_response(200)
+        self.end_headers()
+
+http.server.HTTPServer(('127.0.0.1', 8000), Shop).serve_forever()
 ";
 
 const MAIN_PID: &str = "systemctl show --property=MainPID --value shop.service";
@@ -105,21 +122,7 @@ pub fn closes_and_lives_on(lab: &Lab) -> Result<()> {
 /// says both, and nothing else does.
 pub fn unit_dies_and_is_restarted(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;
-    machine.write("/srv/shop/server.py", "\
-import http.server, os
-
-class Shop(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        if self.path == '/segv':
-            os.kill(os.getpid(), 11)
-        self.send_response(200)
-        self.end_headers()
-
-http.server.HTTPServer(('127.0.0.1', 8000), Shop).serve_forever()
-")?;
-    machine.unit("shop.service", "[Service]\nExecStart=/usr/bin/python3 /srv/shop/server.py\nRestart=always\n")?;
-    machine.run("systemctl start shop.service")?;
-    machine.accepting("127.0.0.1:8000")?;
+    one_process(&machine)?;
     machine.nginx_site(UNIT_SITE)?;
     machine.settle();
     for _ in 0..2 {
@@ -136,6 +139,35 @@ http.server.HTTPServer(('127.0.0.1', 8000), Shop).serve_forever()
     machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
 }
 
+/// Somebody restarted the unit in the middle of a request: its end was asked for, nothing crashed.
+pub fn unit_is_restarted_by_hand(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    one_process(&machine)?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.settle();
+    machine.run("(until [ -e /run/slow ]; do sleep 0.05; done; systemctl restart shop.service) > /dev/null 2>&1 &")?;
+    machine.expect(1, "GET", "/slow", 502)?;
+    machine.journalled("shop.service", "Stopped shop.service")?;
+    machine.accepting("127.0.0.1:8000")?;
+    machine.expect(1, "GET", "/", 200)?;
+    machine.logged(&["while reading response header from upstream", "GET /slow"])?;
+    machine.diagnose(&[Expectation::undetermined()])
+}
+
+/// The application closes connections unanswered while another unit dies of SIGSEGV.
+pub fn another_unit_dies(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service("shop.service", "/usr/local/bin/shopd 127.0.0.1:8000 close", "127.0.0.1:8000")?;
+    machine.unit("report.service", "[Service]\nExecStart=/bin/sh -c 'kill -SEGV $$$$'\n")?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.settle();
+    machine.run("systemctl start report.service")?;
+    machine.expect(3, "GET", "/", 502)?;
+    machine.journalled("report.service", "status=11/SEGV")?;
+    machine.logged(&[PREMATURE, "GET /"])?;
+    machine.diagnose(&[Expectation::undetermined()])
+}
+
 /// gunicorn's worker dies of SIGSEGV; its master says so in the journal only.
 pub fn gunicorn_unit_worker_segfaults(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;
@@ -149,6 +181,13 @@ pub fn gunicorn_unit_worker_segfaults(lab: &Lab) -> Result<()> {
     machine.journalled("shop.service", "was terminated due to signal 11")?;
     let truth = Expectation::confirmed("application-crashed").times(3).naming("was terminated due to signal 11");
     machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
+}
+
+fn one_process(machine: &Machine<'_>) -> Result<()> {
+    machine.write("/srv/shop/server.py", SERVER)?;
+    machine.unit("shop.service", "[Service]\nExecStart=/usr/bin/python3 /srv/shop/server.py\nRestart=always\n")?;
+    machine.run("systemctl start shop.service")?;
+    machine.accepting("127.0.0.1:8000")
 }
 
 fn died_and_stayed_dead(lab: &Lab, nginx: &crate::Nginx) -> Result<()> {

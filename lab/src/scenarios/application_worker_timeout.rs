@@ -83,6 +83,31 @@ pub fn gunicorn_unit_timeout(lab: &Lab) -> Result<()> {
     machine.diagnose(&[truth().times(2).naming("WORKER TIMEOUT")])
 }
 
+/// One unit's gunicorn times out; another application closes connections in the same second.
+pub fn another_units_timeout(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let gunicorn = "/usr/bin/gunicorn --chdir /srv/shop --timeout 1 --bind 127.0.0.1:8003 shop:application";
+    machine.service("reports.service", gunicorn, "127.0.0.1:8003")?;
+    machine.service("shop.service", "/usr/local/bin/shopd 127.0.0.1:8000 close", "127.0.0.1:8000")?;
+    machine.nginx_site("\
+server {
+    listen 80;
+    location / {
+        proxy_pass http://127.0.0.1:8000;
+    }
+    location /slow {
+        proxy_pass http://127.0.0.1:8003;
+    }
+}
+")?;
+    machine.settle();
+    machine.expect(1, "GET", "/slow", 502)?;
+    machine.expect(2, "GET", "/", 502)?;
+    machine.journalled("reports.service", "WORKER TIMEOUT")?;
+    let timed_out = truth().of_peer("127.0.0.1:8003").times(1);
+    machine.diagnose(&[timed_out, Expectation::undetermined().of_peer("127.0.0.1:8000").times(2)])
+}
+
 fn truth() -> Expectation {
     Expectation::confirmed("application-worker-timeout").rules_out("keepalive-connection-stale")
 }

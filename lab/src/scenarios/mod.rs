@@ -15,6 +15,8 @@ macro_rules! scenarios {
                 process_exits_without_a_record,
                 closes_and_lives_on,
                 unit_dies_and_is_restarted,
+                unit_is_restarted_by_hand,
+                another_unit_dies,
                 gunicorn_unit_worker_segfaults,
             ],
             application_slow: [
@@ -27,6 +29,7 @@ macro_rules! scenarios {
                 php_request_terminate_timeout,
                 uwsgi_harakiri,
                 gunicorn_unit_timeout,
+                another_units_timeout,
             ],
             healthy: [
                 nothing_is_wrong,

@@ -29,8 +29,9 @@ pub fn unit_failed_on_its_configuration(lab: &Lab) -> Result<()> {
     served(&machine)?;
     machine.edit_site("127.0.0.1:8000;", "127.0.0.1:8000")?;
     ensure!(machine.run("systemctl restart nginx.service").is_err(), "nginx took a configuration it should refuse");
-    machine.journalled("nginx.service", "[emerg]")?;
-    let truth = Expectation::confirmed("nginx-not-running").naming("nginx.service").naming("unexpected \"}\" in /etc/nginx/sites-enabled/shop:5");
+    let reason = "unexpected \"}\" in /etc/nginx/sites-enabled/shop:5";
+    machine.journalled("nginx.service", reason)?;
+    let truth = Expectation::confirmed("nginx-not-running").naming("nginx.service").naming(reason);
     down(&machine, truth)
 }
 

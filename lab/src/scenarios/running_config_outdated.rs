@@ -43,12 +43,13 @@ pub fn systemctl_reload_was_refused(lab: &Lab) -> Result<()> {
     machine.settle();
     machine.edit_site("127.0.0.1:8000;", "127.0.0.1:8001")?;
     ensure!(machine.run("systemctl reload nginx.service").is_err(), "nginx took a configuration it should refuse");
-    machine.journalled("nginx.service", "[emerg]")?;
+    let reason = "unexpected \"}\" in /etc/nginx/sites-enabled/shop:5";
+    machine.journalled("nginx.service", reason)?;
     machine.settle();
     machine.expect(4, "GET", "/", 502)?;
     machine.logged(&["(111: Connection refused)", "upstream: \"http://127.0.0.1:8000/\""])?;
     let truth = Expectation::confirmed("running-config-outdated").of_peer("127.0.0.1:8000").times(4);
-    machine.diagnose(&[truth.also("peer-not-listening").naming("[emerg]")])
+    machine.diagnose(&[truth.also("peer-not-listening").naming(reason)])
 }
 
 fn still_dials(lab: &Lab, nginx: &Nginx, old: u16) -> Result<()> {

@@ -27,11 +27,13 @@ const LEFT_OUT: &[&str] = &[
 ];
 
 /// Run in the new tree as `$1`. Scenarios start services themselves; Debian's own site would take
-/// port 80, and timers and logins have no place in a machine that lives for seconds.
+/// port 80, timers and logins have no place in a machine that lives for seconds, and the host's
+/// name none in a report.
 const CUSTOMIZE: &str = "\
 chroot \"$1\" systemctl --quiet disable nginx.service php8.2-fpm.service
 chroot \"$1\" systemctl --quiet mask getty.target systemd-logind.service apt-daily.timer \
     apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer phpsessionclean.timer
+echo web1 > \"$1/etc/hostname\"
 rm \"$1/etc/nginx/sites-enabled/default\"
 ";
 
