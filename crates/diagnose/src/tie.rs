@@ -78,7 +78,8 @@ pub(crate) fn find(
     choose(incident, case, candidates)
 }
 
-/// The same for listeners on one port, where being the only one is enough of a tie.
+/// The same for listeners on one port, where being the only one is enough of a tie unless a unit is meant to listen there:
+/// then only that unit's listener is the application.
 pub(crate) fn find_on_port(
     incident: &Incident,
     case: &Case,
@@ -90,7 +91,7 @@ pub(crate) fn find_on_port(
         case,
         |place| matches!(place, Place::Tcp(at) if at.port() == port),
     )?;
-    let alone = on_port.len() == 1;
+    let alone = on_port.len() == 1 && known(case.owner(incident))?.flatten().is_none();
     let mut candidates: Vec<Candidate> = on_port
         .into_iter()
         .filter(|candidate| wanted(&candidate.place))

@@ -231,11 +231,12 @@ impl Application {
     pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
         let holders = &self.reached.holders;
         let newest = holders.iter().map(|holder| holder.start).max()?;
-        let workers = || Some(self.settings.workers.as_ref()?.value as usize).filter(|_| self.settings.is_certain("workers"));
+        let is_certain = self.settings.is_certain("workers");
+        let workers = self.settings.workers.as_ref().map_or(1, |workers| workers.value as usize);
         let is_told = match self.kind {
             // A master, and its workers: one that just ended may not have been replaced yet.
-            Some(Kind::Gunicorn | Kind::Unicorn) => workers().is_some_and(|workers| holders.len() > workers),
-            Some(Kind::Uvicorn | Kind::Hypercorn) => workers().is_some_and(|workers| workers == 1 || holders.len() > workers),
+            Some(Kind::Gunicorn | Kind::Unicorn) => is_certain && holders.len() > workers,
+            Some(Kind::Uvicorn | Kind::Hypercorn) => is_certain && (workers == 1 || holders.len() > workers),
             Some(Kind::PhpFpm | Kind::Uwsgi | Kind::Puma) => false,
             Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => holders.len() == 1,
         };

@@ -137,7 +137,7 @@ pub(crate) enum Drift {
     Changed {
         /// The newest change.
         changed: Exhibit,
-        /// What the master said when it refused the last reload.
+        /// What nginx said when it refused the last reload, or would say now.
         refused: Option<Exhibit>,
     },
 }
@@ -236,18 +236,13 @@ impl Case {
         })
     }
 
-    /// What the configuration's own troubles are, first the one nginx would name.
-    pub(crate) fn troubles(&self, idx: usize) -> Vec<String> {
-        self.configured(idx)
-            .map(|configured| {
-                configured
-                    .configuration
-                    .troubles()
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect()
-            })
-            .unwrap_or_default()
+    /// The first thing on disk that nginx would refuse, as an exhibit and in nginx's words.
+    pub(crate) fn trouble(&self, idx: usize) -> Result<Option<(Exhibit, String)>, Gap> {
+        let Some(configured) = known(self.configured(idx))? else { return Ok(None) };
+        Ok(configured.configuration.troubles().first().map(|trouble| {
+            let text = trouble.to_string();
+            (Exhibit::Record { probe: "file", at: None, text: text.clone() }, text)
+        }))
     }
 
     /// The places in the configuration that dial the incident's peer; those in the failing servers first.
@@ -534,7 +529,10 @@ impl Case {
                 ),
             }));
         }
-        let refused = self.refused_reload(idx, since)?;
+        let refused = match self.refused_reload(idx, instance, since)? {
+            Some(said) => Some(said),
+            None => self.trouble(idx)?.map(|(exhibit, _)| exhibit),
+        };
         Ok(Drift::Changed {
             changed: Exhibit::Record {
                 probe: "file",

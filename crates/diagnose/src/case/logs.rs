@@ -1,5 +1,6 @@
 //! What nginx wrote: the error logs of an instance, read once, as incidents.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -82,8 +83,8 @@ impl Case {
                 .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))?;
             let mut facts = LogFacts::default();
             let mut tallies = BTreeMap::new();
-            for sink in self.error_sinks(idx, instance, &mut facts)? {
-                self.read_log(idx, instance, &sink, &mut facts, &mut tallies)?;
+            for place in self.error_places(idx, instance, &mut facts)? {
+                self.read_log(idx, instance, &place, &mut facts, &mut tallies)?;
             }
             let mut incidents = Vec::new();
             for tally in tallies.into_values() {
@@ -94,84 +95,58 @@ impl Case {
         })
     }
 
-    /// The questions that answer with the instance's error logs.
-    fn error_sinks(
-        &self,
-        idx: usize,
-        instance: &Instance,
-        facts: &mut LogFacts,
-    ) -> Result<Vec<LogFile>, Gap> {
-        if let Some(file) = &self.options.error_log {
-            return Ok(vec![LogFile {
-                view: View::Host,
-                path: file.clone(),
-            }]);
+    /// Where the instance's error logs are kept, each once.
+    fn error_places(&self, idx: usize, instance: &Instance, facts: &mut LogFacts) -> Result<Vec<LogPlace>, Gap> {
+        if let Some(path) = &self.options.error_log {
+            return Ok(vec![LogPlace::File(LogFile { view: View::Host, path: path.clone() })]);
         }
+        let mut places: Vec<LogPlace> = Vec::new();
+        for sink in self.error_sinks(idx, instance, facts)? {
+            let place = match &sink {
+                LogSink::Stderr => self.stderr_of(instance)?,
+                sink => sink.path(&instance.prefix).map(|path| LogPlace::File(LogFile { view: instance.view, path })),
+            };
+            match place {
+                Some(place) if places.contains(&place) => {}
+                Some(place) => places.push(place),
+                None => facts.gaps.push(unread(&sink)),
+            }
+        }
+        Ok(places)
+    }
+
+    /// What the configuration says of error logs; the one nginx was built with where its main level says nothing.
+    fn error_sinks(&self, idx: usize, instance: &Instance, facts: &mut LogFacts) -> Result<Vec<LogSink>, Gap> {
         let mut sinks: Vec<LogSink> = Vec::new();
         match self.configured(idx) {
             Ok(configured) => {
                 let model = &configured.model;
-                let levels = std::iter::once(model.main_context()).chain(
-                    model
-                        .contexts()
-                        .iter()
-                        .filter(|context| !model.own(context.id, "error_log").is_empty())
-                        .map(|context| context.id),
-                );
-                for context in levels {
-                    for log in model.error_logs(context) {
-                        if !sinks.contains(&log.sink) {
-                            sinks.push(log.sink);
-                        }
-                    }
+                let has_own = model.contexts().iter().filter(|context| !model.own(context.id, "error_log").is_empty());
+                sinks.extend(has_own.flat_map(|context| model.error_logs(context.id)).map(|log| log.sink));
+                if !model.error_logs(model.main_context()).is_empty() {
+                    return Ok(sinks);
                 }
             }
             Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
             Err(gap) => facts.gaps.push(gap),
         }
-        let mut files: Vec<LogFile> = Vec::new();
-        for sink in &sinks {
-            let file = match sink {
-                LogSink::Stderr => self.stderr_of(instance)?,
-                sink => sink.path(&instance.prefix).map(|path| LogFile {
-                    view: instance.view,
-                    path,
-                }),
-            };
-            match file {
-                Some(file) if !files.contains(&file) => files.push(file),
-                Some(_) => {}
-                None => facts.gaps.push(unread(sink)),
-            }
-        }
-        if sinks.is_empty() {
-            // Debian builds nginx with `--error-log-path=stderr`.
-            let built = &instance.default_error_log;
-            let file = if built.file_name().is_some_and(|name| name == "stderr") {
-                self.stderr_of(instance)?
-            } else {
-                Some(LogFile {
-                    view: instance.view,
-                    path: built.clone(),
-                })
-            };
-            match file {
-                Some(file) => files.push(file),
-                None => facts.gaps.push(unread(&LogSink::Stderr)),
-            }
-        }
-        Ok(files)
+        // Debian builds nginx with `--error-log-path=stderr`.
+        let built = &instance.default_error_log;
+        sinks.push(if built.file_name().is_some_and(|name| name == "stderr") {
+            LogSink::Stderr
+        } else {
+            LogSink::File(bstr::BString::from(built.to_string_lossy().into_owned()))
+        });
+        Ok(sinks)
     }
 
-    /// The file that the master's standard error goes to.
-    fn stderr_of(&self, instance: &Instance) -> Result<Option<LogFile>, Gap> {
-        let Some(master) = &instance.master else {
-            return Ok(None);
-        };
-        Ok(self.descriptor_file(master.pid, 2)?.map(|path| LogFile {
-            view: instance.view,
-            path,
-        }))
+    /// Where the master's standard error goes: a file, or the journal of its unit.
+    fn stderr_of(&self, instance: &Instance) -> Result<Option<LogPlace>, Gap> {
+        let Some(master) = &instance.master else { return Ok(None) };
+        if let Some(path) = self.descriptor_file(master.pid, 2)? {
+            return Ok(Some(LogPlace::File(LogFile { view: instance.view, path })));
+        }
+        Ok(self.nginx_unit(instance)?.map(|unit| LogPlace::Journal(unit.name)))
     }
 
     /// The regular file that a descriptor of a process is open on.
@@ -197,41 +172,48 @@ impl Case {
         &self,
         idx: usize,
         instance: &Instance,
-        file: &LogFile,
+        place: &LogPlace,
         facts: &mut LogFacts,
         tallies: &mut BTreeMap<Key, Tally>,
     ) -> Result<(), Gap> {
         let zone = self.zone(instance)?;
-        let request = file.since(&zone.stamp(self.window_start()));
-        let (record, bytes) = match self.evidence.bytes(&request) {
-            Ok(answer) => answer,
-            Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
-            Err(gap) => {
-                facts
-                    .gaps
-                    .push(gap.learn(format!("sudo tail {}", file.path.display())));
-                return Ok(());
+        let (path, bytes, zone) = match place {
+            LogPlace::File(file) => {
+                let (record, bytes) = match self.evidence.bytes(&file.since(&zone.stamp(self.window_start()))) {
+                    Ok(answer) => answer,
+                    Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+                    Err(gap) => {
+                        facts.gaps.push(gap.learn(format!("sudo tail {}", file.path.display())));
+                        return Ok(());
+                    }
+                };
+                facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
+                let corrected = stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified));
+                (file.path.clone(), Cow::Borrowed(bytes), corrected.unwrap_or(zone))
+            }
+            LogPlace::Journal(unit) => {
+                let Some(journal) = known(self.journal(unit))? else {
+                    facts.gaps.push(unread(&LogSink::Stderr));
+                    return Ok(());
+                };
+                // nginx's own lines, as it wrote them.
+                let lines: Vec<&[u8]> = journal.iter().map(|entry| entry.message.as_slice()).collect();
+                (PathBuf::from(format!("journalctl -u {unit}")), Cow::Owned(lines.join(&b'\n')), zone)
             }
         };
-        facts.files.push(file.path.clone());
-        facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
-        let zone = match stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified)) {
-            Some(corrected) => corrected,
-            None => zone,
-        };
-        let known_paths = self.unix_peers(idx);
+        facts.files.push(path.clone());
         let mut reader = Reader {
             case: self,
             idx,
-            file,
+            path: &path,
             zone,
             facts,
             tallies,
-            known_paths,
+            known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
             last: (i64::MIN, Timestamp::MIN),
         };
-        for record in Records::new(bytes) {
+        for record in Records::new(&bytes) {
             reader.take(&record);
         }
         Ok(())
@@ -284,30 +266,24 @@ impl Case {
         Ok(incident)
     }
 
-    /// What the master said when it refused the last reload after `since`; `None` when a later one went well.
-    pub(crate) fn refused_reload(
-        &self,
-        idx: usize,
-        since: Timestamp,
-    ) -> Result<Option<Exhibit>, Gap> {
-        let instances = self.instances()?;
-        let master = instances
-            .get(idx)
-            .and_then(|instance| instance.master.as_ref())
-            .map(|master| master.pid);
+    /// What nginx said when it refused a reload after `since`: the master in its log, or the `nginx -s reload` that its
+    /// unit ran, in its journal.
+    pub(crate) fn refused_reload(&self, idx: usize, instance: &Instance, since: Timestamp) -> Result<Option<Exhibit>, Gap> {
+        let master = instance.master.as_ref().map(|master| master.pid);
         let facts = self.log_facts(idx)?;
-        Ok(facts
+        let by_master = facts
             .emergencies
             .iter()
             .rev()
-            .find(|emergency| {
-                emergency.at >= since && (emergency.pid == master || emergency.pid.is_none())
-            })
-            .map(|emergency| Exhibit::Log {
-                at: Some(emergency.at),
-                text: emergency.text.clone(),
-                count: 1,
-            }))
+            .find(|emergency| emergency.at >= since && (emergency.pid == master || emergency.pid.is_none()))
+            .map(|emergency| Exhibit::Log { at: Some(emergency.at), text: emergency.text.clone(), count: 1 });
+        if by_master.is_some() {
+            return Ok(by_master);
+        }
+        let Some(unit) = self.nginx_unit(instance)? else { return Ok(None) };
+        let Some(journal) = known(self.journal(&unit.name))? else { return Ok(None) };
+        let said = journal.iter().rev().find(|entry| entry.at >= since && entry.message.contains_str("[emerg]"));
+        Ok(said.map(|entry| Exhibit::Record { probe: "journal", at: Some(entry.at), text: text_of(&entry.message) }))
     }
 
     /// The last thing nginx said at `emerg`, as an exhibit and as its message.
@@ -322,6 +298,15 @@ impl Case {
             (exhibit, emergency.message.clone())
         }))
     }
+}
+
+/// Where an error log is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LogPlace {
+    /// In a file.
+    File(LogFile),
+    /// In the journal of a unit, where nginx's standard error goes.
+    Journal(String),
 }
 
 /// A log file.
@@ -362,7 +347,7 @@ fn unread(sink: &LogSink) -> Gap {
 struct Reader<'a> {
     case: &'a Case,
     idx: usize,
-    file: &'a LogFile,
+    path: &'a Path,
     zone: super::zone::Zone,
     facts: &'a mut LogFacts,
     tallies: &'a mut BTreeMap<Key, Tally>,
@@ -450,7 +435,7 @@ impl Reader<'_> {
             action: event.action.map_or("", log::error::While::as_str),
         };
         let tally = self.tallies.entry(key).or_insert_with_key(|key| Tally {
-            incident: first(self.case, self.idx, event, key, line, at, &self.file.path),
+            incident: first(self.case, self.idx, event, key, line, at, self.path),
             servers: BTreeMap::new(),
         });
         let incident = &mut tally.incident;

@@ -159,9 +159,8 @@ pub(crate) fn program(process: &Process) -> String {
     };
     let mut args = process.args.iter();
     let first = args.next().map(|arg| name(arg)).unwrap_or_default();
-    let is_interpreter = ["python", "perl", "ruby", "node", "sh", "bash"]
-        .iter()
-        .any(|known| first.starts_with(known));
+    let is_interpreter = first.starts_with("python")
+        || matches!(first.as_str(), "perl" | "ruby" | "node" | "nodejs" | "sh" | "bash" | "dash");
     if is_interpreter && !first.contains(' ') {
         let mut after_m = false;
         for arg in args {

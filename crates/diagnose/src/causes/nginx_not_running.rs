@@ -36,9 +36,19 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::too_late("whether nginx ran when it failed", "it does not run now"));
     }
     let mut proof = Proof::new(case.no_master_exhibit(&instance)?);
-    let last = case.last_words(incident.instance)?;
-    let reason = last.as_ref().map(|(_, text)| format!(": {text}")).unwrap_or_default();
-    proof = proof.with(last.map(|(exhibit, _)| exhibit));
+    // A trouble on disk keeps it from starting now; what it said last may be about something else.
+    let reason = match case.trouble(incident.instance)? {
+        Some((exhibit, trouble)) => {
+            proof = proof.and(exhibit);
+            format!(", and its configuration is refused: {trouble}")
+        }
+        None => {
+            let last = case.last_words(incident.instance)?;
+            let reason = last.as_ref().map(|(_, text)| format!("; it last said: {text}")).unwrap_or_default();
+            proof = proof.with(last.map(|(exhibit, _)| exhibit));
+            reason
+        }
+    };
     let config = instance.config.display().to_string();
     let mut start = vec![Step::command(["nginx", "-t", "-c", &config])];
     match case.nginx_unit(&instance)? {
