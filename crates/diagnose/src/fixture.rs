@@ -23,6 +23,9 @@
 //! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
+//! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
+//! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopped`, `started`,
+//!                                               `failed`, `exited ExecReload`
 //! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
 //! //- unrecorded connect                        ... or is not in the snapshot
 //! ```
@@ -43,6 +46,8 @@ use crate::{Case, Exhibit, GapKind, Options};
 
 /// More rounds than any chain of evidence is long.
 const MOST_ROUNDS: usize = 40;
+/// A directory that all may pass.
+const ROOTS: &str = "type=dir mode=755 uid=0 gid=0 dev=1 ino=1 size=0 mtime=0 ctime=0";
 /// The namespaces that a host starts with.
 const FIRST: u32 = 1;
 
@@ -189,6 +194,24 @@ impl Fixture {
                     0
                 };
                 host.commands.insert(argv, (code, section.body.clone()));
+            }
+            "unit" => {
+                let properties = words
+                    .words
+                    .iter()
+                    .skip(2)
+                    .map(|word| format!("{word}\n"))
+                    .collect();
+                host.units.insert(words.at(1).to_owned(), properties);
+                host.nodes.insert(
+                    (FIRST, PathBuf::from("/run/systemd/system")),
+                    ROOTS.to_owned(),
+                );
+            }
+            "journal" => {
+                let lines = section.body.lines();
+                let entries = lines.map(|line| host.entry(words.at(1), line)).collect();
+                host.journals.insert(words.at(1).to_owned(), entries);
             }
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
             "unrecorded" => host.refused.push((words.rest(), Answer::NotRecorded)),
@@ -355,6 +378,10 @@ pub(crate) struct Host {
     connects: BTreeMap<String, Answer>,
     links: BTreeMap<PathBuf, String>,
     commands: BTreeMap<Vec<String>, (i32, String)>,
+    /// Properties by unit, a line each.
+    units: BTreeMap<String, String>,
+    /// journalctl's output by unit.
+    journals: BTreeMap<String, String>,
     refused: Vec<(String, Answer)>,
     last_inode: u32,
 }
@@ -388,6 +415,8 @@ impl Host {
             connects: BTreeMap::new(),
             links: BTreeMap::new(),
             commands: BTreeMap::new(),
+            units: BTreeMap::new(),
+            journals: BTreeMap::new(),
             refused: Vec::new(),
             last_inode: 9000,
         };
@@ -511,6 +540,60 @@ impl Host {
         let (changed, log) = (self.now, (FIRST, PathBuf::from("/var/log/nginx/error.log")));
         let (bytes, _) = self.files.entry(log).or_insert((Vec::new(), changed));
         bytes.extend(line.into_bytes());
+    }
+
+    /// A line of `journalctl --output=json`. The ids are those of systemd/sd-messages.h.
+    fn entry(&self, unit: &str, line: &str) -> String {
+        let (clock, message) = line.split_once(' ').unwrap();
+        let at = self.at(clock).as_microsecond();
+        let mut words = message.split(' ');
+        let id = match words.next().unwrap() {
+            "started" => "39f53479d3a045ac8e11786248231fbf",
+            "stopped" => "9d1aaa27d60140bd96365438aad20286",
+            "failed" => "d9b373ed55a64feb8242e02dbe79a49c",
+            "exited" => "98e322203f7a4ed290d09fe03c09fe15",
+            _ => {
+                let message = message.replace('\\', "\\\\").replace('"', "\\\"");
+                return format!(
+                    "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_SYSTEMD_UNIT\":\"{unit}\",\"MESSAGE\":\"{message}\"}}\n"
+                );
+            }
+        };
+        let command = words.next().unwrap_or_default();
+        format!(
+            "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_PID\":\"1\",\"_COMM\":\"systemd\",\"_UID\":\"0\",\"UNIT\":\"{unit}\",\
+             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
+        )
+    }
+
+    fn command(&self, argv: &[String]) -> Answer {
+        let (code, stdout) = match argv {
+            _ if self.commands.contains_key(argv) => self.commands[argv].clone(),
+            [systemctl, show, .., _]
+                if systemctl == "systemctl" && show == "show" && !self.units.is_empty() =>
+            {
+                let named = argv.iter().filter_map(|arg| {
+                    let properties = self.units.get(arg)?;
+                    Some(format!(
+                        "Id={arg}\nNames={arg}\nLoadState=loaded\n{properties}\n"
+                    ))
+                });
+                (0, named.collect())
+            }
+            [journalctl, ..] if journalctl == "journalctl" && !self.units.is_empty() => {
+                let units = argv
+                    .iter()
+                    .filter_map(|arg| self.journals.get(arg.strip_prefix("--unit=")?));
+                (0, units.cloned().collect())
+            }
+            [getent, ..] if getent == "getent" => (2, String::new()),
+            _ => return Answer::Errno(2),
+        };
+        Answer::Exit {
+            code: Some(code),
+            stdout: stdout.into_bytes(),
+            stderr: Vec::new(),
+        }
     }
 
     fn inode(&mut self, words: &Words) -> u32 {
@@ -873,19 +956,7 @@ impl Probe for Host {
             ProbeRequest::SocketOwners => Answer::Bytes(self.owners.clone().into_bytes()),
             ProbeRequest::NetfilterChains { .. } => Answer::Bytes(self.chains.clone()),
             ProbeRequest::Connect { from, to } => self.connect(*from, to),
-            ProbeRequest::Command { argv } => match self.commands.get(argv) {
-                Some((code, stdout)) => Answer::Exit {
-                    code: Some(*code),
-                    stdout: stdout.clone().into_bytes(),
-                    stderr: Vec::new(),
-                },
-                None if argv.first().is_some_and(|program| program == "getent") => Answer::Exit {
-                    code: Some(2),
-                    stdout: Vec::new(),
-                    stderr: Vec::new(),
-                },
-                None => Answer::Errno(2),
-            },
+            ProbeRequest::Command { argv } => self.command(argv),
         };
         Record {
             at: self.now,

@@ -7,10 +7,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
+use facts::process::Process;
 use facts::{Exhibit, Gap, PeerAddress};
+use log::error::Protocol;
 
-use crate::case::{Case, Listener, Site, UnixListener, known};
+use crate::case::{Case, Listener, Owner, Site, UnixListener, known, network};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -66,46 +69,165 @@ struct Candidate {
     claimed: bool,
     /// The php-fpm pool that listens there.
     pool: Option<String>,
+    /// Whether it is known who holds it: else it may be nginx itself.
+    is_held: bool,
+    /// The unix socket.
+    socket: Option<UnixListener>,
+    /// Held by a program that is no application.
+    is_store: bool,
 }
 
-/// Looks for the application among the listeners that stand at a place of this kind.
+/// Looks for the application among the listeners, and says whether it stands at a place of the wanted kind.
+///
+/// One listener alone may be tied: of two that are, nobody knows which is meant. Where none is, the only listener on the
+/// dialled port is it.
 pub(crate) fn find(
     incident: &Incident,
     case: &Case,
+    kind: &'static str,
     wanted: impl Fn(&Place) -> bool,
 ) -> Result<Found, Gap> {
-    let candidates = candidates(incident, case, wanted)?;
-    choose(incident, case, candidates)
+    let weighed = weighed(incident, case)?;
+    let is_any_wanted = weighed.tied.iter().any(|tied| wanted(&tied.place))
+        || weighed
+            .strangers
+            .iter()
+            .any(|stranger| wanted(&stranger.place));
+    if !is_any_wanted {
+        let others = weighed.tied.len() + weighed.strangers.len();
+        let none = format!("none of the {others} other listeners is {kind}");
+        return Ok(Found::NoCandidates(record("sockets", none)));
+    }
+    if let Some(down) = &weighed.owner_down {
+        return Ok(Found::NoCandidates(down.clone()));
+    }
+    if let [one] = weighed.tied.as_slice() {
+        return Ok(if wanted(&one.place) {
+            Found::One(one.clone())
+        } else {
+            let elsewhere = format!("its application is {}, on {}", one.who, one.place);
+            Found::NoCandidates(record("sockets", elsewhere))
+        });
+    }
+    let strangers = weighed.strangers.iter();
+    let strangers: Vec<&Candidate> = strangers
+        .filter(|stranger| wanted(&stranger.place))
+        .collect();
+    if weighed.tied.is_empty()
+        && let Some(only) = strangers
+            .iter()
+            .find(|candidate| weighed.is_alone(incident, candidate))
+    {
+        let tie = record("sockets", "the only listener on that port".to_owned());
+        return Ok(Found::One(tied(only, tie)));
+    }
+    Ok(Found::Unproven(unproven(
+        incident,
+        &weighed.tied,
+        &strangers,
+    )))
 }
 
-/// The same for listeners on one port, where being the only one is enough of a tie unless a unit is meant to listen there:
-/// then only that unit's listener is the application.
-pub(crate) fn find_on_port(
+/// The listeners of a host, weighed for one peer.
+struct Weighed {
+    /// Those that are tied to it.
+    tied: Vec<Tied>,
+    /// The others.
+    strangers: Vec<Candidate>,
+    /// A unit is meant to listen at the peer's address: then only that unit's listener is the application.
+    is_owned: bool,
+    /// That this unit does not run: then no listener is its.
+    owner_down: Option<Exhibit>,
+}
+
+impl Weighed {
+    /// Whether a stranger is the only listener on the dialled port; whoever it is, it is not nginx, and nobody dials it.
+    fn is_alone(&self, incident: &Incident, candidate: &Candidate) -> bool {
+        let on_port = self.strangers.iter();
+        let on_port = on_port.filter(|stranger| stranger.is_on_port_of(incident));
+        !self.is_owned
+            && candidate.is_on_port_of(incident)
+            && candidate.is_held
+            && !candidate.claimed
+            && on_port.count() == 1
+    }
+}
+
+/// Weighed once: every mismatch asks.
+fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
+    case.evidence.once(format!("ties {}", incident.id), || {
+        let candidates = candidates(incident, case)?;
+        let owner = known(case.owner(incident))?.flatten();
+        let down = owner.as_ref().filter(|owner| owner.is_down());
+        let owner_down = down.and_then(|owner| owner.exhibits().into_iter().next_back());
+        let sole_pool = case.sole_unclaimed_pool(incident)?;
+        let names = names(incident, owner.as_ref().map(Owner::unit));
+        let (mut found, mut strangers) = (Vec::new(), Vec::new());
+        for candidate in candidates {
+            let tie = tie(
+                incident,
+                case,
+                &candidate,
+                owner.as_ref(),
+                &names,
+                sole_pool.as_deref(),
+            )?;
+            match tie {
+                Some(tie) if is_visible(incident, case, &candidate)? => {
+                    found.push(tied(&candidate, tie));
+                }
+                _ => strangers.push(candidate),
+            }
+        }
+        one_of_many(incident, &mut found);
+        Ok(Weighed {
+            tied: found,
+            strangers,
+            is_owned: owner.is_some(),
+            owner_down,
+        })
+    })
+}
+
+/// Sockets of one process on one port, such as those of both families, count as one: the one nearest to what is dialled.
+fn one_of_many(incident: &Incident, found: &mut Vec<Tied>) {
+    let port = |tied: &Tied| match &tied.place {
+        Place::Tcp(address) => Some(address.port()),
+        Place::Unix(_) => None,
+    };
+    let Some(first) = found.first() else { return };
+    let same =
+        |tied: &Tied| port(tied).is_some() && port(tied) == port(first) && tied.who == first.who;
+    if !found.iter().all(same) {
+        return;
+    }
+    let ip = incident.address.as_ref().and_then(PeerAddress::ip);
+    let is_near = |tied: &Tied| match (&tied.place, ip) {
+        (Place::Tcp(address), Some(ip)) => reachable_as(*address, ip),
+        _ => false,
+    };
+    found.sort_by_key(|tied| !is_near(tied));
+    found.truncate(1);
+}
+
+/// That something listens where nginx dials, which rules every mismatch out. It may have begun to only after the
+/// failures, unless the connection is refused all the same.
+pub(crate) fn listens_there(
     incident: &Incident,
     case: &Case,
-    port: u16,
-    wanted: impl Fn(&Place) -> bool,
-) -> Result<Found, Gap> {
-    let on_port = candidates(
-        incident,
-        case,
-        |place| matches!(place, Place::Tcp(at) if at.port() == port),
-    )?;
-    let alone = on_port.len() == 1 && known(case.owner(incident))?.flatten().is_none();
-    let mut candidates: Vec<Candidate> = on_port
-        .into_iter()
-        .filter(|candidate| wanted(&candidate.place))
-        .collect();
-    if alone && candidates.len() == 1 {
-        let candidate = candidates.remove(0);
-        let only = record("sockets", format!("the only listener on port {port}"));
-        return Ok(Found::One(tied(candidate, only)));
-    }
-    choose(incident, case, candidates)
+    address: SocketAddr,
+) -> Result<Option<Proof>, Gap> {
+    let listeners = case.listeners_near(incident)?;
+    let Some(listener) = network::listener_on(&listeners, address)? else {
+        return Ok(None);
+    };
+    let again = case.still_failing(incident)?;
+    let proof = Proof::new(incident.exhibit());
+    Ok(Some(proof.and(listener.exhibit()).and(again)))
 }
 
 /// Whether a listener on this address would answer on `ip`, were the port the right one.
-pub(crate) fn reachable_as(listener: SocketAddr, ip: IpAddr) -> bool {
+fn reachable_as(listener: SocketAddr, ip: IpAddr) -> bool {
     listener.ip() == ip || (listener.ip().is_unspecified() && (listener.is_ipv6() || ip.is_ipv4()))
 }
 
@@ -117,75 +239,59 @@ pub(crate) fn verdict(
     felt: &str,
 ) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
+    // Where nobody listens elsewhere now, somebody may have while it failed.
     let tied = match found {
         Found::One(tied) => tied,
-        Found::NoCandidates(looked) => return Ok(Verdict::RuledOut(proof.and(looked))),
+        Found::NoCandidates(looked) => {
+            let again = case.still_failing(incident)?;
+            return Ok(Verdict::RuledOut(proof.and(again).and(looked)));
+        }
         Found::Unproven(gap) => return Err(gap),
     };
     let again = case.still_failing(incident)?;
+    let proof = match incident.address {
+        Some(PeerAddress::Tcp(_)) => proof.and(again).and(case.connects_unredirected(incident)?),
+        _ => proof.and(again),
+    };
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!(
             "{} listens on {}, nginx dials {}{felt}",
             tied.who, tied.place, incident.peer
         ),
         proof: proof
-            .and(again)
             .with(tied.exhibits.iter().cloned())
             .with(case.directive_exhibit(incident)?),
         fixes: dial_instead(incident, case, &tied)?,
     }))
 }
 
-fn choose(incident: &Incident, case: &Case, candidates: Vec<Candidate>) -> Result<Found, Gap> {
-    if candidates.is_empty() {
-        return Ok(Found::NoCandidates(record(
-            "sockets",
-            "nothing else listens that could be the application".to_owned(),
-        )));
-    }
-    let owner = known(case.owner(incident))?.flatten();
-    if let Some(owner) = &owner
-        && owner.is_down()
-        && let Some(exhibit) = owner.exhibits().into_iter().next()
-    {
-        return Ok(Found::NoCandidates(exhibit));
-    }
-    let sole_pool = case.sole_unclaimed_pool(incident)?;
-    let names = names(incident, owner.as_ref().map(crate::case::Owner::unit));
-    let mut found = Vec::new();
-    let mut strangers = Vec::new();
-    for candidate in candidates {
-        match tie(
-            incident,
-            case,
-            &candidate,
-            owner.as_ref(),
-            &names,
-            sole_pool.as_deref(),
-        )? {
-            Some(tie) => found.push(tied(candidate, tie)),
-            None => strangers.push(candidate),
-        }
-    }
-    if found.len() == 1 {
-        return Ok(Found::One(found.remove(0)));
-    }
-    Ok(Found::Unproven(unproven(incident, &found, &strangers)))
+/// Whether nginx could dial the listener at all: a socket's path may be one of another mount namespace.
+fn is_visible(incident: &Incident, case: &Case, candidate: &Candidate) -> Result<bool, Gap> {
+    let (Place::Unix(path), Some(socket)) = (&candidate.place, &candidate.socket) else {
+        return Ok(true);
+    };
+    let walk = known(case.walk_as_worker(incident, path))?;
+    Ok(walk
+        .and_then(|walk| walk.file())
+        .is_some_and(|file| socket.is_file(file.device, file.inode, path)))
 }
 
 /// The first tie between a listener and the peer, as an exhibit.
 ///
 /// In this order: the same unit; it said in its own log that it listened there before; the same pool; a socket that
-/// differs by a version only; a name. A listener that the configuration dials elsewhere is another peer's application:
-/// its name alone does not tie it to this one.
+/// differs by a version only; a name. A listener that the configuration dials elsewhere is another peer's application,
+/// and one whose command line names the dialled place is to listen there too: it only does not yet, or no more.
 fn tie(
     incident: &Incident,
     case: &Case,
     candidate: &Candidate,
-    owner: Option<&crate::case::Owner>,
+    owner: Option<&Owner>,
     names: &[String],
     sole_pool: Option<&str>,
 ) -> Result<Option<Exhibit>, Gap> {
+    if candidate.claimed || candidate.is_to_listen_at(incident) {
+        return Ok(None);
+    }
     if let Some(owner) = owner
         && candidate.units.iter().any(|unit| unit == owner.unit())
     {
@@ -222,7 +328,7 @@ fn tie(
             ),
         )));
     }
-    if candidate.claimed {
+    if candidate.is_store && incident.protocol.is_some_and(is_for_applications) {
         return Ok(None);
     }
     for name in names {
@@ -246,15 +352,74 @@ fn tie(
     Ok(None)
 }
 
-fn tied(candidate: Candidate, tie: Exhibit) -> Tied {
-    Tied {
-        who: candidate.who,
-        place: candidate.place,
-        exhibits: vec![candidate.exhibit, tie],
+impl Candidate {
+    /// Whether it stands on the dialled port, at whatever address.
+    fn is_on_port_of(&self, incident: &Incident) -> bool {
+        match &self.place {
+            Place::Tcp(place) => {
+                incident.address.as_ref().and_then(PeerAddress::port) == Some(place.port())
+            }
+            Place::Unix(_) => false,
+        }
+    }
+
+    /// Whether its command line names the place that nginx dials, where it listens at another.
+    fn is_to_listen_at(&self, incident: &Incident) -> bool {
+        match (&incident.address, &self.place) {
+            (Some(PeerAddress::Tcp(dialled)), Place::Tcp(place))
+                if dialled.port() == place.port() =>
+            {
+                false
+            }
+            (Some(PeerAddress::Tcp(dialled)), _) => {
+                let port = dialled.port().to_string();
+                self.command_lines.iter().any(|line| names_it(line, &port))
+            }
+            (Some(PeerAddress::Unix(dialled)), _) => {
+                let path = dialled.to_string_lossy();
+                self.command_lines.iter().any(|line| names_it(line, &path))
+            }
+            (None, _) => false,
+        }
     }
 }
 
-fn unproven(incident: &Incident, found: &[Tied], strangers: &[Candidate]) -> Gap {
+/// Programs that stand beside an application and bear its name, but never answer its requests.
+const STORES: [&[u8]; 12] = [
+    b"beam.smp",
+    b"mariadbd",
+    b"memcached",
+    b"mongod",
+    b"mysqld",
+    b"pgbouncer",
+    b"postgres",
+    b"redis-sentinel",
+    b"redis-server",
+    b"rsyslogd",
+    b"sshd",
+    b"valkey-server",
+];
+
+fn is_store(holders: &[Process]) -> bool {
+    holders
+        .iter()
+        .any(|holder| STORES.contains(&holder.comm.as_slice()))
+}
+
+/// Whether a protocol is one that stores and the like do not speak.
+fn is_for_applications(protocol: Protocol) -> bool {
+    !matches!(protocol, Protocol::Memcached | Protocol::Stream)
+}
+
+fn tied(candidate: &Candidate, tie: Exhibit) -> Tied {
+    Tied {
+        who: candidate.who.clone(),
+        place: candidate.place.clone(),
+        exhibits: vec![candidate.exhibit.clone(), tie],
+    }
+}
+
+fn unproven(incident: &Incident, found: &[Tied], strangers: &[&Candidate]) -> Gap {
     let gap = Gap::undecided(
         format!(
             "which listener, if any, is the application behind {}",
@@ -289,73 +454,80 @@ fn unproven(incident: &Incident, found: &[Tied], strangers: &[Candidate]) -> Gap
     ))
 }
 
-fn candidates(
-    incident: &Incident,
-    case: &Case,
-    wanted: impl Fn(&Place) -> bool,
-) -> Result<Vec<Candidate>, Gap> {
+/// Every listener but nginx's own, and but what stands where nginx dials.
+fn candidates(incident: &Incident, case: &Case) -> Result<Vec<Candidate>, Gap> {
     let mut found = Vec::new();
-    for listener in case
-        .listeners(incident)?
-        .iter()
-        .filter(|listener| !listener.is_nginx())
-    {
-        let place = Place::Tcp(listener.address);
-        if wanted(&place) {
-            found.push(tcp_candidate(incident, case, listener, place)?);
-        }
+    let (tcp, unix) = (case.listeners(incident), case.unix_listeners(incident));
+    let (tcp, unix) = (tcp?, unix?);
+    for listener in tcp.iter().filter(|listener| !listener.is_nginx()) {
+        found.push(tcp_candidate(incident, case, listener));
     }
-    for listener in case
-        .unix_listeners(incident)?
-        .iter()
-        .filter(|listener| !listener.is_nginx())
-    {
+    for listener in unix.iter().filter(|listener| !listener.is_nginx()) {
         let Some(path) = listener.path.clone() else {
             continue;
         };
-        let place = Place::Unix(path);
-        if wanted(&place) {
-            found.push(unix_candidate(incident, case, listener, place)?);
+        if incident.address != Some(PeerAddress::Unix(path.clone())) {
+            found.push(unix_candidate(incident, case, listener, path));
         }
     }
-    Ok(found)
+    // What each of them asks for is asked for in one round.
+    found.into_iter().collect()
 }
 
-fn tcp_candidate(
-    incident: &Incident,
-    case: &Case,
-    listener: &Listener,
-    place: Place,
-) -> Result<Candidate, Gap> {
-    Ok(Candidate {
-        who: listener.who(),
-        exhibit: listener.exhibit(),
-        units: case.units_of(&listener.holders)?,
-        command_lines: case.command_lines_of(&listener.holders)?,
-        claimed: case.is_dialled(incident, &PeerAddress::Tcp(listener.address))?,
-        pool: case.pool_at(&place)?,
+fn tcp_candidate(incident: &Incident, case: &Case, listener: &Listener) -> Result<Candidate, Gap> {
+    let claimed = case.is_dialled(incident, &PeerAddress::Tcp(listener.address));
+    let place = Place::Tcp(listener.address);
+    candidate(
+        case,
         place,
-    })
+        &listener.holders,
+        listener.who(),
+        listener.exhibit(),
+        claimed,
+        None,
+    )
 }
 
 fn unix_candidate(
     incident: &Incident,
     case: &Case,
     listener: &UnixListener,
-    place: Place,
+    path: PathBuf,
 ) -> Result<Candidate, Gap> {
-    let claimed = match &place {
-        Place::Unix(path) => case.is_dialled(incident, &PeerAddress::Unix(path.clone()))?,
-        Place::Tcp(_) => false,
-    };
-    Ok(Candidate {
-        who: listener.who(),
-        exhibit: listener.exhibit(),
-        units: case.units_of(&listener.holders)?,
-        command_lines: case.command_lines_of(&listener.holders)?,
+    let claimed = case.is_dialled(incident, &PeerAddress::Unix(path.clone()));
+    let socket = Some(listener.clone());
+    candidate(
+        case,
+        Place::Unix(path),
+        &listener.holders,
+        listener.who(),
+        listener.exhibit(),
         claimed,
-        pool: case.pool_at(&place)?,
+        socket,
+    )
+}
+
+fn candidate(
+    case: &Case,
+    place: Place,
+    holders: &[Process],
+    who: String,
+    exhibit: Exhibit,
+    claimed: Result<bool, Gap>,
+    socket: Option<UnixListener>,
+) -> Result<Candidate, Gap> {
+    let (units, pool) = (case.units_of(holders), case.pool_at(&place));
+    Ok(Candidate {
+        units: units?,
+        pool: pool?,
+        claimed: claimed?,
+        command_lines: case.command_lines_of(holders)?,
+        is_held: !holders.is_empty(),
+        is_store: is_store(holders),
         place,
+        who,
+        exhibit,
+        socket,
     })
 }
 

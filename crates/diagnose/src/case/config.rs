@@ -348,26 +348,82 @@ impl Case {
         Ok(addresses.to_vec())
     }
 
-    /// Whether the configuration dials this address somewhere other than where the incident's peer is dialled.
+    /// Whether a configuration, of this instance or another, dials this address somewhere other than where the
+    /// incident's peer is dialled.
     pub(crate) fn is_dialled(
         &self,
         incident: &Incident,
         address: &PeerAddress,
     ) -> Result<bool, Gap> {
-        let Some(configured) = known(self.configured(incident.instance))? else {
-            return Ok(false);
-        };
-        if !configured.model.dialers(&as_conf(address)).is_empty() {
-            return Ok(true);
+        let instances = self.instances()?;
+        for idx in 0..instances.len() {
+            let Some(configured) = known(self.configured(idx))? else {
+                continue;
+            };
+            let own: Vec<ConfSpan> = if idx == incident.instance {
+                let sites = known(self.sites(incident))?;
+                sites
+                    .iter()
+                    .flat_map(|sites| sites.iter().map(|site| site.span.clone()))
+                    .collect()
+            } else {
+                Vec::new()
+            };
+            for (at, dialled) in dialled_at(&configured.model) {
+                if self.reaches(idx, incident, &dialled, address)?
+                    && span(&configured.model, at, Some(0)).is_none_or(|span| !own.contains(&span))
+                {
+                    return Ok(true);
+                }
+            }
         }
-        // A wildcard listener is dialled at any of the host's addresses.
-        let PeerAddress::Tcp(listener) = address else {
-            return Ok(false);
+        Ok(false)
+    }
+
+    /// Whether dialling an address of the configuration may reach a listener. A name that does not resolve may.
+    fn reaches(
+        &self,
+        idx: usize,
+        incident: &Incident,
+        dialled: &conf::Address,
+        listener: &PeerAddress,
+    ) -> Result<bool, Gap> {
+        let (conf::Address::Tcp { host, port }, PeerAddress::Tcp(listener)) = (dialled, listener)
+        else {
+            return Ok(matches!(
+                (dialled, listener),
+                (conf::Address::Unix(_), PeerAddress::Unix(_))
+            ) && dialled.literal().as_ref() == Some(&as_conf(listener)));
         };
-        Ok(listener.ip().is_unspecified()
-            && dialled_addresses(&configured.model)
-                .iter()
-                .any(|dialled| matches!(dialled, conf::Address::Tcp { port, .. } if *port == listener.port())))
+        if *port != listener.port() {
+            return Ok(false);
+        }
+        let ips = match host.ip() {
+            Some(ip) => vec![ip],
+            None => {
+                let names = self.names_of(idx)?;
+                let named = names
+                    .iter()
+                    .find(|(name, _)| Some(name.as_str()) == host.name());
+                match named {
+                    Some((_, ips)) => ips.clone(),
+                    None => return Ok(true),
+                }
+            }
+        };
+        for ip in ips {
+            if listener.ip() == ip {
+                return Ok(true);
+            }
+            let reaches_wildcard =
+                listener.ip().is_unspecified() && (listener.is_ipv6() || ip.is_ipv4());
+            if reaches_wildcard
+                && known(self.is_local(incident, (ip, *port).into()))?.unwrap_or(true)
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The directive that dials the peer, with the mark under its address.
@@ -667,19 +723,26 @@ fn read_timeout_of(protocol: conf::Protocol) -> &'static str {
 
 /// Every address that some pass or server line holds.
 pub(super) fn dialled_addresses(model: &Model) -> Vec<conf::Address> {
+    dialled_at(model)
+        .into_iter()
+        .map(|(_, address)| address)
+        .collect()
+}
+
+/// The same with the directive that holds it.
+fn dialled_at(model: &Model) -> Vec<(DirectiveRef, conf::Address)> {
     let lines = model
         .upstreams()
         .iter()
         .flat_map(|upstream| upstream.servers.iter())
-        .filter_map(|line| line.address.clone());
-    let passes = model
-        .passes()
-        .iter()
-        .flat_map(|pass| pass.target.certain_and_possible())
-        .filter_map(|target| match target {
-            Target::Address(address) => Some(address.clone()),
+        .filter_map(|line| Some((line.directive, line.address.clone()?)));
+    let passes = model.passes().iter().flat_map(|pass| {
+        let targets = pass.target.certain_and_possible().into_iter();
+        targets.filter_map(|target| match target {
+            Target::Address(address) => Some((pass.directive, address.clone())),
             _ => None,
-        });
+        })
+    });
     lines.chain(passes).collect()
 }
 

@@ -489,11 +489,15 @@ fn downtimes(journal: &[Entry]) -> Vec<Downtime> {
         let Some(event) = &entry.event else { continue };
         let is_down = downs.last().is_some_and(|down| down.to.is_none());
         match event.what {
-            UnitChange::Stopped
-            | UnitChange::Failed(_)
-            | UnitChange::Deactivated
-            | UnitChange::ProcessExited { .. }
-                if !is_down =>
+            UnitChange::Stopped | UnitChange::Failed(_) | UnitChange::Deactivated if !is_down => {
+                downs.push(Downtime {
+                    from: entry.at,
+                    to: None,
+                });
+            }
+            // A failed reload ends a process too, and leaves the unit running.
+            UnitChange::ProcessExited { ref command, .. }
+                if !is_down && command.as_deref() == Some("ExecStart") =>
             {
                 downs.push(Downtime {
                     from: entry.at,

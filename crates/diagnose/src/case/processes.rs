@@ -83,6 +83,10 @@ impl Case {
 
     /// The units that these processes run in, each once.
     pub(crate) fn units_of(&self, holders: &[Process]) -> Result<Vec<String>, Gap> {
+        let cgroups = holders
+            .iter()
+            .map(|holder| proc_file(holder.pid, "cgroup", 16 << 10));
+        drop(self.evidence.batch(cgroups)?);
         let mut units = Vec::new();
         for holder in holders {
             if let Some(unit) = self.unit_of(holder.pid)?
@@ -158,10 +162,18 @@ pub(crate) fn program(process: &Process) -> String {
             .into_owned()
     };
     let mut args = process.args.iter();
-    let first = args.next().map(|arg| name(arg)).unwrap_or_default();
-    let is_interpreter = first.starts_with("python")
-        || matches!(first.as_str(), "perl" | "ruby" | "node" | "nodejs" | "sh" | "bash" | "dash");
-    if is_interpreter && !first.contains(' ') {
+    let first = args.next().map(Vec::as_slice).unwrap_or_default();
+    // A title such as `php-fpm: pool www`.
+    if let Some((program, _)) = first.split_once_str(": ") {
+        return name(program);
+    }
+    let first = name(first);
+    let unversioned = first.trim_end_matches(|char: char| char.is_ascii_digit() || char == '.');
+    if [
+        "python", "perl", "ruby", "node", "nodejs", "sh", "bash", "dash",
+    ]
+    .contains(&unversioned)
+    {
         let mut after_m = false;
         for arg in args {
             if arg == b"-m" {
@@ -171,12 +183,10 @@ pub(crate) fn program(process: &Process) -> String {
             }
         }
     }
-    // A title such as `php-fpm: pool www`.
-    match first.split_once(": ") {
-        Some((program, _)) => program.to_owned(),
-        None if first.is_empty() => process.comm.to_str_lossy().into_owned(),
-        None => first,
+    if first.is_empty() {
+        return process.comm.to_str_lossy().into_owned();
     }
+    first
 }
 
 /// A file of a process in `/proc`.

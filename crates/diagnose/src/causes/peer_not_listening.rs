@@ -1,6 +1,6 @@
 //! See the doc comment of [`PEER_NOT_LISTENING`].
 
-use facts::{Exhibit, Gap, PeerAddress};
+use facts::{Exhibit, Gap, GapKind, PeerAddress};
 use log::error::Class;
 
 use crate::case::{Case, Owner, known, network};
@@ -44,6 +44,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     let listeners = case.listeners_near(incident)?;
     if let Some(listener) = network::listener_on(&listeners, address)? {
+        let gap = match case.still_failing(incident) {
+            Ok(again) => return Ok(Verdict::RuledOut(proof.and(listener.exhibit()).and(again))),
+            Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+            Err(gap) => gap,
+        };
         if let Some((unit, when)) = case.was_down(incident, &listener.holders)? {
             return Ok(Verdict::Confirmed(Confirmation {
                 summary: format!("nothing listened on {address}: {unit} did not run; it does again"),
@@ -52,14 +57,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             }));
         }
         // A process that ran before the first failure may have begun to listen only after it.
-        let again = case.still_failing(incident).map_err(|gap| {
-            gap.leaning(format!(
-                "{} listens on {} now; it may not have when it failed",
-                listener.who(),
-                listener.address
-            ))
-        })?;
-        return Ok(Verdict::RuledOut(proof.and(listener.exhibit()).and(again)));
+        return Err(gap.leaning(format!(
+            "{} listens on {} now; it may not have when it failed",
+            listener.who(),
+            listener.address
+        )));
     }
     let again = case.still_failing(incident)?;
     let unredirected = case.connects_unredirected(incident)?;
@@ -109,6 +111,13 @@ mod tests {
         http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
         //- failed 14:02:11 http://127.0.0.1:8000/
         connect() failed (111: Connection refused) while connecting to upstream
+    ";
+    /// Its unit listens there again.
+    const BACK: &str = "
+        //- unit shop.service ActiveState=active SubState=running
+        //- process 4120 start=14:03:00 cgroup=/system.slice/shop.service
+        gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120
     ";
 
     #[test]
@@ -179,6 +188,94 @@ mod tests {
         - netfilter-chains: no rule translates the address of what this host sends
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_state_of_the_unit_that_is_meant_to_listen() {
+        // It says why.
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/systemd/system/shop.service
+            [Service]
+            ExecStart=/srv/shop/venv/bin/gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- unit shop.service ActiveState=failed SubState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=1
+            //- journal shop.service
+            14:02:10 [Errno 98] Address already in use
+            14:02:10.5 exited ExecStart
+            14:02:10.6 failed
+        "]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000: shop.service has failed (exit-code, status 1)
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - netfilter-chains: no rule translates the address of what this host sends
+        - unit: shop.service has ExecStart=/srv/shop/venv/bin/gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - unit: shop.service has failed (exit-code, status 1)
+        - journal 14:02:10: [Errno 98] Address already in use
+        - journal 14:02:10: shop.service exited ExecStart
+        - journal 14:02:10: shop.service failed
+        fix, unsafe: start shop.service
+          mend what keeps it from running: journalctl -u shop.service
+          $ systemctl start shop.service
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_the_journal_once_the_unit_runs_again() {
+        assert_snapshot!(check(ID, [HOST, BACK, "
+            //- journal shop.service
+            14:01:00 stopped
+            14:03:00 started
+        "]), @"
+        answer: peer-not-listening, over
+        confirmed: nothing listened on 127.0.0.1:8000: shop.service did not run; it does again
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - journal 14:01:00: shop.service stopped or ended
+        - journal 14:03:00: shop.service was started
+        - sockets 14:03:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_journal_tells_of_a_part_of_the_failures() {
+        assert_snapshot!(check(ID, [HOST, BACK, "
+            //- journal shop.service
+            14:02:30 stopped
+            14:03:00 started
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: gunicorn (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_it_is_refused_still_though_the_unit_runs_again() {
+        // What the journal tells is over; this is not.
+        assert_snapshot!(check(ID, [HOST, BACK, "
+            //- journal shop.service
+            14:01:00 stopped
+            14:03:00 started
+            //- connect 127.0.0.1:8000 -> errno 111
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - sockets 14:03:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        ");
+    }
+
+    #[test]
+    fn unknown_where_only_a_reload_failed() {
+        assert_snapshot!(check(ID, [HOST, BACK, "
+            //- journal shop.service
+            14:01:00 exited ExecReload
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: gunicorn (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
         ");
     }
 

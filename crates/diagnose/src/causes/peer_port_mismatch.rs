@@ -12,13 +12,14 @@ declare_cause! {
     /// The application listens on another port than the one nginx dials.
     ///
     /// ## Confirmed when
-    /// The connection is refused now, nothing listens on the dialled port, and a listener on another port is tied to
-    /// this peer: the same unit, the same php-fpm pool, or the upstream's or unit's name in its command line.
+    /// The connection is refused now, nothing listens on the dialled address nor redirects it, and a listener on another
+    /// port is tied to this peer: the same unit, the same php-fpm pool, or the upstream's or unit's name in its command
+    /// line. One that another pass dials, or whose command line names the dialled port, is none.
     /// A listener without such a tie is a stranger, whatever it speaks, and becomes a hint at most.
     ///
     /// ## Ruled out when
-    /// The failure is not a refused TCP connection, a socket listens on the dialled port, or no other socket listens that
-    /// could be the application.
+    /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled
+    /// address, no other socket listens that could be the application, or the unit that is meant to does not run.
     ///
     /// ## Fix
     /// Make nginx dial the port the application listens on (or the application bind the port that nginx dials).
@@ -34,18 +35,707 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    let Some(PeerAddress::Tcp(address)) = incident.address else {
-        return Ok(Verdict::RuledOut(proof));
-    };
     if !incident.is(Class::ConnectRefused) {
         return Ok(Verdict::RuledOut(proof));
     }
-    let listeners = case.listeners_near(incident)?;
-    if let Some(listener) = listeners.iter().find(|listener| listener.address.port() == address.port()) {
-        return Ok(Verdict::RuledOut(proof.and(listener.exhibit())));
+    let PeerAddress::Tcp(address) = *incident.dialled()? else {
+        return Ok(Verdict::RuledOut(proof));
+    };
+    if let Some(proof) = tie::listens_there(incident, case, address)? {
+        return Ok(Verdict::RuledOut(proof));
     }
-    let found = tie::find(incident, case, |place| {
-        matches!(place, Place::Tcp(other) if other.port() != address.port() && tie::reachable_as(*other, address.ip()))
+    let found = tie::find(incident, case, "on another TCP port", |place| {
+        matches!(place, Place::Tcp(other) if other.port() != address.port())
     })?;
     tie::verdict(incident, case, found, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "peer-port-mismatch";
+    /// nginx dials 127.0.0.1:8000 for the upstream shop and is refused.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http {
+        upstream shop { server 127.0.0.1:8000 weight=2; }
+        server { location / { proxy_pass http://shop; } }
+        }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+    ";
+    /// It bears the upstream's name.
+    const GUNICORN: &str = "
+        //- process 4120 start=14:02:10
+        gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        //- listen tcp 127.0.0.1:8001 pid=4120
+    ";
+
+    #[test]
+    fn confirmed_by_the_upstreams_name_in_the_command_line() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_a_master_whose_workers_listen() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            gunicorn --bind 127.0.0.1:8001 shop.wsgi
+            //- process 4121 ppid=4120
+            gunicorn --bind 127.0.0.1:8001 shop.wsgi
+            //- listen tcp 127.0.0.1:8001 pid=4120,4121
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_the_name_of_its_unit() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 cgroup=/system.slice/shop.service
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8001 pid=4120
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: serve (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 /srv/bin/serve
+        - unit: it runs as shop.service, named like the upstream
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make serve (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn confirmed_among_many_strangers() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- process 5000 cgroup=/system.slice/s0.service
+            stranger0
+            //- listen tcp 127.0.0.1:9000 pid=5000
+            
+            //- process 5001 cgroup=/system.slice/s1.service
+            stranger1
+            //- listen tcp 127.0.0.1:9001 pid=5001
+            
+            //- process 5002 cgroup=/system.slice/s2.service
+            stranger2
+            //- listen tcp 127.0.0.1:9002 pid=5002
+            
+            //- process 5003 cgroup=/system.slice/s3.service
+            stranger3
+            //- listen tcp 127.0.0.1:9003 pid=5003
+            
+            //- process 5004 cgroup=/system.slice/s4.service
+            stranger4
+            //- listen tcp 127.0.0.1:9004 pid=5004
+            
+            //- process 5005 cgroup=/system.slice/s5.service
+            stranger5
+            //- listen tcp 127.0.0.1:9005 pid=5005
+            
+            //- process 5006 cgroup=/system.slice/s6.service
+            stranger6
+            //- listen tcp 127.0.0.1:9006 pid=5006
+            
+            //- process 5007 cgroup=/system.slice/s7.service
+            stranger7
+            //- listen tcp 127.0.0.1:9007 pid=5007
+            
+            //- process 5008 cgroup=/system.slice/s8.service
+            stranger8
+            //- listen tcp 127.0.0.1:9008 pid=5008
+            
+            //- process 5009 cgroup=/system.slice/s9.service
+            stranger9
+            //- listen tcp 127.0.0.1:9009 pid=5009
+            
+            //- process 5010 cgroup=/system.slice/s10.service
+            stranger10
+            //- listen tcp 127.0.0.1:9010 pid=5010
+            
+            //- process 5011 cgroup=/system.slice/s11.service
+            stranger11
+            //- listen tcp 127.0.0.1:9011 pid=5011
+            
+            //- process 5012 cgroup=/system.slice/s12.service
+            stranger12
+            //- listen tcp 127.0.0.1:9012 pid=5012
+            
+            //- process 5013 cgroup=/system.slice/s13.service
+            stranger13
+            //- listen tcp 127.0.0.1:9013 pid=5013
+            
+            //- process 5014 cgroup=/system.slice/s14.service
+            stranger14
+            //- listen tcp 127.0.0.1:9014 pid=5014
+            
+            //- process 5015 cgroup=/system.slice/s15.service
+            stranger15
+            //- listen tcp 127.0.0.1:9015 pid=5015
+            
+            //- process 5016 cgroup=/system.slice/s16.service
+            stranger16
+            //- listen tcp 127.0.0.1:9016 pid=5016
+            
+            //- process 5017 cgroup=/system.slice/s17.service
+            stranger17
+            //- listen tcp 127.0.0.1:9017 pid=5017
+            
+            //- process 5018 cgroup=/system.slice/s18.service
+            stranger18
+            //- listen tcp 127.0.0.1:9018 pid=5018
+            
+            //- process 5019 cgroup=/system.slice/s19.service
+            stranger19
+            //- listen tcp 127.0.0.1:9019 pid=5019
+            
+            //- process 5020 cgroup=/system.slice/s20.service
+            stranger20
+            //- listen tcp 127.0.0.1:9020 pid=5020
+            
+            //- process 5021 cgroup=/system.slice/s21.service
+            stranger21
+            //- listen tcp 127.0.0.1:9021 pid=5021
+            
+            //- process 5022 cgroup=/system.slice/s22.service
+            stranger22
+            //- listen tcp 127.0.0.1:9022 pid=5022
+            
+            //- process 5023 cgroup=/system.slice/s23.service
+            stranger23
+            //- listen tcp 127.0.0.1:9023 pid=5023
+            
+            //- process 5024 cgroup=/system.slice/s24.service
+            stranger24
+            //- listen tcp 127.0.0.1:9024 pid=5024
+            
+            //- process 5025 cgroup=/system.slice/s25.service
+            stranger25
+            //- listen tcp 127.0.0.1:9025 pid=5025
+            
+            //- process 5026 cgroup=/system.slice/s26.service
+            stranger26
+            //- listen tcp 127.0.0.1:9026 pid=5026
+            
+            //- process 5027 cgroup=/system.slice/s27.service
+            stranger27
+            //- listen tcp 127.0.0.1:9027 pid=5027
+            
+            //- process 5028 cgroup=/system.slice/s28.service
+            stranger28
+            //- listen tcp 127.0.0.1:9028 pid=5028
+            
+            //- process 5029 cgroup=/system.slice/s29.service
+            stranger29
+            //- listen tcp 127.0.0.1:9029 pid=5029
+            
+            //- process 5030 cgroup=/system.slice/s30.service
+            stranger30
+            //- listen tcp 127.0.0.1:9030 pid=5030
+            
+            //- process 5031 cgroup=/system.slice/s31.service
+            stranger31
+            //- listen tcp 127.0.0.1:9031 pid=5031
+            
+            //- process 5032 cgroup=/system.slice/s32.service
+            stranger32
+            //- listen tcp 127.0.0.1:9032 pid=5032
+            
+            //- process 5033 cgroup=/system.slice/s33.service
+            stranger33
+            //- listen tcp 127.0.0.1:9033 pid=5033
+            
+            //- process 5034 cgroup=/system.slice/s34.service
+            stranger34
+            //- listen tcp 127.0.0.1:9034 pid=5034
+            
+            //- process 5035 cgroup=/system.slice/s35.service
+            stranger35
+            //- listen tcp 127.0.0.1:9035 pid=5035
+            
+            //- process 5036 cgroup=/system.slice/s36.service
+            stranger36
+            //- listen tcp 127.0.0.1:9036 pid=5036
+            
+            //- process 5037 cgroup=/system.slice/s37.service
+            stranger37
+            //- listen tcp 127.0.0.1:9037 pid=5037
+            
+            //- process 5038 cgroup=/system.slice/s38.service
+            stranger38
+            //- listen tcp 127.0.0.1:9038 pid=5038
+            
+            //- process 5039 cgroup=/system.slice/s39.service
+            stranger39
+            //- listen tcp 127.0.0.1:9039 pid=5039
+            
+            //- process 5040 cgroup=/system.slice/s40.service
+            stranger40
+            //- listen tcp 127.0.0.1:9040 pid=5040
+            
+            //- process 5041 cgroup=/system.slice/s41.service
+            stranger41
+            //- listen tcp 127.0.0.1:9041 pid=5041
+            
+            //- process 5042 cgroup=/system.slice/s42.service
+            stranger42
+            //- listen tcp 127.0.0.1:9042 pid=5042
+            
+            //- process 5043 cgroup=/system.slice/s43.service
+            stranger43
+            //- listen tcp 127.0.0.1:9043 pid=5043
+            
+            //- process 5044 cgroup=/system.slice/s44.service
+            stranger44
+            //- listen tcp 127.0.0.1:9044 pid=5044
+            
+            //- process 5045 cgroup=/system.slice/s45.service
+            stranger45
+            //- listen tcp 127.0.0.1:9045 pid=5045
+            
+            //- process 5046 cgroup=/system.slice/s46.service
+            stranger46
+            //- listen tcp 127.0.0.1:9046 pid=5046
+            
+            //- process 5047 cgroup=/system.slice/s47.service
+            stranger47
+            //- listen tcp 127.0.0.1:9047 pid=5047
+            
+            //- process 5048 cgroup=/system.slice/s48.service
+            stranger48
+            //- listen tcp 127.0.0.1:9048 pid=5048
+            
+            //- process 5049 cgroup=/system.slice/s49.service
+            stranger49
+            //- listen tcp 127.0.0.1:9049 pid=5049
+            
+            //- process 5050 cgroup=/system.slice/s50.service
+            stranger50
+            //- listen tcp 127.0.0.1:9050 pid=5050
+            
+            //- process 5051 cgroup=/system.slice/s51.service
+            stranger51
+            //- listen tcp 127.0.0.1:9051 pid=5051
+            
+            //- process 5052 cgroup=/system.slice/s52.service
+            stranger52
+            //- listen tcp 127.0.0.1:9052 pid=5052
+            
+            //- process 5053 cgroup=/system.slice/s53.service
+            stranger53
+            //- listen tcp 127.0.0.1:9053 pid=5053
+            
+            //- process 5054 cgroup=/system.slice/s54.service
+            stranger54
+            //- listen tcp 127.0.0.1:9054 pid=5054
+            
+            //- process 5055 cgroup=/system.slice/s55.service
+            stranger55
+            //- listen tcp 127.0.0.1:9055 pid=5055
+            
+            //- process 5056 cgroup=/system.slice/s56.service
+            stranger56
+            //- listen tcp 127.0.0.1:9056 pid=5056
+            
+            //- process 5057 cgroup=/system.slice/s57.service
+            stranger57
+            //- listen tcp 127.0.0.1:9057 pid=5057
+            
+            //- process 5058 cgroup=/system.slice/s58.service
+            stranger58
+            //- listen tcp 127.0.0.1:9058 pid=5058
+            
+            //- process 5059 cgroup=/system.slice/s59.service
+            stranger59
+            //- listen tcp 127.0.0.1:9059 pid=5059
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn confirmed_beside_a_stranger_on_the_same_port_elsewhere() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- local 10.0.0.5
+            //- process 5000
+            exporter
+            //- listen tcp 10.0.0.5:8000 pid=5000
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_nothing_else_listens() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: none of the 0 other listeners is on another TCP port
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_a_socket_listens_and_the_connection_is_refused_all_the_same() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- process 4121
+            app
+            //- listen tcp 0.0.0.0:8000 pid=4121
+            //- connect 127.0.0.1:8000 -> errno 111
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4121 app
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        ");
+    }
+
+    #[test]
+    fn unknown_once_the_dialled_address_answers() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- process 4121
+            app
+            //- listen tcp 127.0.0.1:8000 pid=4121
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        ");
+    }
+
+    #[test]
+    fn unknown_where_nothing_else_listens_any_more() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- connect 127.0.0.1:8000 -> ok
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_rule_may_send_the_connection_elsewhere() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- chain inet nat output rules=1
+        "]), @"
+        answer: none, ongoing
+        unknown: whether a rule redirects the connection: address translation is in force
+        learn: sudo nft list ruleset
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_see_who_listens() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- listen tcp 127.0.0.1:8001
+            //- owners denied=9
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: a process that could not be named on 127.0.0.1:8001
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_stranger() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            node /srv/blog/server.js
+            //- listen tcp 127.0.0.1:8001 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: server.js (pid 4120) on 127.0.0.1:8001
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_similar_name() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            gunicorn workshop.wsgi
+            //- listen tcp 127.0.0.1:8001 pid=4120
+            //- process 4121
+            gunicorn shop2.wsgi
+            //- listen tcp 127.0.0.1:8002 pid=4121
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, gunicorn (pid 4121) on 127.0.0.1:8002
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_two_bear_the_name() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- process 4121
+            shop-admin
+            //- listen tcp 127.0.0.1:9100 pid=4121
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: more than one is tied to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, shop-admin (pid 4121) on 127.0.0.1:9100
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_application_listens_in_both_families() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- listen tcp [::1]:8001 pid=4120
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_its_own_unit() {
+        // The unit file was changed and the unit not started anew.
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/systemd/system/store.service
+            [Service]
+            ExecStart=/srv/bin/serve --bind 127.0.0.1:8000
+            //- unit store.service ActiveState=active SubState=running
+            //- process 4120 cgroup=/system.slice/store.service
+            /srv/bin/serve --bind 127.0.0.1:8001
+            //- listen tcp 127.0.0.1:8001 pid=4120
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: serve (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 /srv/bin/serve --bind 127.0.0.1:8001
+        - unit: store.service has ExecStart=/srv/bin/serve --bind 127.0.0.1:8000
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make serve (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_a_unit_that_is_meant_to_listen_there_and_does_not_run() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- file /etc/systemd/system/store.service
+            [Service]
+            ExecStart=/srv/bin/serve --bind 127.0.0.1:8000
+            //- unit store.service ActiveState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=3
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - unit: store.service has failed (exit-code, status 3)
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_the_store_that_bears_the_name() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120
+            redis-server /etc/redis/shop.conf
+            //- listen tcp 127.0.0.1:6379 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: redis-server (pid 4120) on 127.0.0.1:6379
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_another_upstreams_application() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; server 127.0.0.1:8001; }
+            server { location / { proxy_pass http://shop; } }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ", GUNICORN]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_what_localhost_stands_for_elsewhere() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; }
+            server { location / { proxy_pass http://shop; } location /admin { proxy_pass http://localhost:8001; } }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ", GUNICORN]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_what_another_nginx_dials() {
+        assert_snapshot!(check(ID, [HOST, GUNICORN, "
+            //- incident 127.0.0.1:8000
+            //- nginx master=3841 workers=3842 args=-c,/srv/other.conf
+            //- file /srv/other.conf
+            error_log /srv/other.log; http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+            //- file /srv/other.log
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_the_other_port_of_an_application_that_is_to_listen_there_too() {
+        // It is still starting.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=14:02:10
+            shop --listen 127.0.0.1:8000 --metrics 127.0.0.1:9100
+            //- listen tcp 127.0.0.1:9100 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: shop (pid 4120) on 127.0.0.1:9100
+        ");
+    }
+
+    #[test]
+    fn confirmed_at_another_address_too() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- local 10.0.0.5
+            //- process 4120
+            gunicorn shop.wsgi
+            //- listen tcp 10.0.0.5:8001 pid=4120
+        "]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 10.0.0.5:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no rule translates the address of what this host sends
+        - sockets 12:30:00: LISTEN 10.0.0.5:8001 pid 4120 gunicorn shop.wsgi
+        - process: its command line names shop: gunicorn shop.wsgi
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 10.0.0.5:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 10.0.0.5:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: or bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn a_pass_to_a_bare_address_has_no_name_to_tie_by() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ", GUNICORN]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001
+        ");
+    }
 }
