@@ -46,8 +46,9 @@ pub enum ProbeRequest {
     },
     /// The end of a file whose lines begin with a sortable stamp: from the first line whose stamp is not below `from`
     /// (a stamp is a line start of the same shape: digits where `from` has digits, the same bytes elsewhere).
-    /// When more than `limit` bytes follow, only the last `limit` of them, cut at a line. Without any such stamp, the
-    /// last `limit` bytes. Answer: [`Answer::File`]; `cut` says that lines of the window are missing.
+    /// When more than `limit` bytes follow, only the last `limit` of them, cut at a line. Where no line has such a stamp
+    /// at all, the last `limit` bytes; where every stamp is below, nothing. Answer: [`Answer::File`]; `cut` says that
+    /// lines of the window are missing.
     LinesSince {
         /// Whose file system.
         view: View,
@@ -132,7 +133,9 @@ pub enum ProbeRequest {
         netns: Option<u32>,
     },
     /// A connection made as a process would make it (its uid, gid, groups, network and mount namespace, root) and closed
-    /// at once, nothing sent. Answer: [`Answer::Bytes`] (`connected in N us`), [`Answer::Errno`] or [`Answer::TimedOut`].
+    /// at once, nothing sent. `EPERM` says that why502 could not become the process, `ESRCH` that it is gone: neither
+    /// speaks of the peer. Not reproduced: the process's SELinux or AppArmor domain, its seccomp filter, its Landlock
+    /// rules, the BPF hooks of its cgroup. Answer: [`Answer::Bytes`] (`connected in N us`), [`Answer::Errno`] or [`Answer::TimedOut`].
     Connect {
         /// The process, an nginx worker; `None` for why502 itself.
         from: Option<u32>,

@@ -7,8 +7,10 @@ use std::time::Instant;
 
 use facts::{Probe, ProbeRequest, Record};
 
-/// Most of those who work at once only wait: for a program, or for a peer that does not answer.
-const WORKERS: usize = 32;
+/// Most questions at once of those that only wait: for a program, or for a peer that does not answer.
+const WAITING: usize = 32;
+/// Most threads for the rest, which keep a processor busy.
+const BUSY: usize = 4;
 /// A thread's start pays for so many quick questions.
 const QUICK: usize = 64;
 
@@ -17,7 +19,7 @@ pub fn collect(probe: &dyn Probe, requests: &[ProbeRequest]) -> Vec<Record> {
     // Those that wait go first, so that their waiting passes beside the rest.
     let (waiting, quick): (Vec<usize>, Vec<usize>) =
         (0..requests.len()).partition(|&at| requests.get(at).is_some_and(waits));
-    let workers = (waiting.len() + quick.len() / QUICK).min(WORKERS);
+    let workers = waiting.len().min(WAITING) + (quick.len() / QUICK).min(BUSY);
     let order = [waiting, quick].concat();
     let answers: Vec<OnceLock<Record>> = requests.iter().map(|_| OnceLock::new()).collect();
     let next = AtomicUsize::new(0);

@@ -75,8 +75,16 @@ const PROGRAMS: &[Program] = &[
         never: &["-b", "-force"],
         ..program("ip")
     },
-    program("ip6tables-save"),
-    program("iptables-save"),
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
+        ..program("ip6tables-save")
+    },
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
+        ..program("iptables-save")
+    },
     Program {
         never: &[
             "--add",
@@ -94,6 +102,7 @@ const PROGRAMS: &[Program] = &[
     },
     Program {
         never: &[
+            "--cursor-file",
             "--rotate",
             "--vacuum",
             "--flush",
@@ -129,8 +138,8 @@ const PROGRAMS: &[Program] = &[
     program("sesearch"),
     program("sestatus"),
     Program {
-        never: &["--kill"],
-        never_letters: "K",
+        never: &["--kill", "--diag"],
+        never_letters: "KD",
         ..program("ss")
     },
     Program {
@@ -362,6 +371,8 @@ mod tests {
             ("dmesg -xC", false),
             ("ss -ltn", true),
             ("ss -tK", false),
+            ("iptables-save -t nat", true),
+            ("iptables-save -f /etc/x", false),
             ("semanage port -l", true),
             ("semanage port -a -t http_port_t", false),
             ("semanage export", false),

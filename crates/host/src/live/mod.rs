@@ -26,10 +26,6 @@ use crate::mask;
 /// A process's view is entered through `/proc/PID/root`, its namespaces through `/proc/PID/ns`, on threads that end
 /// with the question.
 ///
-/// What a `Connect` made as a process does not reproduce: its SELinux or AppArmor domain, its seccomp filter, its
-/// Landlock rules, and the BPF hooks of its cgroup (`IPAddressDeny=`). An answer of `EPERM` says that why502 could not
-/// become the process, `ESRCH` that the process is gone; neither says anything about the peer.
-///
 /// The kernel may load its `sock_diag` modules when it is asked for sockets, as it does for `ss`.
 ///
 /// A file on a network file system that hangs gives [`Answer::TimedOut`]; the thread that waits for it stays behind.
