@@ -52,7 +52,8 @@ impl SocketOwners {
             .map(|(&inode, _)| inode)
     }
 
-    /// Whether every process could be looked into.
+    /// Whether every process could be looked into. A process outside the pid namespace that the record was made in is none
+    /// that could: it does not show there at all.
     pub fn is_complete(&self) -> bool {
         self.denied == 0
     }

@@ -159,7 +159,12 @@ pub fn events(kind: Kind, log: &[u8], zone: &TimeZone) -> Vec<AppEvent> {
     let mut events: Vec<AppEvent> = Vec::new();
     let mut last_time = None;
     for line in log.lines() {
-        let time = stamp(kind, line, zone);
+        // The others' lines have a time each, or none has.
+        let time = if kind == Kind::Uwsgi {
+            stamp(kind, line, zone)
+        } else {
+            None
+        };
         if let Some(time) = time {
             for event in events
                 .iter_mut()
