@@ -241,14 +241,27 @@ impl Nginx {
     /// # Errors
     /// When there is none after two seconds; the log is shown.
     pub fn logged(&self, parts: &[&str]) -> Result<()> {
+        self.logged_times(1, parts)
+    }
+
+    /// Requires `count` such lines, or more.
+    ///
+    /// # Errors
+    /// When there are fewer after two seconds; the log is shown.
+    pub fn logged_times(&self, count: usize, parts: &[&str]) -> Result<()> {
         let found = || {
-            self.log()
+            let log = self.log();
+            let lines = log
                 .lines()
-                .any(|line| parts.iter().all(|part| line.contains(part)))
-                .then_some(())
+                .filter(|line| parts.iter().all(|part| line.contains(part)));
+            (lines.count() >= count).then_some(())
         };
-        until(Duration::from_secs(2), found)
-            .with_context(|| format!("no line with {parts:?} in the error log:\n{}", self.log()))
+        until(Duration::from_secs(2), found).with_context(|| {
+            format!(
+                "fewer than {count} lines with {parts:?} in the error log:\n{}",
+                self.log()
+            )
+        })
     }
 
     /// Requires that no line of the error log holds `part`.

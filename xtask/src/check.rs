@@ -40,7 +40,10 @@ fn prepare() -> Result<()> {
     let bin = why502_lab::environment()?;
     run::say(&format!("Python environment: {}\n", bin.display()));
     let root = why502_lab::rootfs()?;
-    run::say(&format!("root file system of machines: {}\n", root.display()));
+    run::say(&format!(
+        "root file system of machines: {}\n",
+        root.display()
+    ));
     Ok(())
 }
 

@@ -28,7 +28,7 @@ pub fn clients_go_away(lab: &Lab) -> Result<()> {
     for _ in 0..3 {
         nginx.abandon("/shop/slow", Duration::from_millis(200))?;
     }
-    nginx.logged(&["client prematurely closed connection, so upstream connection is closed too"])?;
+    nginx.logged_times(3, &["client prematurely closed connection, so upstream connection is closed too"])?;
     nginx.not_logged("[error]")?;
     lab.diagnose(&nginx, &[Expectation::confirmed("not-an-upstream-fault").over()])
 }
