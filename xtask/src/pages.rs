@@ -16,11 +16,8 @@ fn pages() -> Vec<(PathBuf, String)> {
     );
     let mut pages = Vec::new();
     for cause in causes::ALL {
-        index.push_str(&format!(
-            "- [`{0}`]({0}.md): {1}\n",
-            cause.id,
-            cause.title()
-        ));
+        let line = format!("- [`{0}`]({0}.md): {1}\n", cause.id, cause.title());
+        index.push_str(&line);
         pages.push((
             folder.join(format!("{}.md", cause.id)),
             report::pages::cause(cause),

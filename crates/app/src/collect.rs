@@ -8,11 +8,7 @@ use diagnose::{Case, Diagnosis, Options, Probe};
 const MOST_ROUNDS: usize = 40;
 
 /// Has a case's questions answered by `probe`, and judges it.
-pub(crate) fn diagnose(
-    options: Options,
-    probe: &dyn Probe,
-    progress: &dyn Fn(usize, usize),
-) -> Diagnosis {
+pub(crate) fn diagnose(options: Options, probe: &dyn Probe) -> Diagnosis {
     let mut case = Case::new(options);
     for round in 0..MOST_ROUNDS {
         let wanted = {
@@ -22,7 +18,6 @@ pub(crate) fn diagnose(
         if wanted.is_empty() {
             break;
         }
-        progress(round, wanted.len());
         let _span = tracing::debug_span!("collect", round, questions = wanted.len()).entered();
         let records = host::collect(probe, &wanted);
         for (request, record) in wanted.into_iter().zip(records) {

@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     );
     let options = args.target.live_options(None)?;
     let recorder = host::Recorder::new(host::LiveHost::new());
-    let diagnosis = collect::diagnose(options.clone(), &recorder, &|_, _| {});
+    let diagnosis = collect::diagnose(options.clone(), &recorder);
     let overwrite = if args.force {
         host::Overwrite::Yes
     } else {
@@ -82,14 +82,14 @@ fn recorded(options: &Options) -> Value {
 }
 
 /// The options that a snapshot was made with: with them the same questions are asked again.
-pub(crate) fn options_of(snapshot: &host::Snapshot) -> anyhow::Result<Options> {
+pub(crate) fn options_of(snapshot: &host::Snapshot) -> Options {
     let options = snapshot.options();
     let path = |name: &str| options.get(name).and_then(Value::as_str).map(PathBuf::from);
     let now = options
         .get("now")
         .and_then(Value::as_str)
         .and_then(|text| text.parse().ok());
-    Ok(Options {
+    Options {
         now: now.unwrap_or(snapshot.captured_at()),
         since: Duration::from_secs(
             options
@@ -109,5 +109,5 @@ pub(crate) fn options_of(snapshot: &host::Snapshot) -> anyhow::Result<Options> {
             .and_then(Value::as_bool)
             .unwrap_or(true),
         selection: None,
-    })
+    }
 }

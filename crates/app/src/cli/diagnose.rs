@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use diagnose::{Diagnosis, Judged, Options, Probe, Selection};
+use diagnose::{Diagnosis, Judged, Options, Selection};
 use jiff::Timestamp;
 
 use super::{Global, width};
@@ -117,15 +117,15 @@ impl Target {
             None => {
                 let probe = host::LiveHost::new();
                 Ok((
-                    self.judge(&probe, self.live_options(selection)?),
+                    collect::diagnose(self.live_options(selection)?, &probe),
                     report::json::Source::Live,
                 ))
             }
             Some(path) => {
                 let snapshot = host::Snapshot::open(path).context("reading the snapshot")?;
-                let options = self.recorded_options(&snapshot, selection)?;
+                let options = self.recorded_options(&snapshot, selection);
                 Ok((
-                    self.judge(&snapshot, options),
+                    collect::diagnose(options, &snapshot),
                     report::json::Source::Snapshot,
                 ))
             }
@@ -146,10 +146,6 @@ impl Target {
         }
     }
 
-    fn judge(&self, probe: &dyn Probe, options: Options) -> Diagnosis {
-        collect::diagnose(options, probe, &|_, _| {})
-    }
-
     /// The options for the live host, now.
     pub(crate) fn live_options(&self, selection: Option<&str>) -> anyhow::Result<Options> {
         Ok(Options {
@@ -164,12 +160,8 @@ impl Target {
         })
     }
 
-    fn recorded_options(
-        &self,
-        snapshot: &host::Snapshot,
-        selection: Option<&str>,
-    ) -> anyhow::Result<Options> {
-        let mut options = super::capture::options_of(snapshot)?;
+    fn recorded_options(&self, snapshot: &host::Snapshot, selection: Option<&str>) -> Options {
+        let mut options = super::capture::options_of(snapshot);
         if let Some(since) = self.since {
             options.since = since;
         }
@@ -179,7 +171,7 @@ impl Target {
         options.error_log = self.error_log.clone().or(options.error_log);
         options.connect &= !self.no_connect;
         options.selection = selection.map(|text| Selection(text.to_owned()));
-        Ok(options)
+        options
     }
 
     /// Whether a snapshot is to be judged.
@@ -189,7 +181,7 @@ impl Target {
 }
 
 /// How far back a diagnosis reads unless told otherwise.
-const DEFAULT_SINCE: Duration = Duration::from_secs(3600);
+const DEFAULT_SINCE: Duration = Duration::from_hours(1);
 
 fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("no absolute path for {}", path.display()))

@@ -42,7 +42,7 @@ impl Case {
                 match access.status() {
                     Some(502 | 504) => impact.failed += 1,
                     Some(status) if status < 500 && failed_at(access, &incident.peer) => {
-                        impact.rescued += 1
+                        impact.rescued += 1;
                     }
                     _ => {}
                 }

@@ -232,11 +232,17 @@ impl Application {
         let holders = &self.reached.holders;
         let newest = holders.iter().map(|holder| holder.start).max()?;
         let is_certain = self.settings.is_certain("workers");
-        let workers = self.settings.workers.as_ref().map_or(1, |workers| workers.value as usize);
+        let workers = self
+            .settings
+            .workers
+            .as_ref()
+            .map_or(1, |workers| workers.value as usize);
         let is_told = match self.kind {
             // A master, and its workers: one that just ended may not have been replaced yet.
             Some(Kind::Gunicorn | Kind::Unicorn) => is_certain && holders.len() > workers,
-            Some(Kind::Uvicorn | Kind::Hypercorn) => is_certain && (workers == 1 || holders.len() > workers),
+            Some(Kind::Uvicorn | Kind::Hypercorn) => {
+                is_certain && (workers == 1 || holders.len() > workers)
+            }
             Some(Kind::PhpFpm | Kind::Uwsgi | Kind::Puma) => false,
             Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => holders.len() == 1,
         };
@@ -246,7 +252,10 @@ impl Application {
             at: Some(newest),
             text: match holders.len() {
                 1 => format!("{} has run since before the first failure", self.who()),
-                n => format!("all {n} processes of {} have run since before the first failure", self.who()),
+                n => format!(
+                    "all {n} processes of {} have run since before the first failure",
+                    self.who()
+                ),
             },
         })
     }
@@ -521,9 +530,10 @@ impl Case {
             path: PathBuf::from(format!("/proc/{}/cwd", process.pid)),
         };
         let directory = known(self.evidence.fact(&link, |_, bytes| bytes.to_vec()))?;
-        let directory = directory
-            .map(|bytes| PathBuf::from(bytes.to_os_str_lossy().into_owned()))
-            .unwrap_or_else(|| PathBuf::from("/"));
+        let directory = directory.map_or_else(
+            || PathBuf::from("/"),
+            |bytes| PathBuf::from(bytes.to_os_str_lossy().into_owned()),
+        );
         Ok((view, directory.join(path)))
     }
 

@@ -28,6 +28,9 @@ const CLOCK_GRAIN: SignedDuration = SignedDuration::from_millis(100);
 /// A configuration file larger than this is cut, and said so.
 const FILE_LIMIT: u64 = 16 << 20;
 
+/// A host name, with its addresses.
+type ResolvedName = (String, Vec<IpAddr>);
+
 /// The configuration of one instance.
 pub(crate) struct Configured {
     /// Its files.
@@ -106,7 +109,7 @@ pub(crate) struct Member {
 /// Whether nginx reuses connections to a peer.
 pub(crate) enum Reuse {
     /// It does not; the exhibit says why.
-    Never(Exhibit),
+    Never(Box<Exhibit>),
     /// It does.
     Kept(Kept),
 }
@@ -238,10 +241,19 @@ impl Case {
 
     /// The first thing on disk that nginx would refuse, as an exhibit and in nginx's words.
     pub(crate) fn trouble(&self, idx: usize) -> Result<Option<(Exhibit, String)>, Gap> {
-        let Some(configured) = known(self.configured(idx))? else { return Ok(None) };
+        let Some(configured) = known(self.configured(idx))? else {
+            return Ok(None);
+        };
         Ok(configured.configuration.troubles().first().map(|trouble| {
             let text = trouble.to_string();
-            (Exhibit::Record { probe: "file", at: None, text: text.clone() }, text)
+            (
+                Exhibit::Record {
+                    probe: "file",
+                    at: None,
+                    text: text.clone(),
+                },
+                text,
+            )
         }))
     }
 
@@ -299,7 +311,7 @@ impl Case {
     }
 
     /// The addresses of every host name that the configuration dials, as the host resolves it.
-    fn names_of(&self, idx: usize) -> Result<Rc<Vec<(String, Vec<IpAddr>)>>, Gap> {
+    fn names_of(&self, idx: usize) -> Result<Rc<Vec<ResolvedName>>, Gap> {
         self.evidence.once(format!("names {idx}"), || {
             let configured = self.configured(idx)?;
             let mut names: Vec<String> = dialled_addresses(&configured.model)
@@ -398,17 +410,16 @@ impl Case {
         if *port != listener.port() {
             return Ok(false);
         }
-        let ips = match host.ip() {
-            Some(ip) => vec![ip],
-            None => {
-                let names = self.names_of(idx)?;
-                let named = names
-                    .iter()
-                    .find(|(name, _)| Some(name.as_str()) == host.name());
-                match named {
-                    Some((_, ips)) => ips.clone(),
-                    None => return Ok(true),
-                }
+        let ips = if let Some(ip) = host.ip() {
+            vec![ip]
+        } else {
+            let names = self.names_of(idx)?;
+            match names
+                .iter()
+                .find(|(name, _)| Some(name.as_str()) == host.name())
+            {
+                Some((_, ips)) => ips.clone(),
+                None => return Ok(true),
             }
         };
         for ip in ips {
@@ -556,7 +567,7 @@ impl Case {
     /// That the workers of now still are the ones that dialled the peer.
     pub(crate) fn still_runs(&self, incident: &Incident) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
-        match self.workers_since(&instance) {
+        match instance.workers_since() {
             Some(since) if since <= incident.last_seen => Ok(()),
             _ => Err(Gap::too_late(
                 "what the workers ran when it failed",
@@ -571,8 +582,8 @@ impl Case {
         let instance = instances
             .get(idx)
             .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))?;
-        let since = self
-            .workers_since(instance)
+        let since = instance
+            .workers_since()
             .ok_or_else(|| Gap::undecided("since when the workers run", "nginx has no worker"))?;
         let (path, changed) = self.newest_change(idx, instance)?;
         if changed <= since.saturating_add(CLOCK_GRAIN).unwrap_or(since) {

@@ -58,10 +58,10 @@ impl Evidence {
     }
 
     /// Asks for all of these at once; a pending gap while any is missing.
-    pub(crate) fn batch<'a>(
-        &'a self,
+    pub(crate) fn batch(
+        &self,
         requests: impl IntoIterator<Item = ProbeRequest>,
-    ) -> Result<Vec<Result<&'a Record, Gap>>, Gap> {
+    ) -> Result<Vec<Result<&Record, Gap>>, Gap> {
         let answers: Vec<_> = requests
             .into_iter()
             .map(|request| self.record(&request))

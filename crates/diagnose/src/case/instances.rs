@@ -55,6 +55,11 @@ impl Instance {
         (next(), next(), next())
     }
 
+    /// When the workers that serve now started: the oldest of them.
+    pub(crate) fn workers_since(&self) -> Option<Timestamp> {
+        self.workers.iter().map(|worker| worker.start).min()
+    }
+
     /// The directory that relative names in the configuration are taken to.
     pub(crate) fn conf_prefix(&self) -> &Path {
         self.config.parent().unwrap_or(&self.prefix)
@@ -275,11 +280,6 @@ impl Case {
             ),
         })
     }
-
-    /// When the workers that serve now started: the oldest of them.
-    pub(crate) fn workers_since(&self, instance: &Instance) -> Option<Timestamp> {
-        instance.workers.iter().map(|worker| worker.start).min()
-    }
 }
 
 /// The processes that are a master, or nginx without one, with their arguments.
@@ -290,9 +290,9 @@ fn masters(processes: &BTreeMap<u32, Process>) -> impl Iterator<Item = (&Process
             Some(NginxRole::Master(args)) => Some((process, args)),
             // A child that has not renamed itself yet is about to become a worker.
             Some(NginxRole::Single(args))
-                if !processes
+                if processes
                     .get(&process.ppid)
-                    .is_some_and(|parent| parent.nginx().is_some()) =>
+                    .is_none_or(|parent| parent.nginx().is_none()) =>
             {
                 Some((process, args))
             }

@@ -96,15 +96,28 @@ impl Case {
     }
 
     /// Where the instance's error logs are kept, each once.
-    fn error_places(&self, idx: usize, instance: &Instance, facts: &mut LogFacts) -> Result<Vec<LogPlace>, Gap> {
+    fn error_places(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        facts: &mut LogFacts,
+    ) -> Result<Vec<LogPlace>, Gap> {
         if let Some(path) = &self.options.error_log {
-            return Ok(vec![LogPlace::File(LogFile { view: View::Host, path: path.clone() })]);
+            return Ok(vec![LogPlace::File(LogFile {
+                view: View::Host,
+                path: path.clone(),
+            })]);
         }
         let mut places: Vec<LogPlace> = Vec::new();
         for sink in self.error_sinks(idx, instance, facts)? {
             let place = match &sink {
                 LogSink::Stderr => self.stderr_of(instance)?,
-                sink => sink.path(&instance.prefix).map(|path| LogPlace::File(LogFile { view: instance.view, path })),
+                sink => sink.path(&instance.prefix).map(|path| {
+                    LogPlace::File(LogFile {
+                        view: instance.view,
+                        path,
+                    })
+                }),
             };
             match place {
                 Some(place) if places.contains(&place) => {}
@@ -116,13 +129,25 @@ impl Case {
     }
 
     /// What the configuration says of error logs; the one nginx was built with where its main level says nothing.
-    fn error_sinks(&self, idx: usize, instance: &Instance, facts: &mut LogFacts) -> Result<Vec<LogSink>, Gap> {
+    fn error_sinks(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        facts: &mut LogFacts,
+    ) -> Result<Vec<LogSink>, Gap> {
         let mut sinks: Vec<LogSink> = Vec::new();
         match self.configured(idx) {
             Ok(configured) => {
                 let model = &configured.model;
-                let has_own = model.contexts().iter().filter(|context| !model.own(context.id, "error_log").is_empty());
-                sinks.extend(has_own.flat_map(|context| model.error_logs(context.id)).map(|log| log.sink));
+                let has_own = model
+                    .contexts()
+                    .iter()
+                    .filter(|context| !model.own(context.id, "error_log").is_empty());
+                sinks.extend(
+                    has_own
+                        .flat_map(|context| model.error_logs(context.id))
+                        .map(|log| log.sink),
+                );
                 if !model.error_logs(model.main_context()).is_empty() {
                     return Ok(sinks);
                 }
@@ -142,11 +167,18 @@ impl Case {
 
     /// Where the master's standard error goes: a file, or the journal of its unit.
     fn stderr_of(&self, instance: &Instance) -> Result<Option<LogPlace>, Gap> {
-        let Some(master) = &instance.master else { return Ok(None) };
+        let Some(master) = &instance.master else {
+            return Ok(None);
+        };
         if let Some(path) = self.descriptor_file(master.pid, 2)? {
-            return Ok(Some(LogPlace::File(LogFile { view: instance.view, path })));
+            return Ok(Some(LogPlace::File(LogFile {
+                view: instance.view,
+                path,
+            })));
         }
-        Ok(self.nginx_unit(instance)?.map(|unit| LogPlace::Journal(unit.name)))
+        Ok(self
+            .nginx_unit(instance)?
+            .map(|unit| LogPlace::Journal(unit.name)))
     }
 
     /// The regular file that a descriptor of a process is open on.
@@ -179,17 +211,27 @@ impl Case {
         let zone = self.zone(instance)?;
         let (path, bytes, zone) = match place {
             LogPlace::File(file) => {
-                let (record, bytes) = match self.evidence.bytes(&file.since(&zone.stamp(self.window_start()))) {
+                let (record, bytes) = match self
+                    .evidence
+                    .bytes(&file.since(&zone.stamp(self.window_start())))
+                {
                     Ok(answer) => answer,
                     Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
                     Err(gap) => {
-                        facts.gaps.push(gap.learn(format!("sudo tail {}", file.path.display())));
+                        facts
+                            .gaps
+                            .push(gap.learn(format!("sudo tail {}", file.path.display())));
                         return Ok(());
                     }
                 };
                 facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
-                let corrected = stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified));
-                (file.path.clone(), Cow::Borrowed(bytes), corrected.unwrap_or(zone))
+                let corrected =
+                    stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified));
+                (
+                    file.path.clone(),
+                    Cow::Borrowed(bytes),
+                    corrected.unwrap_or(zone),
+                )
             }
             LogPlace::Journal(unit) => {
                 let Some(journal) = known(self.journal(unit))? else {
@@ -197,8 +239,15 @@ impl Case {
                     return Ok(());
                 };
                 // nginx's own lines, as it wrote them.
-                let lines: Vec<&[u8]> = journal.iter().map(|entry| entry.message.as_slice()).collect();
-                (PathBuf::from(format!("journalctl -u {unit}")), Cow::Owned(lines.join(&b'\n')), zone)
+                let lines: Vec<&[u8]> = journal
+                    .iter()
+                    .map(|entry| entry.message.as_slice())
+                    .collect();
+                (
+                    PathBuf::from(format!("journalctl -u {unit}")),
+                    Cow::Owned(lines.join(&b'\n')),
+                    zone,
+                )
             }
         };
         facts.files.push(path.clone());
@@ -268,22 +317,44 @@ impl Case {
 
     /// What nginx said when it refused a reload after `since`: the master in its log, or the `nginx -s reload` that its
     /// unit ran, in its journal.
-    pub(crate) fn refused_reload(&self, idx: usize, instance: &Instance, since: Timestamp) -> Result<Option<Exhibit>, Gap> {
+    pub(crate) fn refused_reload(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        since: Timestamp,
+    ) -> Result<Option<Exhibit>, Gap> {
         let master = instance.master.as_ref().map(|master| master.pid);
         let facts = self.log_facts(idx)?;
         let by_master = facts
             .emergencies
             .iter()
             .rev()
-            .find(|emergency| emergency.at >= since && (emergency.pid == master || emergency.pid.is_none()))
-            .map(|emergency| Exhibit::Log { at: Some(emergency.at), text: emergency.text.clone(), count: 1 });
+            .find(|emergency| {
+                emergency.at >= since && (emergency.pid == master || emergency.pid.is_none())
+            })
+            .map(|emergency| Exhibit::Log {
+                at: Some(emergency.at),
+                text: emergency.text.clone(),
+                count: 1,
+            });
         if by_master.is_some() {
             return Ok(by_master);
         }
-        let Some(unit) = self.nginx_unit(instance)? else { return Ok(None) };
-        let Some(journal) = known(self.journal(&unit.name))? else { return Ok(None) };
-        let said = journal.iter().rev().find(|entry| entry.at >= since && entry.message.contains_str("[emerg]"));
-        Ok(said.map(|entry| Exhibit::Record { probe: "journal", at: Some(entry.at), text: text_of(&entry.message) }))
+        let Some(unit) = self.nginx_unit(instance)? else {
+            return Ok(None);
+        };
+        let Some(journal) = known(self.journal(&unit.name))? else {
+            return Ok(None);
+        };
+        let said = journal
+            .iter()
+            .rev()
+            .find(|entry| entry.at >= since && entry.message.contains_str("[emerg]"));
+        Ok(said.map(|entry| Exhibit::Record {
+            probe: "journal",
+            at: Some(entry.at),
+            text: text_of(&entry.message),
+        }))
     }
 
     /// The last thing nginx said at `emerg`, as an exhibit and as its message.
@@ -360,18 +431,17 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take(&mut self, record: &log::error::Record<'_>) {
-        match record.event() {
-            Some(event) => self.event(&event, record.bytes),
-            None => {
-                // Taken out of its carrier, a line is nginx's as ever.
-                let decoded = log::error::decode(record.bytes);
-                if let Some(mut event) = decoded.event() {
-                    if record.inside {
-                        event.forgery = Some(log::error::Forgery::InsideText);
-                    }
-                    self.event(&event, record.bytes);
-                }
+        if let Some(event) = record.event() {
+            self.event(&event, record.bytes);
+            return;
+        }
+        // Taken out of its carrier, a line is nginx's as ever.
+        let decoded = log::error::decode(record.bytes);
+        if let Some(mut event) = decoded.event() {
+            if record.inside {
+                event.forgery = Some(log::error::Forgery::InsideText);
             }
+            self.event(&event, record.bytes);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Who owns a peer's address: the systemd unit that is meant to listen there, by its unit file or its php-fpm pool.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -158,32 +158,57 @@ fn state_exhibit(state: &Unit) -> Exhibit {
     }
 }
 
-/// The lines that tell most: those of the program and of failures, the last ones.
+/// The lines that tell most, each once, in their order: those that name an error before the program's other words, and
+/// these before what systemd adds.
 fn last_lines(journal: &[Entry]) -> Vec<Exhibit> {
-    let telling = journal.iter().filter(|entry| {
-        !entry.message.is_empty()
-            && !matches!(
-                entry.event.as_ref().map(|event| &event.what),
-                Some(
-                    UnitChange::Starting
-                        | UnitChange::Started
-                        | UnitChange::Stopping
-                        | UnitChange::Stopped
-                        | UnitChange::RestartScheduled
-                )
-            )
-    });
-    let mut lines: Vec<Exhibit> = telling
+    let mut seen = BTreeSet::new();
+    let mut lines: Vec<(u8, usize, &Entry)> = journal
+        .iter()
+        .enumerate()
         .rev()
-        .take(LINES_SHOWN)
-        .map(|entry| Exhibit::Record {
+        .filter(|(_, entry)| !entry.message.is_empty() && seen.insert(entry.message.as_slice()))
+        .map(|(idx, entry)| (telling(entry), idx, entry))
+        .filter(|(rank, _, _)| *rank < 3)
+        .collect();
+    lines.sort_by_key(|(rank, _, _)| *rank);
+    lines.truncate(LINES_SHOWN);
+    lines.sort_by_key(|(_, idx, _)| *idx);
+    lines
+        .into_iter()
+        .map(|(_, _, entry)| Exhibit::Record {
             probe: "journal",
             at: Some(entry.at),
             text: entry.message.to_str_lossy().trim().to_owned(),
         })
-        .collect();
-    lines.reverse();
-    lines
+        .collect()
+}
+
+/// How much an entry tells: 0 the most, 3 nothing.
+fn telling(entry: &Entry) -> u8 {
+    const ERRORS: [&str; 10] = [
+        "rror",
+        "ailed",
+        "annot",
+        "an't",
+        "denied",
+        "in use",
+        "emerg",
+        "No such file",
+        "Traceback",
+        "xception",
+    ];
+    match entry.event.as_ref().map(|event| &event.what) {
+        Some(UnitChange::SpawnFailed) => 0,
+        Some(
+            UnitChange::ProcessExited { .. }
+            | UnitChange::Failed(_)
+            | UnitChange::StartFailed(_)
+            | UnitChange::OutOfMemory,
+        ) => 2,
+        Some(_) => 3,
+        None if ERRORS.iter().any(|word| entry.message.contains_str(word)) => 0,
+        None => 1,
+    }
 }
 
 impl Case {

@@ -18,7 +18,7 @@ const PREFIX: &str = "/usr";
 /// A pool of some php-fpm on the host.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool {
-    pool: php_fpm::Pool,
+    set: php_fpm::Pool,
     /// The main configuration file of its php-fpm.
     main: PathBuf,
     /// The log of its master.
@@ -33,7 +33,7 @@ impl Pool {
     }
 
     fn bind(&self) -> Option<&Bind> {
-        self.pool.listen.as_ref().map(|listen| &listen.value)
+        self.set.listen.as_ref().map(|listen| &listen.value)
     }
 
     /// The systemd service of its php-fpm, by where distributions keep the configuration.
@@ -56,8 +56,8 @@ impl Pool {
             at: None,
             text: format!(
                 "the php-fpm pool [{}] has listen = {listen} ({})",
-                self.pool.name,
-                self.pool.file.display()
+                self.set.name,
+                self.set.file.display()
             ),
         }
     }
@@ -83,7 +83,7 @@ impl Case {
                         .is_some_and(|log| log.value != "syslog")
                 });
                 pools.extend(config.pools.iter().map(|pool| Pool {
-                    pool: pool.clone(),
+                    set: pool.clone(),
                     main: main.clone(),
                     error_log: error_log.clone(),
                 }));
@@ -189,7 +189,7 @@ impl Case {
         let Some(Bind::Address(address)) = only.bind() else {
             return Ok(None);
         };
-        Ok((!self.is_dialled(incident, address)?).then(|| only.pool.name.clone()))
+        Ok((!self.is_dialled(incident, address)?).then(|| only.set.name.clone()))
     }
 
     /// The pool that is set to listen at a place.
@@ -202,7 +202,7 @@ impl Case {
             .pools()?
             .iter()
             .find(|pool| pool.listens_on(&address))
-            .map(|pool| pool.pool.name.clone()))
+            .map(|pool| pool.set.name.clone()))
     }
 
     /// What the pool behind a peer is told, with its master's log.
@@ -215,7 +215,7 @@ impl Case {
         let Some(pool) = pool else {
             return Ok(Settings::default());
         };
-        let mut settings = pool.pool.settings();
+        let mut settings = pool.set.settings();
         settings
             .logs
             .extend(pool.error_log.iter().map(|path| LogFile {

@@ -119,7 +119,7 @@ impl Case {
     }
 
     /// A process as an exhibit.
-    pub(crate) fn process_exhibit(&self, process: &Process) -> Exhibit {
+    pub(crate) fn process_exhibit(process: &Process) -> Exhibit {
         Exhibit::Record {
             probe: "process",
             at: Some(process.start),

@@ -30,13 +30,13 @@ pub(super) fn of(model: &Model, version: (u32, u32, u32), site: &Site) -> Reuse 
     let mut exhibits = Vec::new();
     match &upstream.keepalive {
         Some(keepalive) if keepalive.connections == 0 => {
-            return never_at(model, keepalive.directive);
+            return never_at(model, keepalive.directive, "no connection is kept");
         }
         Some(keepalive) => {
-            exhibits.extend(span(model, keepalive.directive, None).map(Exhibit::Config))
+            exhibits.extend(span(model, keepalive.directive, None).map(Exhibit::Config));
         }
         None if version >= KEPT_BY_DEFAULT => {
-            exhibits.push(said("nginx keeps connections to an upstream by default"))
+            exhibits.push(said("nginx keeps connections to an upstream by default"));
         }
         None => return never(&format!("upstream {name} has no keepalive")),
     }
@@ -44,33 +44,31 @@ pub(super) fn of(model: &Model, version: (u32, u32, u32), site: &Site) -> Reuse 
         Protocol::Http | Protocol::Https => http(model, version, site),
         Protocol::Fastcgi => fastcgi(model, site),
         Protocol::Grpc | Protocol::Grpcs | Protocol::Memcached => Ok(Vec::new()),
-        Protocol::Uwsgi | Protocol::Suwsgi | Protocol::Scgi | Protocol::Stream => Err(said(
+        Protocol::Uwsgi | Protocol::Suwsgi | Protocol::Scgi | Protocol::Stream => Err(never(
             &format!("{} closes its connection after each request", site.protocol),
         )),
     };
     match speaks {
         Ok(more) => exhibits.extend(more),
-        Err(why) => return Reuse::Never(why),
+        Err(never) => return never,
     }
-    let nginx_keeps = upstream
-        .keepalive_timeout
-        .unwrap_or(Duration::from_secs(60));
+    let nginx_keeps = upstream.keepalive_timeout.unwrap_or(Duration::from_mins(1));
     Reuse::Kept(Kept {
         nginx_keeps,
         exhibits,
     })
 }
 
-fn http(model: &Model, version: (u32, u32, u32), site: &Site) -> Result<Vec<Exhibit>, Exhibit> {
+fn http(model: &Model, version: (u32, u32, u32), site: &Site) -> Result<Vec<Exhibit>, Reuse> {
     let mut exhibits = Vec::new();
     match model.value_in_force(site.context, "proxy_http_version") {
         Some((value, at)) if value == "1.0" => {
-            return Err(config(model, at, "HTTP/1.0 keeps no connection"));
+            return Err(never_at(model, at, "HTTP/1.0 keeps no connection"));
         }
         Some((_, at)) => exhibits.extend(span(model, at, None).map(Exhibit::Config)),
         None if version >= KEPT_BY_DEFAULT => {}
         None => {
-            return Err(said(
+            return Err(never(
                 "no proxy_http_version is in force there: nginx speaks HTTP/1.0 and keeps no connection",
             ));
         }
@@ -87,7 +85,7 @@ fn http(model: &Model, version: (u32, u32, u32), site: &Site) -> Result<Vec<Exhi
                 .arg(at, 1)
                 .is_some_and(|value| value.eq_ignore_ascii_case(b"close")) =>
         {
-            Err(config(
+            Err(never_at(
                 model,
                 at,
                 "the header asks the application to close the connection",
@@ -98,40 +96,35 @@ fn http(model: &Model, version: (u32, u32, u32), site: &Site) -> Result<Vec<Exhi
             Ok(exhibits)
         }
         None if version >= KEPT_BY_DEFAULT => Ok(exhibits),
-        None => Err(said(
+        None => Err(never(
             "no proxy_set_header Connection is in force there: nginx sends Connection: close",
         )),
     }
 }
 
-fn fastcgi(model: &Model, site: &Site) -> Result<Vec<Exhibit>, Exhibit> {
+fn fastcgi(model: &Model, site: &Site) -> Result<Vec<Exhibit>, Reuse> {
     match model.value_in_force(site.context, "fastcgi_keep_conn") {
         Some((value, at)) if value == "on" => Ok(span(model, at, None)
             .map(Exhibit::Config)
             .into_iter()
             .collect()),
-        _ => Err(said(
+        _ => Err(never(
             "fastcgi_keep_conn is not on there: FastCGI closes its connection after each request",
         )),
     }
 }
 
 fn never(why: &str) -> Reuse {
-    Reuse::Never(said(why))
+    Reuse::Never(Box::new(said(why)))
 }
 
-fn never_at(model: &Model, at: conf::DirectiveRef) -> Reuse {
-    Reuse::Never(config(model, at, "no connection is kept"))
-}
-
-fn config(model: &Model, at: conf::DirectiveRef, label: &str) -> Exhibit {
-    match span(model, at, None) {
-        Some(mut span) => {
-            span.label = Some(label.to_owned());
-            Exhibit::Config(span)
-        }
-        None => said(label),
-    }
+/// The same, with the directive that is why.
+fn never_at(model: &Model, at: conf::DirectiveRef, why: &str) -> Reuse {
+    let Some(mut span) = span(model, at, None) else {
+        return never(why);
+    };
+    span.label = Some(why.to_owned());
+    Reuse::Never(Box::new(Exhibit::Config(span)))
 }
 
 fn said(text: &str) -> Exhibit {

@@ -39,7 +39,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let reuse = match case.reuse(incident)? {
-        Reuse::Never(why) => return Ok(Verdict::RuledOut(proof.and(why))),
+        Reuse::Never(why) => return Ok(Verdict::RuledOut(proof.and(*why))),
         Reuse::Kept(reuse) => reuse,
     };
     let application = case.application(incident)?;

@@ -30,24 +30,21 @@ declare_cause! {
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let instance = case.instance(incident)?;
     if let Some(master) = &instance.master {
-        return Ok(Verdict::RuledOut(Proof::new(case.process_exhibit(master))));
+        return Ok(Verdict::RuledOut(Proof::new(Case::process_exhibit(master))));
     }
     if incident.origin != Origin::Host {
         return Err(Gap::too_late("whether nginx ran when it failed", "it does not run now"));
     }
     let mut proof = Proof::new(case.no_master_exhibit(&instance)?);
     // A trouble on disk keeps it from starting now; what it said last may be about something else.
-    let reason = match case.trouble(incident.instance)? {
-        Some((exhibit, trouble)) => {
-            proof = proof.and(exhibit);
-            format!(", and its configuration is refused: {trouble}")
-        }
-        None => {
+    let reason = if let Some((exhibit, trouble)) = case.trouble(incident.instance)? {
+        proof = proof.and(exhibit);
+        format!(", and its configuration is refused: {trouble}")
+    } else {
             let last = case.last_words(incident.instance)?;
             let reason = last.as_ref().map(|(_, text)| format!("; it last said: {text}")).unwrap_or_default();
             proof = proof.with(last.map(|(exhibit, _)| exhibit));
             reason
-        }
     };
     let config = instance.config.display().to_string();
     let mut start = vec![Step::command(["nginx", "-t", "-c", &config])];

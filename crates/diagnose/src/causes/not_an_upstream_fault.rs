@@ -30,6 +30,7 @@ declare_cause! {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "every judge has this shape")]
 fn judge(incident: &Incident, _case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
     if !incident.is(Class::ClientAbort) {

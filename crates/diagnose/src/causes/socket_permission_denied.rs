@@ -43,7 +43,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let worker = case.worker_identity(incident)?;
     let walk = case.walk_as_worker(incident, path)?;
-    if let Some(directory) = walk.file().filter(|file| file.is_directory()) {
+    if let Some(directory) = walk.file().filter(Component::is_directory) {
         return Err(Gap::undecided("what should stand at the socket's path", "a directory stands there")
             .leaning(format!("{} is a directory, not a socket ({})", path.display(), directory.describe())));
     }

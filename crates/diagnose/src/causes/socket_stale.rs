@@ -55,12 +55,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     let owner = known(case.owner(incident))?.flatten();
     let proof = proof.and(again).and(silence).with(owner.iter().flat_map(crate::case::Owner::exhibits));
-    let fix = match &owner {
-        Some(owner) => owner.start(),
-        None => {
+    let fix = if let Some(owner) = &owner {
+        owner.start()
+    } else {
             let text = format!("start the application that is to listen on {}", path.display());
             Fix { summary: text.clone(), safety: Safety::DisplayOnly, steps: vec![Step::Advice { text }], verify: Some("why502".to_owned()) }
-        }
     };
     let state = owner.as_ref().map(|owner| format!(": {}", owner.state())).unwrap_or_default();
     Ok(Verdict::Confirmed(Confirmation {
