@@ -145,9 +145,9 @@ impl Lab {
         )
     }
 
-    /// Has a cgroup ended and removed with the lab, with all that is in it.
-    pub(crate) fn watch_cgroup(&self, dir: &Path) -> Result<()> {
-        self.guard.watch_cgroup(dir)
+    /// What ends all that is in this lab.
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// Requires that a program writes `text` into a file of the lab.

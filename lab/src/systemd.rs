@@ -53,7 +53,7 @@ pub struct Machine<'a> {
 }
 
 impl Lab {
-    /// Boots a machine. nginx and php-fpm are installed in it and not started; `shopd` in it is
+    /// Boots the lab's machine, one at most. nginx and php-fpm are installed in it and not started; `shopd` in it is
     /// the lab's own application, and `/srv/shop/shop.py` the one for gunicorn.
     ///
     /// # Errors
@@ -71,10 +71,8 @@ impl Lab {
         ]
         .map(Into::into)
         .into();
-        for cgroup in cgroup::make(&self.unique("why502-lab"))? {
-            self.watch_cgroup(&cgroup)?;
-            args.push(cgroup.into());
-        }
+        let cgroups = cgroup::make(&self.unique("why502-lab"), self.guard())?;
+        args.extend(cgroups.into_iter().map(OsString::from));
         args.extend(
             [
                 "--",

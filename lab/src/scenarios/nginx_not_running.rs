@@ -39,7 +39,8 @@ pub fn unit_failed_on_its_configuration(lab: &Lab) -> Result<()> {
 pub fn unit_was_killed(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;
     served(&machine)?;
-    machine.run("systemctl kill --signal=KILL nginx.service; while systemctl --quiet is-active nginx.service; do sleep 0.1; done")?;
+    machine.run("systemctl kill --signal=KILL nginx.service")?;
+    machine.run("while systemctl --quiet is-active nginx.service; do sleep 0.1; done")?;
     machine.journalled("nginx.service", "status=9/KILL")?;
     let truth = Expectation::confirmed("nginx-not-running").naming("nginx.service").naming("signal");
     down(&machine, truth)

@@ -136,7 +136,8 @@ pub fn unit_has_no_program(lab: &Lab) -> Result<()> {
     unit_refused(&machine)?;
     let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000");
     // "No such file" is said by a process so short-lived that journald may not learn its unit.
-    let truth = truth.naming("shop.service").naming("status=203/EXEC").naming("/srv/shop/venv/bin/gunicorn");
+    let truth = truth.naming("shop.service").naming("203").naming("Failed with result 'exit-code'");
+    let truth = truth.naming("/srv/shop/venv/bin/gunicorn");
     machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "shop.service"])])
 }
 

@@ -8,21 +8,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 
+use crate::guard::Guard;
+
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses.
-pub(super) fn make(name: &str) -> Result<Vec<PathBuf>> {
+/// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses; the
+/// guard knows of each before it is there.
+pub(super) fn make(name: &str, guard: &Guard) -> Result<Vec<PathBuf>> {
     let own = fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
-    let made: Vec<PathBuf> = own
+    let dirs: Vec<PathBuf> = own
         .lines()
         .filter_map(beneath)
         .map(|dir| dir.join(name))
         .collect();
     ensure!(
-        !made.is_empty(),
+        !dirs.is_empty(),
         "no cgroup hierarchy of systemd is mounted at {ROOT}"
     );
-    for dir in &made {
+    for dir in &dirs {
+        guard.watch_cgroup(dir)?;
         fs::create_dir(dir).with_context(|| {
             format!(
                 "make the cgroup {}: a machine needs cgroups it may write",
@@ -30,7 +34,7 @@ pub(super) fn make(name: &str) -> Result<Vec<PathBuf>> {
             )
         })?;
     }
-    Ok(made)
+    Ok(dirs)
 }
 
 /// The directory of a line of `/proc/self/cgroup`, if its hierarchy is one that systemd uses.
