@@ -17,6 +17,7 @@
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
+//! //- hide 1                                    a process that is not to be seen
 //! //- owners denied=3                           processes whose sockets could not be seen
 //! //- local 10.0.0.5                            an address of the host, besides loopback
 //! //- chain ip nat output rules=2               a netfilter base chain
@@ -213,6 +214,7 @@ impl Fixture {
                 let entries = lines.map(|line| host.entry(words.at(1), line)).collect();
                 host.journals.insert(words.at(1).to_owned(), entries);
             }
+            "hide" => drop(host.processes.remove(&words.at(1).parse().unwrap())),
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
             "unrecorded" => host.refused.push((words.rest(), Answer::NotRecorded)),
             other => panic!("no section is called {other}"),
@@ -686,9 +688,11 @@ impl Host {
             .ok()
             .filter(|_| view == View::Host)
             .map(|rest| self.proc(rest));
+        let given = self.files.get(&(self.mnt(view), path.to_owned())).cloned();
         let found = match of_process {
+            _ if given.is_some() => given,
             Some(bytes) => bytes.map(|bytes| (bytes, self.now)),
-            None => self.files.get(&(self.mnt(view), path.to_owned())).cloned(),
+            None => None,
         };
         let Some((bytes, changed)) = found else {
             return Answer::Errno(2);

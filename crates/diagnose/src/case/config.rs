@@ -1,5 +1,6 @@
 //! What nginx was told: the configuration on disk, who dials a peer there, and whether the workers run it.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -37,6 +38,8 @@ pub(crate) struct Configured {
     pub(crate) configuration: Configuration,
     /// Its meaning.
     pub(crate) model: Model,
+    /// A part of it that nobody was let read.
+    unread: Option<Gap>,
 }
 
 /// A place in the configuration that dials a peer.
@@ -100,6 +103,8 @@ pub(crate) struct Member {
     pub(crate) down: bool,
     /// Failures that take it out of use; 0 for never.
     pub(crate) max_fails: u64,
+    /// For how long.
+    pub(crate) fail_timeout: Duration,
     /// Connections at most; 0 for no limit.
     pub(crate) max_conns: u64,
     /// Where it stands.
@@ -149,6 +154,7 @@ pub(crate) enum Drift {
 struct Recorded<'a> {
     evidence: &'a Evidence,
     view: View,
+    unread: RefCell<Option<Gap>>,
 }
 
 impl Recorded<'_> {
@@ -170,7 +176,7 @@ impl conf::Source for Recorded<'_> {
         {
             Ok(tree) => Lookup::Found(Arc::clone(&tree)),
             Err(gap) if gap.kind == GapKind::Pending => Lookup::Wanted,
-            Err(_) => Lookup::Failed(self.errno(&request)),
+            Err(gap) => self.failed(&request, gap),
         }
     }
 
@@ -188,12 +194,20 @@ impl conf::Source for Recorded<'_> {
                     .collect(),
             ),
             Err(gap) if gap.kind == GapKind::Pending => Lookup::Wanted,
-            Err(_) => Lookup::Failed(self.errno(&request)),
+            Err(gap) => self.failed(&request, gap),
         }
     }
 }
 
 impl Recorded<'_> {
+    fn failed<T>(&self, request: &ProbeRequest, gap: Gap) -> Lookup<T> {
+        // What is not there is known; what may not be read, or was not recorded, is not.
+        if gap.kind != GapKind::Absent {
+            self.unread.borrow_mut().get_or_insert(gap);
+        }
+        Lookup::Failed(self.errno(request))
+    }
+
     fn errno(&self, request: &ProbeRequest) -> i32 {
         match self.evidence.record(request).map(|record| &record.answer) {
             Ok(Answer::Errno(errno)) => *errno,
@@ -213,6 +227,7 @@ impl Case {
             let recorded = Recorded {
                 evidence: &self.evidence,
                 view: instance.view,
+                unread: RefCell::default(),
             };
             let configuration = Configuration::assemble(
                 &instance.config,
@@ -235,6 +250,7 @@ impl Case {
             Ok(Configured {
                 configuration,
                 model,
+                unread: recorded.unread.into_inner(),
             })
         })
     }
@@ -480,6 +496,7 @@ impl Case {
                         addresses: vec![address],
                         down: false,
                         max_fails: 1,
+                        fail_timeout: Duration::from_secs(10),
                         max_conns: 0,
                         span: span.clone(),
                     });
@@ -504,6 +521,7 @@ impl Case {
             },
             down: line.down,
             max_fails: line.max_fails,
+            fail_timeout: line.fail_timeout,
             max_conns: line.max_conns,
             span,
         })
@@ -550,6 +568,16 @@ impl Case {
                 model.text(pass.directive)
             )));
         }
+        if let Some(at) = model
+            .upstreams()
+            .iter()
+            .find_map(|upstream| run_time_servers(model, upstream))
+        {
+            return Ok(Some(format!(
+                "{} gives servers at run time",
+                model.text(at)
+            )));
+        }
         let named = dialled_addresses(model)
             .into_iter()
             .find_map(|address| match address {
@@ -564,16 +592,37 @@ impl Case {
         Ok(named.map(|name| format!("{name} may have had this address when nginx started")))
     }
 
-    /// That the workers of now still are the ones that dialled the peer.
+    /// That the worker which dialled the peer still serves: what it runs is what it ran then.
     pub(crate) fn still_runs(&self, incident: &Incident) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
-        match instance.workers_since() {
-            Some(since) if since <= incident.last_seen => Ok(()),
-            _ => Err(Gap::too_late(
-                "what the workers ran when it failed",
-                "they have been replaced since",
-            )),
+        let line = incident.sample.as_bytes();
+        let decoded = log::error::decode(line);
+        let wrote = decoded
+            .event()
+            .or_else(|| log::error::parse(line))
+            .and_then(|event| event.pid);
+        let statuses: Vec<_> = instance
+            .workers
+            .iter()
+            .map(|worker| (worker, self.status(worker.pid)))
+            .collect();
+        for (worker, status) in statuses {
+            // In a container nginx knows itself by another pid.
+            let status = known(status)?;
+            let pids = status
+                .iter()
+                .filter_map(|status| status.as_ref().as_ref())
+                .flat_map(|status| &status.pids);
+            let is_writer = wrote
+                .is_some_and(|wrote| worker.pid == wrote || pids.clone().any(|&pid| pid == wrote));
+            if is_writer && worker.start <= incident.last_seen {
+                return Ok(());
+            }
         }
+        Err(Gap::too_late(
+            "what the workers ran when it failed",
+            "the one that dialled it has been replaced since",
+        ))
     }
 
     /// Whether the files have changed since the workers started.
@@ -613,9 +662,13 @@ impl Case {
     /// The file that changed last, and when: its ctime, which no program can set.
     fn newest_change(&self, idx: usize, instance: &Instance) -> Result<(PathBuf, Timestamp), Gap> {
         let configured = self.configured(idx)?;
+        if let Some(unread) = &configured.unread {
+            return Err(unread.clone());
+        }
         let recorded = Recorded {
             evidence: &self.evidence,
             view: instance.view,
+            unread: RefCell::default(),
         };
         configured
             .configuration
@@ -710,6 +763,23 @@ impl Case {
             },
         })
     }
+}
+
+/// What gives an upstream servers that stand in no file: Lua, the API, a service's SRV record.
+fn run_time_servers(model: &Model, upstream: &conf::Upstream) -> Option<DirectiveRef> {
+    const GIVERS: [&str; 5] = [
+        "balancer_by_lua",
+        "balancer_by_lua_block",
+        "balancer_by_lua_file",
+        "state",
+        "upsync",
+    ];
+    let own = |name: &&str| model.own(upstream.context, name).first().copied();
+    let service = upstream.servers.iter().find(|line| line.service.is_some());
+    GIVERS
+        .iter()
+        .find_map(own)
+        .or(service.map(|line| line.directive))
 }
 
 impl Deref for Configured {

@@ -264,6 +264,7 @@ impl Case {
 
     /// That no process is a master of this configuration.
     pub(crate) fn no_master_exhibit(&self, instance: &Instance) -> Result<Exhibit, Gap> {
+        self.sees_all_processes()?;
         let processes = self.processes()?;
         let others = masters(&processes).count();
         let others = match others {

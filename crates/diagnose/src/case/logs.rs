@@ -456,7 +456,7 @@ impl Reader<'_> {
             return;
         }
         self.facts.lines += 1;
-        if event.level == Some(log::Level::Emerg) {
+        if event.level == Some(log::Level::Emerg) && event.forgery.is_none() {
             self.emergency(event, line, at);
         }
         let is_failure = event.is_upstream_failure();

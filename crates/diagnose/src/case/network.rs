@@ -81,6 +81,11 @@ impl Listener {
 }
 
 impl UnixListener {
+    /// Whether it listens on this very file; `None` where the file system hides that.
+    pub(crate) fn is_surely_file(&self, device: u64, inode: u64) -> Option<bool> {
+        self.socket.is_file(device, inode)
+    }
+
     /// Whether it listens on this very file. Where the file system hides that, the path decides.
     pub(crate) fn is_file(&self, device: u64, inode: u64, path: &std::path::Path) -> bool {
         self.socket

@@ -55,6 +55,11 @@ impl Walked {
         (errno == 2).then_some(component.path.as_path())
     }
 
+    /// The errno that ended the walk.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        self.walk.broken_at().map(|(_, errno)| errno)
+    }
+
     /// What stands at the end.
     pub(crate) fn file(&self) -> Option<Component> {
         let last = self.walk.components.last()?;
@@ -137,6 +142,11 @@ impl Case {
         let instance = self.instance(incident)?;
         // Workers share their master's root and mounts.
         self.walk(instance.view, path)
+    }
+
+    /// A path as a process sees it.
+    pub(crate) fn walk_as(&self, pid: u32, path: &Path) -> Result<Walked, Gap> {
+        self.walk(View::Process(pid), path)
     }
 
     fn walk(&self, view: View, path: &Path) -> Result<Walked, Gap> {

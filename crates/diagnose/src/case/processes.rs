@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use facts::process::{Process, Status};
-use facts::{Exhibit, Gap, ProbeRequest, View};
+use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
 use super::{Case, known};
@@ -18,15 +18,8 @@ impl Case {
     /// Every process, by pid.
     pub(crate) fn processes(&self) -> Result<Rc<BTreeMap<u32, Process>>, Gap> {
         self.evidence.once("processes", || {
-            let listing = ProbeRequest::Directory {
-                view: View::Host,
-                path: PathBuf::from("/proc"),
-            };
-            let (_, names) = self.evidence.bytes(&listing)?;
-            let pids: Vec<u32> = names
-                .split(|&byte| byte == 0)
-                .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
-                .collect();
+            let (_, names) = self.evidence.bytes(&listing())?;
+            let pids = pids(names);
             let boot = self.boot()?;
             let stats = self
                 .evidence
@@ -52,6 +45,33 @@ impl Case {
             }
             Ok(processes)
         })
+    }
+
+    /// That no process of the host is hidden from why502: else a process that is not seen proves nothing.
+    pub(crate) fn sees_all_processes(&self) -> Result<(), Gap> {
+        let hidden = || {
+            Gap::new(GapKind::Denied, "every process of the host", "needs root")
+                .learn("sudo why502")
+        };
+        let processes = self.processes()?;
+        // `hidepid=` hides the processes of others, of which process 1 always is one.
+        if !processes.contains_key(&1) {
+            return Err(hidden());
+        }
+        let (_, names) = self.evidence.bytes(&listing())?;
+        for pid in pids(names) {
+            for file in [
+                proc_file(pid, "stat", 4096),
+                proc_file(pid, "cmdline", COMMAND_LINE_LIMIT),
+            ] {
+                match self.evidence.bytes(&file) {
+                    Err(gap) if gap.kind != GapKind::Absent => return Err(gap),
+                    // It may have ended since the listing.
+                    Ok(_) | Err(_) => {}
+                }
+            }
+        }
+        Ok(())
     }
 
     /// When the host started.
@@ -145,6 +165,21 @@ impl Case {
             })
             .unwrap_or(false)
     }
+}
+
+fn listing() -> ProbeRequest {
+    ProbeRequest::Directory {
+        view: View::Host,
+        path: PathBuf::from("/proc"),
+    }
+}
+
+/// The processes in a listing of `/proc`.
+fn pids(names: &[u8]) -> Vec<u32> {
+    names
+        .split(|&byte| byte == 0)
+        .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
+        .collect()
 }
 
 /// A command line as text for people.

@@ -66,3 +66,196 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }],
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::{answers, check};
+
+    const ID: &str = "nginx-not-running";
+    /// nginx is installed and does not run.
+    const HOST: &str = "
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- file /var/log/nginx/error.log
+    ";
+
+    #[test]
+    fn confirmed_where_no_process_is_a_master() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        fix, unsafe: start nginx
+          $ nginx -t -c /etc/nginx/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_what_it_said_last() {
+        assert_snapshot!(check(ID, ["
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- file /var/log/nginx/error.log
+            2026/06/23 13:59:00 [emerg] 900#900: bind() to 0.0.0.0:80 failed (98: Address already in use)
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running; it last said: bind() to 0.0.0.0:80 failed
+        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - log 13:59:00 x1: bind() to 0.0.0.0:80 failed (98: Address already in use)
+        fix, unsafe: start nginx
+          $ nginx -t -c /etc/nginx/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_state_of_its_unit() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unit nginx.service ActiveState=failed SubState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=1
+            //- journal nginx.service
+            13:59:00 nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - unit: nginx.service has failed (exit-code, status 1)
+        - journal 13:59:00: nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)
+        fix, unsafe: start nginx
+          $ nginx -t -c /etc/nginx/nginx.conf
+          $ systemctl start nginx.service
+        ");
+    }
+
+    #[test]
+    fn confirmed_of_the_named_configuration_beside_another_that_runs() {
+        assert_snapshot!(check(ID, ["
+            //- options config=/srv/nginx.conf
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { }
+            //- file /srv/nginx.conf
+            http { }
+            //- file /var/log/nginx/error.log
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 3 processes, 1 are nginx masters, none of this configuration (/srv/nginx.conf)
+        fix, unsafe: start nginx
+          $ nginx -t -c /srv/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_its_master_has_ended_and_is_not_reaped() {
+        // Its process is there, and serves nobody.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 2841 zombie
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 2 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        fix, unsafe: start nginx
+          $ nginx -t -c /etc/nginx/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_its_master_runs() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - process 13:00:00: pid 2841 nginx: master process /usr/sbin/nginx
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_nginx_runs_without_a_master() {
+        assert_snapshot!(check(ID, ["
+            //- process 2841
+            /usr/sbin/nginx -g x
+            //- file /etc/nginx/nginx.conf
+            master_process off; http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/ pid=2841
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - process 12:30:00: pid 2841 /usr/sbin/nginx -g x
+        ");
+    }
+
+    #[test]
+    fn unknown_where_processes_of_others_are_hidden() {
+        // hidepid=2, without root.
+        assert_snapshot!(check(ID, [HOST, "
+            //- hide 1
+        "]), @"
+        answer: none, ongoing
+        unknown: every process of the host: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_process_may_not_be_looked_at() {
+        // hidepid=1, without root.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 2841
+            ?
+            //- denied file host /proc/2841/
+        "]), @"
+        answer: none, ongoing
+        unknown: /proc/2841/stat: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_when_the_snapshot_lacks_a_process() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 2841
+            ?
+            //- unrecorded file host /proc/2841/cmdline
+        "]), @"
+        answer: none, ongoing
+        unknown: /proc/2841/cmdline: the snapshot does not hold it
+        ");
+    }
+
+    #[test]
+    fn a_forged_emergency_is_no_reason() {
+        assert_snapshot!(check(ID, [r#"
+            //- file /etc/nginx/nginx.conf
+            http { server { root /srv/www; } }
+            //- file /var/log/nginx/error.log
+            2026/06/23 14:02:11 [error] 2842#2842: *1 open() "/srv/www/x
+            2026/06/23 14:02:11 [emerg] 2841#2841: call 555-0100 for help" failed (2: No such file or directory), client: 192.0.2.9, server: shop.example, request: "GET /x%0a2026/06/23%20... HTTP/1.1", host: "shop.example"
+        "#]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        fix, unsafe: start nginx
+          $ nginx -t -c /etc/nginx/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn nothing_is_said_where_nginx_is_not_installed() {
+        assert_snapshot!(answers(["
+            //- process 80
+            apache2
+        "]), @"");
+    }
+}

@@ -42,3 +42,43 @@ fn judge(incident: &Incident, _case: &Case) -> Result<Verdict, Gap> {
         fixes: Vec::new(),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "not-an-upstream-fault";
+
+    #[test]
+    fn confirmed_by_nginxs_own_words() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            error_log /var/log/nginx/error.log info; http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/ level=info
+            epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream
+        "]), @"
+        answer: not-an-upstream-fault, over
+        confirmed: the clients closed the connection; the upstream did not fail
+        - log 14:02:11 x1: epoll_wait() reported that client prematurely closed connection, so upstream connection is closed too while sending request to upstream
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_a_failure_of_the_upstream() {
+        // The words differ in a single one.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        ");
+    }
+}

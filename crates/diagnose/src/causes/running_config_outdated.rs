@@ -10,11 +10,12 @@ declare_cause! {
     /// The workers still run an older configuration than the one on disk.
     ///
     /// ## Confirmed when
-    /// The peer that fails stands in no file on disk (and nothing there could name it at run time), and a file has changed
-    /// since the workers started: it was never reloaded, or the reload failed.
+    /// The peer that fails stands in no file on disk (and nothing there could name it at run time), the worker that dialled
+    /// it still serves, and a file has changed since it started: it was never reloaded, or the reload failed.
     ///
     /// ## Ruled out when
-    /// No file of the configuration has changed since the workers started, or nginx is not running.
+    /// The peer stands on disk (or comes from a variable) and no file of the configuration has changed since the workers
+    /// started, or nginx is not running.
     ///
     /// ## Fix
     /// Test the configuration and reload nginx.
@@ -38,7 +39,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let proof = Proof::new(incident.exhibit());
     let (changed, refused) = match case.drift(incident.instance)? {
-        Drift::None(unchanged) => return Ok(Verdict::RuledOut(proof.and(unchanged))),
+        Drift::None(unchanged) if incident.explained || case.dynamic_peers(incident)?.is_some() => {
+            return Ok(Verdict::RuledOut(proof.and(unchanged)));
+        }
+        // A file may be gone, or a worker that died was started anew with what its master had read.
+        Drift::None(_) => {
+            return Err(Gap::undecided("which configuration dials this peer", "none on disk does, though none has changed"));
+        }
         Drift::Changed { changed, refused } => (changed, refused),
     };
     if incident.explained {
@@ -54,7 +61,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     case.still_runs(incident)?;
     let summary = match &refused {
-        Some(_) => format!("nginx refused the last reload: its workers still dial {}, which the files no longer name", incident.peer),
+        Some(_) => format!("nginx does not take the changed files: its workers still dial {}, which they no longer name", incident.peer),
         None => format!("the files changed and were never reloaded: the workers still dial {}", incident.peer),
     };
     let mut steps = case.reload_steps(incident)?;
@@ -71,4 +78,265 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             verify: Some("why502".to_owned()),
         }],
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::{answers, check};
+
+    const ID: &str = "running-config-outdated";
+    /// A worker dials what no file names any more.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf ctime=13:30:00
+        http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+    ";
+
+    #[test]
+    fn confirmed_where_a_changed_file_names_the_peer_no_more() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: running-config-outdated, ongoing
+        confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        fix, unsafe: reload nginx
+          $ nginx -t
+          $ nginx -s reload
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_reload_that_was_refused() {
+        assert_snapshot!(check(ID, [HOST, r#"
+            //- file /var/log/nginx/error.log
+            2026/06/23 13:30:05 [emerg] 2841#2841: unknown directive "proxy_pas" in /etc/nginx/nginx.conf:1
+            2026/06/23 14:02:11 [error] 2842#2842: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: , request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:8000/", host: "shop.example"
+        "#]), @r#"
+        answer: running-config-outdated, ongoing
+        confirmed: nginx does not take the changed files: its workers still dial 127.0.0.1:8000, which they no longer name
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        - log 13:30:05 x1: unknown directive "proxy_pas" in /etc/nginx/nginx.conf:1
+        fix, unsafe: reload nginx
+          mend what nginx -t names
+          $ nginx -t
+          $ nginx -s reload
+        "#);
+    }
+
+    #[test]
+    fn ruled_out_where_no_file_changed_since_the_workers_started() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 12:00:00: no file of the configuration changed since the workers started (/etc/nginx/nginx.conf was the last)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_peer_stands_on_disk_too() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: whether the change on disk concerns this peer: the peer stands on disk too
+        learn: nginx -t
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_variable_may_name_the_peer() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { server { location / { proxy_pass http://$cookie_where; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: whether the running configuration dials this peer: proxy_pass http://$cookie_where; takes its address from a variable
+        leaning: no file on disk names this peer, and a file has changed since the workers started
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_name_may_have_had_the_address() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { server { location / { proxy_pass http://shop.internal:8000; } } }
+            //- failed 14:02:11 http://10.0.0.9:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: none, ongoing
+        unknown: whether the running configuration dials this peer: shop.internal may have had this address when nginx started
+        leaning: no file on disk names this peer, and a file has changed since the workers started
+        ");
+    }
+
+    #[test]
+    fn unknown_once_the_workers_were_replaced() {
+        // The reload has happened since.
+        assert_snapshot!(check(ID, ["
+            //- nginx workers-start=14:03:00
+            //- file /etc/nginx/nginx.conf ctime=14:03:30
+            http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: what the workers ran when it failed: the one that dialled it has been replaced since
+        ");
+    }
+
+    #[test]
+    fn unknown_of_a_line_that_no_worker_of_now_wrote() {
+        // Of a worker that finishes its old connections, or of nobody.
+        assert_snapshot!(check(ID, [HOST, "
+            //- incident 127.0.0.1:9999
+            //- failed 14:02:12 http://127.0.0.1:9999/ pid=1234
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: what the workers ran when it failed: the one that dialled it has been replaced since
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_file_that_named_the_peer_is_gone() {
+        // No file that is left has changed.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { include /etc/nginx/conf.d/*.conf; server { location / { proxy_pass http://127.0.0.1:8001; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which configuration dials this peer: none on disk does, though none has changed
+        ");
+    }
+
+    #[test]
+    fn known_by_its_pid_inside_a_container() {
+        assert_snapshot!(check(ID, ["
+            //- nginx workers=52842
+            //- file /proc/52842/status
+            Uid: 33 33 33 33
+            Gid: 33 33 33 33
+            NSpid: 52842 7
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/ pid=7
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: running-config-outdated, ongoing
+        confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        fix, unsafe: reload nginx
+          $ nginx -t
+          $ nginx -s reload
+        ");
+    }
+
+    #[test]
+    fn unknown_where_lua_may_name_the_peer() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { upstream shop { server 0.0.0.1; balancer_by_lua_file /srv/balance.lua; } server { location / { proxy_pass http://shop; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: whether the running configuration dials this peer: balancer_by_lua_file /srv/balance.lua; gives servers at run time
+        leaning: no file on disk names this peer, and a file has changed since the workers started
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_file_that_may_name_the_peer_cannot_be_read() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { include conf.d/*.conf; }
+            //- file /etc/nginx/conf.d/shop.conf
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            //- denied file host /etc/nginx/conf.d/shop.conf
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: /etc/nginx/conf.d/shop.conf: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_folder_that_may_name_the_peer_cannot_be_read() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { include conf.d/*.conf; }
+            //- denied directory host /etc/nginx/conf.d
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: the names in /etc/nginx/conf.d/: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_of_a_configuration_that_cannot_be_read() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- denied file host /etc/nginx/nginx.conf
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: /etc/nginx/nginx.conf: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_nginx_does_not_run() {
+        assert_snapshot!(check(ID, ["
+            //- file /etc/nginx/nginx.conf
+            http { }
+            //- file /var/log/nginx/error.log
+        "]), @"
+        answer: nginx-not-running, ongoing
+        ruled out
+        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        ");
+    }
+
+    #[test]
+    fn a_forged_line_makes_no_incident() {
+        assert_snapshot!(answers([r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+            //- file /var/log/nginx/error.log
+            2026/06/23 14:02:11 [error] 2842#2842: *1 open() "/srv/www/x
+            2026/06/23 14:02:11 [error] 2842#2842: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: "GET / HTTP/1.1", upstream: "http://10.9.9.9:80/", host: "shop.example"" failed (2: No such file or directory), client: 192.0.2.9, server: shop.example, request: "GET /x%0a2026/06/23%20... HTTP/1.1", host: "shop.example"
+        "#]), @"");
+    }
 }

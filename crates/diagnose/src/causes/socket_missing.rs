@@ -1,9 +1,11 @@
 //! See the doc comment of [`SOCKET_MISSING`].
 
+use std::path::Path;
+
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, known};
+use crate::case::{Case, UnixListener, known};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -11,8 +13,9 @@ declare_cause! {
     /// The unix socket that nginx dials does not exist.
     ///
     /// ## Confirmed when
-    /// The log shows errno 2, the path does not exist as nginx's worker sees it, and it does not exist in the host's own
-    /// view either (else it is hidden from nginx, not missing).
+    /// The log shows errno 2, the connection fails so now (or, where nothing may be sent, did in the last minute), and the
+    /// path does not exist as nginx's worker sees it, nor in the host's own view, nor for a process that listens on a
+    /// socket of that path (else it is hidden from nginx, not missing).
     ///
     /// ## Ruled out when
     /// The failure is another one.
@@ -33,13 +36,19 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    let Some(PeerAddress::Unix(path)) = &incident.address else {
-        return Ok(Verdict::RuledOut(proof));
-    };
     if !incident.is(Class::SocketMissing) {
         return Ok(Verdict::RuledOut(proof));
     }
+    let PeerAddress::Unix(path) = incident.dialled()? else {
+        return Ok(Verdict::RuledOut(proof));
+    };
     let walk = case.walk_as_worker(incident, path)?;
+    if let Some(errno) = walk.errno().filter(|&errno| errno != 2) {
+        return Err(Gap::undecided(
+            format!("what stands at {}", path.display()),
+            format!("the path cannot be followed (errno {errno})"),
+        ));
+    }
     let Some(missing) = walk.missing() else {
         return Err(Gap::too_late("whether the socket was there", "it exists now")
             .leaning(format!("{} exists now; when it failed it did not", path.display())));
@@ -50,15 +59,21 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let absent = Exhibit::Record { probe: "walk", at: None, text: format!("{} does not exist", missing.display()) };
     let mut proof = proof.and(absent);
-    if let Some(again) = known(case.still_failing(incident))? {
-        proof = proof.and(again);
-    } else if case.connects() {
-        return Err(Gap::too_late("whether the socket was missing", "the connection no longer fails so"));
+    if case.connects() {
+        proof = proof.and(case.still_failing(incident)?);
+    } else if !case.is_ongoing(incident) {
+        return Err(Gap::too_late("whether it is the same that was missing", "the last failure is long ago"));
     }
     // An application whose socket file was removed listens on where nobody can reach it.
-    if let Some(deaf) = case.unix_listeners(incident)?.iter().find(|listener| listener.path.as_deref() == Some(path)) {
+    let listeners = case.unix_listeners(incident)?;
+    if let Some(deaf) = listeners.iter().find(|listener| listener.path.as_deref() == Some(path)) {
+        is_removed(deaf, case, path)?;
         return Ok(Verdict::Confirmed(Confirmation {
-            summary: format!("{} does not exist; {} still listens on the file that was removed", path.display(), deaf.who()),
+            summary: format!(
+                "{} does not exist; {} still listens on the file that was removed",
+                path.display(),
+                deaf.who()
+            ),
             proof: proof.and(deaf.exhibit()),
             fixes: vec![advice(format!("restart {}, which makes the socket anew", deaf.who()))],
         }));
@@ -75,11 +90,262 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     Ok(Verdict::Confirmed(Confirmation { summary, proof, fixes: vec![fix] }))
 }
 
+/// That the file is gone for its listener too: else it stands in a mount namespace or a root that nginx does not share.
+fn is_removed(listener: &UnixListener, case: &Case, path: &Path) -> Result<(), Gap> {
+    let hidden = |why: &'static str| {
+        Gap::undecided("whether the listener's file was removed or is hidden from nginx", why)
+            .leaning(format!("{} listens on a socket of that path which nginx does not see", listener.who()))
+    };
+    let Some(holder) = listener.holders.first() else {
+        return Err(hidden("who listens is not known"));
+    };
+    match case.walk_as(holder.pid, path)?.missing() {
+        Some(_) => Ok(()),
+        None => Err(hidden("its listener sees the file")),
+    }
+}
+
 fn advice(text: String) -> Fix {
     Fix {
         summary: text.clone(),
         safety: Safety::DisplayOnly,
         steps: vec![Step::Advice { text }],
         verify: Some("why502".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "socket-missing";
+    /// nginx dials /run/app.sock, which is not there.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+        //- path /run dir 755 0:0
+        //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+        connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+    ";
+
+    #[test]
+    fn confirmed_where_the_path_does_not_exist_for_the_worker() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock does not exist
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/app.sock does not exist
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 2: No such file or directory
+        fix, shown: start the application that is to listen on /run/app.sock, or correct the path
+          start the application that is to listen on /run/app.sock, or correct the path
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_a_directory_above_it_is_missing() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/shop/app.sock; } } }
+            //- path /run dir 755 0:0
+            //- failed 14:02:11 http://unix:/run/shop/app.sock:/ level=crit
+            connect() to unix:/run/shop/app.sock failed (2: No such file or directory) while connecting to upstream
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/shop does not exist
+        - log 14:02:11 x1: connect() to unix:/run/shop/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/shop does not exist
+        - connect 14:05:00: connect unix:/run/shop/app.sock as nginx's worker: 2: No such file or directory
+        fix, shown: start the application that is to listen on /run/shop/app.sock, or correct the path
+          start the application that is to listen on /run/shop/app.sock, or correct the path
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_unit_that_is_to_make_it() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/systemd/system/shop.service
+            [Service]
+            ExecStart=/srv/venv/bin/gunicorn --bind unix:/run/app.sock shop.wsgi
+            //- unit shop.service ActiveState=inactive SubState=dead Result=success
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock does not exist: shop.service is stopped
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/app.sock does not exist
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 2: No such file or directory
+        - unit: shop.service has ExecStart=/srv/venv/bin/gunicorn --bind unix:/run/app.sock shop.wsgi
+        - unit: shop.service is stopped
+        fix, unsafe: start shop.service
+          $ systemctl start shop.service
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_listeners_file_was_removed() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 77
+            gunicorn --bind unix:/run/app.sock shop.wsgi
+            //- listen unix /run/app.sock pid=77 gone
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock does not exist; gunicorn (pid 77) still listens on the file that was removed
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/app.sock does not exist
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 2: No such file or directory
+        - sockets 12:30:00: LISTEN unix:/run/app.sock pid 77 gunicorn --bind unix:/run/app.sock shop.wsgi
+        fix, shown: restart gunicorn (pid 77), which makes the socket anew
+          restart gunicorn (pid 77), which makes the socket anew
+        ");
+    }
+
+    #[test]
+    fn confirmed_without_a_connection_while_it_fails() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            //- path /run dir 755 0:0
+            //- options no-connect
+            //- failed 14:04:50 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock does not exist
+        - log 14:04:50 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/app.sock does not exist
+        fix, shown: start the application that is to listen on /run/app.sock, or correct the path
+          start the application that is to listen on /run/app.sock, or correct the path
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            
+            //- path /run/app.sock socket 600 0:0
+            //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_without_a_connection_when_the_last_failure_is_long_ago() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- options no-connect
+        "]), @"
+        answer: none, over
+        unknown: whether it is the same that was missing: the last failure is long ago
+        ");
+    }
+
+    #[test]
+    fn unknown_once_the_socket_is_there() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 77
+            app
+            //- listen unix /run/app.sock pid=77
+        "]), @"
+        answer: none, over
+        unknown: whether the socket was there: it exists now
+        leaning: /run/app.sock exists now; when it failed it did not
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_connect_as_the_worker() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- connect unix:/run/app.sock -> errno 1
+        "]), @"
+        answer: none, over
+        unknown: whether unix:/run/app.sock still fails: a connection as nginx's worker needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_walk() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- denied walk
+        "]), @"
+        answer: none, ongoing
+        unknown: owner and mode along /run/app.sock: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_when_the_snapshot_lacks_the_walk() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unrecorded walk
+        "]), @"
+        answer: none, ongoing
+        unknown: owner and mode along /run/app.sock: the snapshot does not hold it
+        ");
+    }
+
+    #[test]
+    fn unknown_where_something_else_stands_on_the_way() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            //- path /run file 644 0:0
+            //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+            //- connect unix:/run/app.sock -> errno 2
+        "]), @"
+        answer: none, ongoing
+        unknown: what stands at /run/app.sock: the path cannot be followed (errno 20)
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_the_file_exists_outside_nginxs_mount_namespace() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx mnt=2
+            //- file /etc/nginx/nginx.conf mnt=2
+            http { error_log /dev/null; server { error_log /srv/error.log; location / { proxy_pass http://unix:/tmp/app.sock; } } }
+            //- path /tmp dir 777 0:0 mnt=2
+            //- process 77
+            app
+            //- listen unix /tmp/app.sock pid=77
+            //- file /srv/error.log mnt=2
+            2026/06/23 14:02:11 [crit] 2842#2842: *1 connect() to unix:/tmp/app.sock failed (2: No such file or directory) while connecting to upstream, client: 192.0.2.7, server: , request: "GET / HTTP/1.1", upstream: "http://unix:/tmp/app.sock:/", host: "shop.example"
+        "#]), @"
+        answer: none, ongoing
+        unknown: why nginx does not see the socket: it exists in the host's view
+        leaning: /tmp/app.sock exists, but not in nginx's view: its mounts or root hide it
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_the_listener_sees_the_file_in_its_own_mount_namespace() {
+        // The application has a /tmp of its own.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/tmp/app.sock; } } }
+            //- path /tmp dir 777 0:0
+            //- failed 14:02:11 http://unix:/tmp/app.sock:/ level=crit
+            connect() to unix:/tmp/app.sock failed (2: No such file or directory) while connecting to upstream
+            //- process 77 mnt=2
+            gunicorn --bind unix:/tmp/app.sock shop.wsgi
+            //- listen unix /tmp/app.sock pid=77 mnt=2
+        "]), @"
+        answer: none, ongoing
+        unknown: whether the listener's file was removed or is hidden from nginx: its listener sees the file
+        leaning: gunicorn (pid 77) listens on a socket of that path which nginx does not see
+        ");
     }
 }

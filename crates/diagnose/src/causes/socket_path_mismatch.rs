@@ -140,7 +140,7 @@ mod tests {
         assert_snapshot!(check(ID, [HOST, PHP82, "
             //- options no-connect
         "]), @"
-        answer: socket-missing, over
+        answer: none, over
         unknown: whether unix:/run/php/php8.1-fpm.sock still fails: --no-connect sends nothing
         learn: why502   (without --no-connect)
         ");

@@ -15,8 +15,8 @@ declare_cause! {
     /// a directory above it (its search bit) deny the worker's user now, while a connection made as that user is denied.
     ///
     /// ## Ruled out when
-    /// The failure is another one, or owner, group and mode permit the worker's user on every step while the connection
-    /// is still denied: then something else denies it.
+    /// The failure is another one, or owner, group and mode permit the worker's user on every step, the socket has not
+    /// changed since the first failure, and the connection is still denied: then something else denies it.
     ///
     /// ## Fix
     /// Let the application create its socket with a group that the worker belongs to and mode 0660, or open the one
@@ -35,20 +35,26 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    let Some(PeerAddress::Unix(path)) = &incident.address else {
-        return Ok(Verdict::RuledOut(proof));
-    };
     if !incident.is(Class::PermissionDenied) {
         return Ok(Verdict::RuledOut(proof));
     }
+    let PeerAddress::Unix(path) = incident.dialled()? else {
+        return Ok(Verdict::RuledOut(proof));
+    };
     let worker = case.worker_identity(incident)?;
     let walk = case.walk_as_worker(incident, path)?;
-    if let Some(directory) = walk.file().filter(Component::is_directory) {
-        return Err(Gap::undecided("what should stand at the socket's path", "a directory stands there")
-            .leaning(format!("{} is a directory, not a socket ({})", path.display(), directory.describe())));
+    if let Some(other) = walk.file().filter(|file| !file.is_socket()) {
+        return Err(Gap::undecided("what should stand at the socket's path", "no socket stands there")
+            .leaning(format!("{} is no socket ({})", path.display(), other.describe())));
     }
     let again = case.still_failing(incident)?;
     let denying = match worker.access(&walk)? {
+        Access::Granted(_) if walk.file().is_none_or(|file| file.changed > incident.first_seen) => {
+            return Err(Gap::too_late(
+                "what owner, group and mode permitted when it failed",
+                "the socket has changed since",
+            ));
+        }
         Access::Granted(steps) => {
             let steps = Exhibit::Record { probe: "walk", at: None, text: format!("owner, group and mode permit {}: {steps}", worker.name) };
             return Ok(Verdict::RuledOut(proof.and(again).and(steps)));
@@ -94,5 +100,231 @@ fn fix(denying: &Component, group: &str) -> Fix {
             },
         ],
         verify: Some("why502".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "socket-permission-denied";
+    /// nginx dials /run/app.sock as www-data and is denied.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+        //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+        connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        //- connect unix:/run/app.sock -> errno 13
+        //- file /etc/passwd
+        www-data:x:33:33::/var/www:/usr/sbin/nologin
+        //- file /etc/group
+        www-data:x:33:
+        //- process 77
+        app
+        //- listen unix /run/app.sock pid=77
+    ";
+
+    #[test]
+    fn confirmed_by_the_sockets_mode() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 660 77:77
+        "]), @"
+        answer: socket-permission-denied, ongoing
+        confirmed: www-data may not connect to /run/app.sock: no write (w) on /run/app.sock (srw-rw---- uid 77 gid 77)
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk 12:00:00: /run/app.sock srw-rw---- uid 77 gid 77: no write (w) for www-data (uid 33, gid 33)
+        fix, unsafe: let the group www-data write to /run/app.sock
+          $ chgrp www-data /run/app.sock
+          $ chmod 660 /run/app.sock
+          make it last: set the socket's group to www-data and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_the_group_class_that_wins_over_other() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 606 77:33
+        "]), @"
+        answer: socket-permission-denied, ongoing
+        confirmed: www-data may not connect to /run/app.sock: no write (w) on /run/app.sock (srw----rw- uid 77 gid 33)
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk 12:00:00: /run/app.sock srw----rw- uid 77 gid 33: no write (w) for www-data (uid 33, gid 33)
+        fix, unsafe: let the group www-data write to /run/app.sock
+          $ chgrp www-data /run/app.sock
+          $ chmod 660 /run/app.sock
+          make it last: set the socket's group to www-data and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_a_directory_that_may_not_be_passed() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 666 77:77
+            //- path /run dir 750 77:77
+        "]), @"
+        answer: socket-permission-denied, ongoing
+        confirmed: www-data may not connect to /run/app.sock: no search (x) on /run (drwxr-x--- uid 77 gid 77)
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk 12:00:00: /run drwxr-x--- uid 77 gid 77: no search (x) for www-data (uid 33, gid 33)
+        fix, unsafe: let the group www-data pass /run
+          $ chgrp www-data /run
+          $ chmod g+x /run
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_the_mode_permits_and_it_is_denied_all_the_same() {
+        // SELinux shows the same line.
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 666 77:77
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk: owner, group and mode permit www-data: /run/app.sock srw-rw-rw-
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_a_supplementary_group() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- nginx groups=77
+            //- path /run/app.sock socket 660 77:77
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk: owner, group and mode permit www-data: /run/app.sock srw-rw----
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            
+            //- path /run dir 755 0:0
+            //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        "]), @"
+        answer: socket-missing, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_mode_permits_but_changed_since() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 666 77:77 ctime=14:03:00
+        "]), @"
+        answer: none, ongoing
+        unknown: what owner, group and mode permitted when it failed: the socket has changed since
+        ");
+    }
+
+    #[test]
+    fn unknown_once_the_connection_succeeds() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 660 77:77
+            //- connect unix:/run/app.sock -> ok
+        "]), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        ");
+    }
+
+    #[test]
+    fn unknown_when_nothing_may_be_sent() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 660 77:77
+            //- options no-connect
+        "]), @"
+        answer: none, over
+        unknown: whether unix:/run/app.sock still fails: --no-connect sends nothing
+        learn: why502   (without --no-connect)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_an_acl_could_not_be_read() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 660 77:77 acl=errno:95
+        "]), @"
+        answer: none, ongoing
+        unknown: the ACL of /run/app.sock: it could not be read
+        learn: getfacl /run/app.sock
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_directory_stands_in_its_place() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock dir 700 77:77
+        "]), @"
+        answer: none, ongoing
+        unknown: what should stand at the socket's path: no socket stands there
+        leaning: /run/app.sock is no socket (drwx------ uid 77 gid 77)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_file_stands_in_its_place() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock file 600 77:77
+        "]), @"
+        answer: none, ongoing
+        unknown: what should stand at the socket's path: no socket stands there
+        leaning: /run/app.sock is no socket (-rw------- uid 77 gid 77)
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_walk() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- denied walk
+        "]), @"
+        answer: none, ongoing
+        unknown: owner and mode along /run/app.sock: needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_workers_status() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- path /run/app.sock socket 660 77:77
+        ", "
+            //- unrecorded file host /proc/2842/status
+        "]), @"
+        answer: none, ongoing
+        unknown: /proc/2842/status: the snapshot does not hold it
+        ");
+    }
+
+    #[test]
+    fn ruled_out_of_a_tcp_peer() {
+        // SELinux, or a prohibiting route.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/ level=crit
+            connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() to 127.0.0.1:8000 failed (13: Permission denied) while connecting to upstream
+        ");
     }
 }
