@@ -41,9 +41,15 @@ impl LiveHost {
 
 impl Probe for LiveHost {
     fn ask(&self, request: &ProbeRequest) -> Record {
-        let mut answer = if may_hang(request) {
+        let putting = || {
             let asked = request.clone();
-            guard::within(request.budget(), move || put(&asked))
+            move || put(&asked)
+        };
+        let mut answer = if matches!(request, ProbeRequest::Connect { .. }) {
+            // Its thread becomes the process that connects.
+            guard::within_own(request.budget(), putting())
+        } else if may_hang(request) {
+            guard::within(request.budget(), putting())
         } else {
             put(request)
         };
@@ -65,8 +71,9 @@ fn may_hang(request: &ProbeRequest) -> bool {
         | ProbeRequest::Walk { path, .. } => {
             !path.starts_with("/proc") && !path.starts_with("/sys")
         }
-        ProbeRequest::Strings { .. } | ProbeRequest::Connect { .. } => true,
-        ProbeRequest::Link { .. }
+        ProbeRequest::Strings { .. } => true,
+        ProbeRequest::Connect { .. }
+        | ProbeRequest::Link { .. }
         | ProbeRequest::Environment { .. }
         | ProbeRequest::Sockets { .. }
         | ProbeRequest::SocketOwners

@@ -19,15 +19,16 @@ pub(super) fn owners() -> io::Result<Answer> {
     )?;
     let pids = processes()?;
     let mut owned = if pids.len() < SPLIT {
-        owned_by(&proc, &pids)
+        owned_by(&proc, pids.iter().copied())
     } else {
-        let (first, second) = pids.split_at(pids.len() / 2);
+        // Every other one: processes of one program, started together, hold most of the descriptors.
+        let every_other = |first| pids.iter().skip(first).step_by(2).copied();
         thread::scope(|scope| {
-            let other = scope.spawn(|| owned_by(&proc, second));
-            let mut owned = owned_by(&proc, first);
+            let other = scope.spawn(|| owned_by(&proc, every_other(1)));
+            let mut owned = owned_by(&proc, every_other(0));
             match other.join() {
                 Ok(rest) => owned.append(rest),
-                Err(_) => owned.denied += second.len(),
+                Err(_) => owned.denied += pids.len() / 2,
             }
             owned
         })
@@ -85,9 +86,9 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok()?.parse().ok()
 }
 
-fn owned_by(proc: &OwnedFd, pids: &[u32]) -> Owned {
+fn owned_by(proc: &OwnedFd, pids: impl Iterator<Item = u32>) -> Owned {
     let mut owned = Owned::default();
-    for &pid in pids {
+    for pid in pids {
         match descriptors(proc, pid, &mut owned.lines) {
             // It ended meanwhile, or has ended and waits to be reaped.
             Ok(()) | Err(Errno::NOENT | Errno::SRCH) => {}
