@@ -154,3 +154,191 @@ fn refines(finer: &Cause, coarser: &Cause) -> bool {
                 .any(|&between| between.id == id && refines(between, coarser))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use facts::Exhibit;
+
+    use super::*;
+    use crate::causes::by_id;
+    use crate::fixture::{Fixture, answers};
+    use crate::verdict::{Confirmation, Proof};
+
+    /// Two upstreams on one host: one is refused where nothing listens, one at a socket that is not there.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http {
+        upstream shop { server 127.0.0.1:8000; }
+        server { location / { proxy_pass http://shop; } location /old { proxy_pass http://unix:/run/old.sock; } }
+        }
+        //- path /run dir 755 0:0
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+        //- failed 14:02:12 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+        //- failed 14:04:59 http://unix:/run/old.sock:/ level=crit
+        connect() to unix:/run/old.sock failed (2: No such file or directory) while connecting to upstream
+    ";
+
+    fn proof() -> Proof {
+        Proof::new(Exhibit::Record {
+            probe: "connect",
+            at: None,
+            text: "refused".to_owned(),
+        })
+    }
+
+    fn confirmed() -> Result<Verdict, Gap> {
+        Ok(Verdict::Confirmed(Confirmation {
+            summary: "because".to_owned(),
+            proof: proof(),
+            fixes: Vec::new(),
+        }))
+    }
+
+    fn judged_as(id: &str, judge: impl FnOnce() -> Result<Verdict, Gap>) -> CauseVerdict {
+        verdict(by_id(id).unwrap(), judge)
+    }
+
+    fn answer_of(verdicts: &[CauseVerdict]) -> Option<&'static str> {
+        answer(verdicts).map(|cause| cause.id)
+    }
+
+    #[test]
+    fn a_judge_that_panics_leaves_a_gap_that_names_its_cause() {
+        let verdict = judged_as("socket-stale", || panic!("a bug"));
+        let Judgement::Unknown(gap) = verdict.judgement else {
+            panic!("not unknown");
+        };
+        assert_eq!(gap.missing, "the verdict on socket-stale");
+        assert_eq!(gap.kind, GapKind::Undecided);
+    }
+
+    #[test]
+    fn a_judges_word_is_kept() {
+        let judgement =
+            |judge: fn() -> Result<Verdict, Gap>| judged_as("socket-stale", judge).judgement;
+        assert!(matches!(judgement(confirmed), Judgement::Confirmed(_)));
+        assert!(matches!(
+            judgement(|| Ok(Verdict::RuledOut(proof()))),
+            Judgement::RuledOut(_)
+        ));
+        assert!(matches!(
+            judgement(|| Err(Gap::undecided("a", "b"))),
+            Judgement::Unknown(_)
+        ));
+    }
+
+    #[test]
+    fn the_answer_is_the_most_refined_confirmed_cause_of_the_earliest_stage() {
+        let yes = |id| judged_as(id, confirmed);
+        let no = |id| judged_as(id, || Ok(Verdict::RuledOut(proof())));
+        for (verdicts, expected) in [
+            (vec![no("socket-stale")], None),
+            (vec![yes("peer-not-listening")], Some("peer-not-listening")),
+            (
+                vec![yes("peer-not-listening"), yes("peer-port-mismatch")],
+                Some("peer-port-mismatch"),
+            ),
+            (
+                vec![yes("peer-not-listening"), no("peer-port-mismatch")],
+                Some("peer-not-listening"),
+            ),
+            (
+                vec![yes("application-crashed"), yes("peer-not-listening")],
+                Some("peer-not-listening"),
+            ),
+            (
+                vec![yes("peer-port-mismatch"), yes("running-config-outdated")],
+                Some("running-config-outdated"),
+            ),
+            // Of a later stage, and yet it says more than the earlier one.
+            (
+                vec![yes("socket-missing"), yes("peer-transport-mismatch")],
+                Some("peer-transport-mismatch"),
+            ),
+        ] {
+            assert_eq!(answer_of(&verdicts), expected);
+        }
+    }
+
+    #[test]
+    fn every_incident_has_a_verdict_on_every_cause_and_the_answer_first() {
+        let diagnosis = Fixture::parse(HOST).diagnose();
+        assert_eq!(diagnosis.incidents.len(), 2);
+        for judged in &diagnosis.incidents {
+            let ids: std::collections::BTreeSet<&str> = judged
+                .causes
+                .iter()
+                .map(|verdict| verdict.cause.id)
+                .collect();
+            assert_eq!(ids.len(), ALL.len());
+            assert_eq!(judged.causes.len(), ALL.len());
+            assert_eq!(judged.causes.first().map(|first| first.cause), judged.cause);
+        }
+        insta::assert_snapshot!(answers([HOST]), @"
+        127.0.0.1:8000 connecting to upstream: answer: peer-not-listening, ongoing
+        unix:/run/old.sock connecting to upstream: answer: socket-missing, ongoing
+        ");
+    }
+
+    #[test]
+    fn the_order_of_answers_is_confirmed_then_leaning_then_unknown_then_ruled_out() {
+        let diagnosis = Fixture::parse(HOST).diagnose();
+        let rank = |verdict: &CauseVerdict| match &verdict.judgement {
+            Judgement::Confirmed(_) => 0,
+            Judgement::Unknown(gap) if gap.leaning.is_some() => 1,
+            Judgement::Unknown(_) => 2,
+            Judgement::RuledOut(_) => 3,
+        };
+        for judged in &diagnosis.incidents {
+            assert!(judged.causes.iter().map(rank).is_sorted());
+        }
+    }
+
+    #[test]
+    fn a_plan_asks_for_the_same_until_it_is_answered_and_ends() {
+        let fixture = Fixture::parse(HOST);
+        let mut case = Case::new(fixture.options.clone());
+        let mut asked = std::collections::BTreeSet::new();
+        for round in 0.. {
+            let wanted = case.plan();
+            assert_eq!(case.plan(), wanted, "round {round}");
+            assert!(wanted.is_sorted(), "round {round}");
+            if wanted.is_empty() {
+                break;
+            }
+            for request in wanted {
+                let record = facts::Probe::ask(&fixture.host, &request);
+                assert!(asked.insert(request.clone()), "asked twice: {request}");
+                case.add(request, record);
+            }
+            assert!(round < 20, "a chain of evidence is shorter");
+        }
+    }
+
+    #[test]
+    fn what_was_never_asked_is_a_gap_and_confirms_no_more_than_the_truth() {
+        let fixture = Fixture::parse(HOST);
+        // However early collecting ends.
+        for bound in 0..12 {
+            let mut case = Case::new(fixture.options.clone());
+            for _ in 0..bound {
+                for request in case.plan() {
+                    let record = facts::Probe::ask(&fixture.host, &request);
+                    case.add(request, record);
+                }
+            }
+            for judged in case.conclude().incidents {
+                for verdict in &judged.causes {
+                    if let Judgement::Unknown(gap) = &verdict.judgement {
+                        assert_ne!(gap.kind, GapKind::Pending, "{bound} rounds: {gap:?}");
+                    }
+                }
+                let truth = ["peer-not-listening", "socket-missing"];
+                assert!(judged.cause.is_none_or(|cause| truth.contains(&cause.id)));
+            }
+        }
+    }
+}

@@ -64,7 +64,7 @@ pub(crate) fn check<const N: usize>(cause: &str, parts: [&str; N]) -> String {
         .find(|verdict| verdict.cause.id == cause)
         .unwrap_or_else(|| panic!("{cause} is no cause"));
     let mut text = answer(judged);
-    write(&mut text, verdict);
+    write_verdict(&mut text, verdict);
     text
 }
 
@@ -105,7 +105,7 @@ impl Fixture {
             host: Host::bare(now.parse().unwrap()),
             options: Options {
                 now: now.parse().unwrap(),
-                since: Duration::from_secs(3600),
+                since: Duration::from_hours(1),
                 config: None,
                 prefix: None,
                 pid: None,
@@ -130,7 +130,7 @@ impl Fixture {
                 self.incident = section
                     .head
                     .split_once(' ')
-                    .map(|(_, peer)| peer.to_owned())
+                    .map(|(_, peer)| peer.to_owned());
             }
             "options" => {
                 self.options.connect = !words.has("no-connect");
@@ -163,9 +163,7 @@ impl Fixture {
                 "unix" => host.listen_unix(&words),
                 other => panic!("listen {other}"),
             },
-            "owners" => host
-                .owners
-                .push_str(&format!("# denied {}\n", words.key("denied").unwrap())),
+            "owners" => writeln!(host.owners, "# denied {}", words.key("denied").unwrap()).unwrap(),
             "local" => host.addresses.push(words.at(1).parse().unwrap()),
             "chain" => host.chains.extend(chain(&words)),
             "connect" => {
@@ -197,13 +195,9 @@ impl Fixture {
                 host.commands.insert(argv, (code, section.body.clone()));
             }
             "unit" => {
-                let properties = words
-                    .words
-                    .iter()
-                    .skip(2)
-                    .map(|word| format!("{word}\n"))
-                    .collect();
-                host.units.insert(words.at(1).to_owned(), properties);
+                let properties: Vec<String> = words.words.iter().skip(2).cloned().collect();
+                host.units
+                    .insert(words.at(1).to_owned(), properties.join("\n") + "\n");
                 host.nodes.insert(
                     (FIRST, PathBuf::from("/run/systemd/system")),
                     ROOTS.to_owned(),
@@ -271,7 +265,7 @@ fn answer(judged: &Judged) -> String {
     format!("answer: {cause}, {when}\n")
 }
 
-fn write(text: &mut String, verdict: &CauseVerdict) {
+fn write_verdict(text: &mut String, verdict: &CauseVerdict) {
     match &verdict.judgement {
         Judgement::Confirmed(confirmation) => {
             writeln!(text, "confirmed: {}", confirmation.summary).unwrap();
@@ -313,7 +307,7 @@ fn exhibited(exhibit: &Exhibit) -> String {
         Exhibit::Log { at, text, count } => {
             let said = text.split(", client: ").next().unwrap();
             let said = said
-                .split_once("#")
+                .split_once('#')
                 .and_then(|(_, rest)| rest.split_once(": "))
                 .map_or(said, |(_, said)| said);
             let said = match said.split_once(' ') {
@@ -520,7 +514,7 @@ impl Host {
             changed.as_nanosecond(),
         );
         if let Some(acl) = words.key("acl") {
-            node.push_str(&format!(" acl={acl}"));
+            write!(node, " acl={acl}").unwrap();
         }
         node
     }
@@ -606,8 +600,7 @@ impl Host {
             .split(',')
             .filter(|pid| !pid.is_empty())
         {
-            self.owners
-                .push_str(&format!("{} {pid}\n", self.last_inode));
+            writeln!(self.owners, "{} {pid}", self.last_inode).unwrap();
         }
         self.last_inode
     }
@@ -769,10 +762,10 @@ impl Host {
         for address in &self.addresses {
             match (address, file) {
                 (IpAddr::V4(ip), "fib_trie") => {
-                    writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap()
+                    writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap();
                 }
                 (IpAddr::V6(ip), "if_inet6") => {
-                    writeln!(text, "{:032x} 01 80 10 80 lo", ip.to_bits()).unwrap()
+                    writeln!(text, "{:032x} 01 80 10 80 lo", ip.to_bits()).unwrap();
                 }
                 _ => {}
             }
@@ -833,18 +826,14 @@ impl Host {
         let mut text = String::new();
         let ancestors: Vec<&Path> = path.ancestors().collect();
         for component in ancestors.iter().rev() {
-            match self.walked(self.mnt(view), component) {
-                Some(fields) => {
-                    writeln!(text, "{} {fields}", component.display()).unwrap();
-                    if component != &path && !fields.starts_with("type=dir") {
-                        writeln!(text, "{} errno=20", path.display()).unwrap();
-                        break;
-                    }
-                }
-                None => {
-                    writeln!(text, "{} errno=2", component.display()).unwrap();
-                    break;
-                }
+            let Some(fields) = self.walked(self.mnt(view), component) else {
+                writeln!(text, "{} errno=2", component.display()).unwrap();
+                break;
+            };
+            writeln!(text, "{} {fields}", component.display()).unwrap();
+            if component != &path && !fields.starts_with("type=dir") {
+                writeln!(text, "{} errno=20", path.display()).unwrap();
+                break;
             }
         }
         Answer::Bytes(text.into_bytes())

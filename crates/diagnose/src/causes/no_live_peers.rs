@@ -22,6 +22,7 @@ declare_cause! {
     ///
     /// ## Fix
     /// Mend the servers (each has its own incident), or take `down` away.
+    /// Unsafe: a server that was taken out on purpose serves again.
     ///
     /// ## Looks like
     /// `no live upstreams while connecting to upstream ... upstream: "http://shop/"`
