@@ -189,12 +189,12 @@ mod tests {
         })
     }
 
-    fn confirmed() -> Result<Verdict, Gap> {
-        Ok(Verdict::Confirmed(Confirmation {
+    fn confirmed() -> Verdict {
+        Verdict::Confirmed(Confirmation {
             summary: "because".to_owned(),
             proof: proof(),
             fixes: Vec::new(),
-        }))
+        })
     }
 
     fn judged_as(id: &str, judge: impl FnOnce() -> Result<Verdict, Gap>) -> CauseVerdict {
@@ -219,7 +219,10 @@ mod tests {
     fn a_judges_word_is_kept() {
         let judgement =
             |judge: fn() -> Result<Verdict, Gap>| judged_as("socket-stale", judge).judgement;
-        assert!(matches!(judgement(confirmed), Judgement::Confirmed(_)));
+        assert!(matches!(
+            judgement(|| Ok(confirmed())),
+            Judgement::Confirmed(_)
+        ));
         assert!(matches!(
             judgement(|| Ok(Verdict::RuledOut(proof()))),
             Judgement::RuledOut(_)
@@ -232,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_answer_is_the_most_refined_confirmed_cause_of_the_earliest_stage() {
-        let yes = |id| judged_as(id, confirmed);
+        let yes = |id| judged_as(id, || Ok(confirmed()));
         let no = |id| judged_as(id, || Ok(Verdict::RuledOut(proof())));
         for (verdicts, expected) in [
             (vec![no("socket-stale")], None),

@@ -26,7 +26,7 @@
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
 //! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopped`, `started`,
-//!                                               `failed`, `exited ExecReload`
+//!                                               `failed`, `exited ExecStart killed 11`
 //! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
 //! //- unrecorded connect                        ... or is not in the snapshot
 //! ```
@@ -533,8 +533,11 @@ impl Host {
             message.trim_end(),
             words.at(2),
         );
-        let (changed, log) = (self.now, (FIRST, PathBuf::from("/var/log/nginx/error.log")));
-        let (bytes, _) = self.files.entry(log).or_insert((Vec::new(), changed));
+        // The file was last changed when its last line was written.
+        let log = (FIRST, PathBuf::from("/var/log/nginx/error.log"));
+        let at = self.at(words.at(1));
+        let (bytes, changed) = self.files.entry(log).or_insert((Vec::new(), at));
+        *changed = at.max(*changed);
         bytes.extend(line.into_bytes());
     }
 
@@ -545,6 +548,7 @@ impl Host {
         let mut words = message.split(' ');
         let id = match words.next().unwrap() {
             "started" => "39f53479d3a045ac8e11786248231fbf",
+            "stopping" => "de5b426a63be47a7b6ac3eaac82e2f6f",
             "stopped" => "9d1aaa27d60140bd96365438aad20286",
             "failed" => "d9b373ed55a64feb8242e02dbe79a49c",
             "exited" => "98e322203f7a4ed290d09fe03c09fe15",
@@ -555,10 +559,11 @@ impl Host {
                 );
             }
         };
-        let command = words.next().unwrap_or_default();
+        let mut word = || words.next().unwrap_or_default();
+        let (command, code, status) = (word(), word(), word());
         format!(
             "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_PID\":\"1\",\"_COMM\":\"systemd\",\"_UID\":\"0\",\"UNIT\":\"{unit}\",\
-             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
+             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"EXIT_CODE\":\"{code}\",\"EXIT_STATUS\":\"{status}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
         )
     }
 

@@ -1,5 +1,6 @@
 //! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -52,9 +53,14 @@ impl Case {
         Ok(*impact)
     }
 
-    /// A request that the peer answered itself while the incident lasted, from the access log.
-    pub(crate) fn answered(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        let found = self.evidence.once(format!("answered {}", incident.id), || {
+    /// A request that the peer answered itself at such a time (seconds since 1970), from the access log.
+    pub(crate) fn answered(
+        &self,
+        incident: &Incident,
+        when: &RangeInclusive<i64>,
+    ) -> Result<Option<Exhibit>, Gap> {
+        let key = format!("answered {} {when:?}", incident.id);
+        let found = self.evidence.once(key, || {
             let mut found = None;
             self.each_access(incident, |access| {
                 let by_peer = |attempt: &log::access::Attempt<'_>| {
@@ -62,6 +68,7 @@ impl Case {
                 };
                 if let Some(attempt) = access.attempts().find(by_peer)
                     && found.is_none()
+                    && access.time().is_some_and(|at| when.contains(&at))
                 {
                     let time = attempt.response_time.or(attempt.header_time).unwrap_or_default();
                     found = Some(Exhibit::Record {
@@ -77,7 +84,7 @@ impl Case {
             })?;
             match found {
                 Some(found) => Ok(Some(found)),
-                None => self.answered_plainly(incident),
+                None => self.answered_plainly(incident, when),
             }
         })?;
         Ok((*found).clone())
@@ -85,7 +92,11 @@ impl Case {
 
     /// The same from a log that tells nothing of upstreams: one that only this peer's locations write to. A status that
     /// nginx does not make itself is then the peer's answer.
-    fn answered_plainly(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+    fn answered_plainly(
+        &self,
+        incident: &Incident,
+        when: &RangeInclusive<i64>,
+    ) -> Result<Option<Exhibit>, Gap> {
         let instance = self.instance(incident)?;
         let Some(configured) = known(self.configured(incident.instance))? else {
             return Ok(None);
@@ -107,8 +118,10 @@ impl Case {
             };
             let answer = bytes.lines().find_map(|line| {
                 let access = format.parse(line)?;
-                (access.time()? >= from && matches!(access.status()?, 200..=299))
-                    .then(|| access.status())?
+                (access.time()? >= from
+                    && when.contains(&access.time()?)
+                    && matches!(access.status()?, 200..=299))
+                .then(|| access.status())?
             });
             if let Some(status) = answer {
                 return Ok(Some(Exhibit::Record {

@@ -269,32 +269,50 @@ impl Application {
             } => !matches!(how, Exit::Code(0)),
             _ => false,
         });
+        let mut places = self.log.places.clone();
         for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
             let Some(journal) = known(case.journal(unit))? else {
                 continue;
             };
+            // What ends while its unit is being stopped was told to.
+            let mut is_stopping = false;
             let deaths = journal.iter().filter(|entry| {
-                entry.event.as_ref().is_some_and(|event| match &event.what {
-                    UnitChange::ProcessExited { how, .. } => {
-                        !matches!(how, None | Some(Ended::Exited(0)))
+                let Some(event) = &entry.event else {
+                    return false;
+                };
+                match &event.what {
+                    UnitChange::Stopping => is_stopping = true,
+                    UnitChange::Starting | UnitChange::Started => is_stopping = false,
+                    _ => {}
+                }
+                match &event.what {
+                    _ if is_stopping => false,
+                    // A failed reload ends a process of its own.
+                    UnitChange::ProcessExited { command, how } => {
+                        command.as_deref() == Some("ExecStart")
+                            && !matches!(how, None | Some(Ended::Exited(0)))
                     }
                     UnitChange::CoreDumped { .. } => true,
                     _ => false,
-                })
+                }
             });
+            let place = format!("journalctl -u {unit}");
+            if !places.contains(&place) {
+                places.push(place);
+            }
             found.extend(deaths.map(|entry| Happening {
                 at: entry.at,
                 probe: "journal",
                 text: entry.message.to_str_lossy().trim().to_owned(),
             }));
         }
-        Ok(self.happenings(found, incident))
+        Ok(self.happenings(found, places, incident))
     }
 
     /// Its workers that it ended for taking too long.
     pub(crate) fn timeouts(&self, incident: &Incident) -> Happenings {
         let found = self.own_events(|what| matches!(what, What::WorkerTimeout { .. }));
-        self.happenings(found, incident)
+        self.happenings(found, self.log.places.clone(), incident)
     }
 
     fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
@@ -310,7 +328,12 @@ impl Application {
             .collect()
     }
 
-    fn happenings(&self, mut found: Vec<Happening>, incident: &Incident) -> Happenings {
+    fn happenings(
+        &self,
+        mut found: Vec<Happening>,
+        places: Vec<String>,
+        incident: &Incident,
+    ) -> Happenings {
         let (first, last) = (
             incident.first_seen.as_second() - BEFORE,
             incident.last_seen.as_second() + AFTER,
@@ -319,7 +342,7 @@ impl Application {
         found.sort_by_key(|happening| happening.at);
         Happenings {
             found,
-            places: self.log.places.clone(),
+            places,
             program: self.who(),
         }
     }
@@ -600,10 +623,13 @@ impl Case {
 
     /// Whether the application speaks what nginx speaks to it.
     pub(crate) fn speaks(&self, incident: &Incident) -> Result<Speaks, Gap> {
-        if let Some(answered) = self.answered(incident)? {
+        let application = self.application(incident)?;
+        // What answered before it started may have been another program.
+        if let Some(since) = application.reached.since()
+            && let Some(answered) = self.answered(incident, &(since.as_second() + 1..=i64::MAX))?
+        {
             return Ok(Speaks::Same(answered));
         }
-        let application = self.application(incident)?;
         let gap = |why: String| {
             Gap::undecided(
                 format!(

@@ -718,21 +718,39 @@ impl Case {
         })
     }
 
-    /// Whether nginx reuses connections where the peer is dialled.
+    /// Whether nginx reuses connections where the peer is dialled: everywhere, or nowhere.
     pub(crate) fn reuse(&self, incident: &Incident) -> Result<Reuse, Gap> {
+        let missing = "whether connections are reused";
         let configured = self.configured(incident.instance)?;
         let instance = self.instance(incident)?;
-        let sites = self.sites(incident)?;
-        let site = sites.first().ok_or_else(|| {
-            Gap::undecided(
-                "whether connections are reused",
-                "nothing on disk dials this peer",
-            )
-        })?;
-        Ok(super::reuse::of(
-            &configured.model,
-            instance.version_numbers(),
-            site,
+        if let Drift::Changed { .. } = self.drift(incident.instance)? {
+            return Err(Gap::undecided(
+                missing,
+                "a file has changed since the workers started",
+            ));
+        }
+        let mut sites = self.sites_in(&configured.model, incident)?;
+        let failed = |site: &Site| {
+            site.servers
+                .iter()
+                .any(|server| incident.servers.contains(server))
+        };
+        if sites.iter().any(failed) {
+            sites.retain(failed);
+        }
+        let version = instance.version_numbers();
+        let mut reuses = sites
+            .iter()
+            .map(|site| super::reuse::of(&configured.model, version, site));
+        let first = reuses
+            .next()
+            .ok_or_else(|| Gap::undecided(missing, "nothing on disk dials this peer"))?;
+        if reuses.all(|reuse| std::mem::discriminant(&reuse) == std::mem::discriminant(&first)) {
+            return Ok(first);
+        }
+        Err(Gap::undecided(
+            missing,
+            "one place that dials this peer reuses them, another does not",
         ))
     }
 

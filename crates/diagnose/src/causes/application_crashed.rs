@@ -63,3 +63,215 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }],
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "application-crashed";
+    /// The connection was closed before the response.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        upstream prematurely closed connection while reading response header from upstream
+    ";
+    /// gunicorn has replaced a worker.
+    const REPLACED: &str = "
+        //- process 4120 start=12:30:00
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4121 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4122 ppid=4120 start=14:02:12
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+        //- link /proc/4120/fd/2 -> /var/log/shop.log
+    ";
+    /// gunicorn and both its workers have run since before.
+    const UNCHANGED: &str = "
+        //- process 4120 start=12:30:00
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4121 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4122 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+        //- link /proc/4120/fd/2 -> /var/log/shop.log
+    ";
+
+    #[test]
+    fn confirmed_by_its_own_log_in_every_failing_second() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: application-crashed, over
+        confirmed: gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_the_journal_of_its_unit() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 4120 start=14:02:12 cgroup=/system.slice/shop.service
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ", "
+            //- journal shop.service
+            14:02:11 exited ExecStart dumped 11
+            14:02:11.2 failed
+            14:02:12 started
+        "]), @"
+        answer: application-crashed, over
+        confirmed: serve (pid 4120) died while answering: shop.service exited ExecStart dumped 11
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - journal 14:02:11: shop.service exited ExecStart dumped 11
+        fix, shown: find why it dies
+          read why it died: journalctl -u shop.service
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_every_process_has_run_since_before() {
+        assert_snapshot!(check(ID, [HOST, UNCHANGED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - process 12:30:01: all 3 processes of gunicorn (pid 4120) have run since before the first failure
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_says_nothing() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_explains_a_part_only() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        ", "
+            //- failed 14:03:30 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "]), @"
+        answer: none, over
+        unknown: why the other attempts failed: its log says nothing of it: /var/log/shop.log
+        leaning: in 1 of 2 failing seconds a process of gunicorn (pid 4120) died
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_died_at_another_time() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 13:40:00 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: none, over
+        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_stop_was_asked_for() {
+        // It was stopped by hand, and did not end in time.
+        assert_snapshot!(check(ID, [HOST, "
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 4120 start=14:02:12 cgroup=/system.slice/shop.service
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ", "
+            //- journal shop.service
+            14:02:10 stopping
+            14:02:11 exited ExecStart killed 9
+            14:02:11.2 stopped
+            14:02:12 started
+        "]), @"
+        answer: none, over
+        unknown: whether a process of the application died: its log says nothing of it: journalctl -u shop.service
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_only_a_reload_failed() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 4120 start=14:00:00 cgroup=/system.slice/shop.service
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ", "
+            //- journal shop.service
+            14:02:11 exited ExecReload exited 1
+        "]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - process 14:00:00: serve (pid 4120) has run since before the first failure
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_see_who_listens() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- listen tcp 127.0.0.1:8000
+            //- owners denied=9
+        "]), @"
+        answer: none, over
+        unknown: the process behind 127.0.0.1:8000: which process holds the socket needs root
+        learn: sudo why502
+        ");
+    }
+
+    #[test]
+    fn unknown_where_nothing_listens_any_more() {
+        assert_snapshot!(check(ID, [HOST]), @"
+        answer: none, over
+        unknown: the application behind 127.0.0.1:8000: nothing listens there now
+        leaning: nothing listens there any more: it may have ended
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_its_own_master_ended_it_for_its_time_out() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: application-worker-timeout, over
+        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+}

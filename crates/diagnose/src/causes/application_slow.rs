@@ -48,7 +48,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if !application.started_before(incident) {
         return Err(Gap::too_late("whether the application ran when it failed", "it started after the first failure"));
     }
-    if !case.is_ongoing(incident) && case.answered(incident)?.is_none() {
+    let lasted = incident.first_seen.as_second()..=incident.last_seen.as_second();
+    if !case.is_ongoing(incident) && case.answered(incident, &lasted)?.is_none() {
         return Err(Gap::too_late("whether the application's queue had room when it failed", "it is over")
             .leaning("the application was probably slow: it listens, and took the requests"));
     }
@@ -66,4 +67,205 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             verify: Some("why502".to_owned()),
         }],
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "application-slow";
+    /// nginx waited five seconds for the response header.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_read_timeout 5s; proxy_pass http://127.0.0.1:8000; } } }
+        //- failed 14:04:30 http://127.0.0.1:8000/
+        upstream timed out (110: Connection timed out) while reading response header from upstream
+    ";
+    const APPLICATION: &str = "
+        //- process 4120 start=12:30:00
+        gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120
+    ";
+
+    #[test]
+    fn confirmed_of_an_application_that_speaks_the_protocol() {
+        assert_snapshot!(check(ID, [HOST, APPLICATION]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) took the request and did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for this request: its own log
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_default_time_out() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", APPLICATION]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) took the request and did not answer within 60s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for this request: its own log
+          only where such a wait is meant: raise proxy_read_timeout, now 60s
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_a_time_out_while_connecting() {
+        // A firewall that drops.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while connecting to upstream
+            //- connect 127.0.0.1:8000 -> timeout
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_queue_is_full() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120 queue=129/128
+        "]), @"
+        answer: none, ongoing
+        unknown: whether the application sees the request: its queue of connections is full
+        learn: ss -ltnx
+        leaning: 129 connections wait to be accepted, 128 may: the application does not keep up
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_started_after_the_failure() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=14:04:40
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, ongoing
+        unknown: whether the application ran when it failed: it started after the first failure
+        ");
+    }
+
+    #[test]
+    fn unknown_of_a_program_that_may_speak_anything() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, ongoing
+        unknown: whether serve (pid 4120) speaks what nginx speaks to it: no answer of it stands in the access log, and its kind does not tell
+        learn: log $upstream_addr and $upstream_header_time
+        leaning: serve (pid 4120) did not answer in time: slow, or deaf to what nginx speaks
+        ");
+    }
+
+    #[test]
+    fn unknown_of_a_program_that_speaks_another_protocol() {
+        // It waits for the rest of what it takes for a packet.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            uwsgi --socket 127.0.0.1:8000 --module shop
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, ongoing
+        unknown: whether uwsgi (pid 4120) speaks what nginx speaks to it: it speaks uwsgi, nginx speaks http
+        leaning: uwsgi (pid 4120) speaks uwsgi, nginx speaks http to it
+        ");
+    }
+
+    #[test]
+    fn unknown_once_it_is_over() {
+        // Whether its queue was full then, nobody knows.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_read_timeout 5s; proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 13:20:00 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", APPLICATION]), @"
+        answer: none, over
+        unknown: whether the application's queue had room when it failed: it is over
+        leaning: the application was probably slow: it listens, and took the requests
+        ");
+    }
+
+    #[test]
+    fn unknown_where_another_program_answered_before_this_one_started() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            log_format up '$remote_addr [$time_iso8601] "$request" $status $upstream_addr $upstream_status $upstream_header_time';
+            access_log /var/log/nginx/up.log up;
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 4120 start=14:00:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- file /var/log/nginx/up.log
+            192.0.2.7 [2026-06-23T13:30:00+00:00] "GET / HTTP/1.1" 200 127.0.0.1:8000 200 0.010
+        "#]), @"
+        answer: none, ongoing
+        unknown: whether serve (pid 4120) speaks what nginx speaks to it: no answer of it stands in the access log, and its kind does not tell
+        learn: log $upstream_addr and $upstream_header_time
+        leaning: serve (pid 4120) did not answer in time: slow, or deaf to what nginx speaks
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_it_answered_others() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            log_format up '$remote_addr [$time_iso8601] "$request" $status $upstream_addr $upstream_status $upstream_header_time';
+            access_log /var/log/nginx/up.log up;
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 4120 start=13:00:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- file /var/log/nginx/up.log
+            192.0.2.7 [2026-06-23T13:30:00+00:00] "GET / HTTP/1.1" 200 127.0.0.1:8000 200 0.010
+        "#]), @"
+        answer: application-slow, ongoing
+        confirmed: serve (pid 4120) took the request and did not answer within 60s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - lines-since: the access log shows that 127.0.0.1:8000 answered another request with 200 after 10 ms
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
+        fix, shown: find what is slow
+          look at what serve (pid 4120) does for this request: its own log
+          only where such a wait is meant: raise proxy_read_timeout, now 60s
+        ");
+    }
 }

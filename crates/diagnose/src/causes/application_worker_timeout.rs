@@ -66,3 +66,163 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }],
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "application-worker-timeout";
+    /// The connection was closed before the response.
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        upstream prematurely closed connection while reading response header from upstream
+    ";
+    /// gunicorn has replaced a worker.
+    const REPLACED: &str = "
+        //- process 4120 start=12:30:00
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4121 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4122 ppid=4120 start=14:02:12
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+        //- link /proc/4120/fd/2 -> /var/log/shop.log
+    ";
+    /// gunicorn and both its workers have run since before.
+    const UNCHANGED: &str = "
+        //- process 4120 start=12:30:00
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4121 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- process 4122 ppid=4120 start=12:30:01
+        gunicorn --bind 127.0.0.1:8000 --workers 2 --timeout 30 shop.wsgi
+        //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+        //- link /proc/4120/fd/2 -> /var/log/shop.log
+    ";
+
+    #[test]
+    fn confirmed_by_its_own_log_in_every_failing_second() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: application-worker-timeout, over
+        confirmed: gunicorn (pid 4120) ended its worker for the time-out (gunicorn's --timeout is 30 s, by its command line)
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:10: [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        - process: gunicorn's --timeout is 30 s, by its command line
+        fix, shown: make the request faster, or give it longer
+          find what is slow: /var/log/shop.log
+          or raise gunicorn's --timeout and keep nginx's read time-out above it
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_every_process_has_run_since_before() {
+        assert_snapshot!(check(ID, [HOST, UNCHANGED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - process 12:30:01: all 3 processes of gunicorn (pid 4120) have run since before the first failure
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        // nginx itself gave up.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        "]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_says_nothing() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_could_not_be_found() {
+        assert_snapshot!(check(ID, [HOST, REPLACED]), @"
+        answer: none, over
+        unknown: whether the application ended its worker for a time-out: the log of gunicorn (pid 4120) was not found
+        learn: look where the application writes its errors
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_may_not_be_read() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        ", "
+            //- denied lines-since host /var/log/shop.log
+        "]), @"
+        answer: none, over
+        unknown: whether the application ended its worker for a time-out: the log of gunicorn (pid 4120) was not found
+        learn: look where the application writes its errors
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_was_at_another_time() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 13:40:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 13:40:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: none, over
+        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_explains_a_part_only() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        ", "
+            //- failed 14:03:30 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "]), @"
+        answer: none, over
+        unknown: why the other attempts failed: its log says nothing of it: /var/log/shop.log
+        leaning: in 1 of 2 failing seconds gunicorn (pid 4120) ended a worker for its time-out
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_crash() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: application-crashed, over
+        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        ");
+    }
+}

@@ -94,3 +94,208 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         ],
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "keepalive-connection-stale";
+    /// nginx reuses connections to the upstream.
+    const REUSED: &str = r#"
+        //- nginx
+        //- file /etc/nginx/nginx.conf 
+        http {
+        upstream shop { server 127.0.0.1:8000; keepalive 16; }
+        server { server_name shop.example; location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://shop; }  }
+        }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        upstream prematurely closed connection while reading response header from upstream
+    "#;
+    /// It keeps an idle connection for 5 s.
+    const UVICORN: &str = "
+        //- process 4120 start=12:30:00
+        uvicorn --host 127.0.0.1 --port 8000 --timeout-keep-alive 5 shop:app
+        //- listen tcp 127.0.0.1:8000 pid=4120
+    ";
+
+    #[test]
+    fn confirmed_where_the_application_gives_up_first() {
+        assert_snapshot!(check(ID, [REUSED, UVICORN]), @r#"
+        answer: keepalive-connection-stale, over
+        confirmed: uvicorn (pid 4120) closes idle connections after 5 s, nginx keeps them for 60 s and reuses one as it is closed
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - config /etc/nginx/nginx.conf:2: keepalive 16;
+        - config /etc/nginx/nginx.conf:3: proxy_http_version 1.1;
+        - config /etc/nginx/nginx.conf:3: proxy_set_header Connection "";
+        - process: uvicorn (pid 4120) closes an idle connection after 5 s, by its command line
+        - process 12:30:00: uvicorn (pid 4120) has run since before the first failure
+        fix, shown: let uvicorn (pid 4120) keep idle connections longer than nginx does
+          raise timeout_keep_alive above 60 s
+        fix, shown: or let nginx give them up first
+          set keepalive_timeout 4s; in the upstream block
+        "#);
+    }
+
+    #[test]
+    fn ruled_out_where_no_connection_is_kept() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000;  }
+            server { server_name shop.example; location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://shop; }  }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "#, UVICORN]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - config: upstream shop has no keepalive
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_http_1_0_is_spoken() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; keepalive 16; }
+            server { server_name shop.example; location / {  proxy_pass http://shop; }  }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        ", UVICORN]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - config: no proxy_http_version is in force there: nginx speaks HTTP/1.0 and keeps no connection
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_connection_close_is_sent() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; keepalive 16; }
+            server { server_name shop.example; location / { proxy_http_version 1.1; proxy_pass http://shop; }  }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        ", UVICORN]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - config: no proxy_set_header Connection is in force there: nginx sends Connection: close
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_nginx_gives_up_first() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; keepalive 16; keepalive_timeout 3s; }
+            server { server_name shop.example; location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://shop; }  }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "#, UVICORN]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - process: uvicorn (pid 4120) closes an idle connection after 5 s, by its command line; nginx gives a kept connection up after 3 s
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        ");
+    }
+
+    #[test]
+    fn unknown_where_one_location_reuses_and_another_does_not() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            upstream shop { server 127.0.0.1:8000; keepalive 16; }
+            server { server_name shop.example; location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://shop; } location /old { proxy_pass http://shop; } }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "#, UVICORN]), @"
+        answer: none, over
+        unknown: whether connections are reused: one place that dials this peer reuses them, another does not
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_file_changed_since_the_workers_started() {
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http {
+            upstream shop { server 127.0.0.1:8000;  }
+            server { server_name shop.example; location / { proxy_http_version 1.1; proxy_set_header Connection ""; proxy_pass http://shop; }  }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "#, UVICORN]), @"
+        answer: none, over
+        unknown: whether connections are reused: a file has changed since the workers started
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_application_was_started_anew() {
+        assert_snapshot!(check(ID, [REUSED, "
+            //- process 4120 start=14:02:12
+            uvicorn --host 127.0.0.1 --port 8000 --timeout-keep-alive 5 shop:app
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, over
+        unknown: whether the application ran throughout: one of its processes started after the first failure
+        ");
+    }
+
+    #[test]
+    fn unknown_of_an_application_whose_time_out_is_not_known() {
+        assert_snapshot!(check(ID, [REUSED, "
+            //- process 4120 start=12:30:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: none, over
+        unknown: how long the application keeps an idle connection: serve (pid 4120) does not show it
+        ");
+    }
+
+    #[test]
+    fn unknown_without_the_right_to_see_who_listens() {
+        assert_snapshot!(check(ID, [REUSED, "
+            //- listen tcp 127.0.0.1:8000
+            //- owners denied=9
+        "]), @"
+        answer: none, over
+        unknown: the process behind 127.0.0.1:8000: which process holds the socket needs root
+        learn: sudo why502
+        ");
+    }
+}
