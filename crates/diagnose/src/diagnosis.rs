@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facts::{ConfSpan, Gap};
+use facts::{ConfSpan, Exhibit, Gap};
 use jiff::Timestamp;
 
 use crate::causes::Cause;
@@ -86,6 +86,8 @@ pub struct Judged {
     pub causes: Vec<CauseVerdict>,
     /// What leans which way where nothing is proven.
     pub hints: Vec<String>,
+    /// What is known of the peer where nothing is proven: what listens there, and what a connection gives now.
+    pub known: Vec<Exhibit>,
     /// Who felt it, where the access log tells.
     pub impact: Option<Impact>,
 }

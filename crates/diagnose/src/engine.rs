@@ -8,7 +8,7 @@ use crate::case::Case;
 use crate::causes::{ALL, Cause, FirstPass, Judge};
 use crate::diagnosis::{CauseVerdict, Diagnosis, Judged, Judgement};
 use crate::incident::Incident;
-use crate::verdict::Verdict;
+use crate::verdict::{AGAIN, Verdict};
 
 impl Case {
     /// The questions that the case still wants answered; empty when nothing new is wanted.
@@ -73,9 +73,12 @@ impl Case {
                 self.judged(incident, ongoing, verdicts)
             })
             .collect();
+        // What nginx says of a whole upstream echoes what failed in its servers.
+        let echoes = |judged: &Judged| judged.incident.is(log::error::Class::NoLiveUpstreams);
         judged.sort_by(|a, b| {
-            (b.ongoing, b.incident.count, &a.incident.peer).cmp(&(
+            (b.ongoing, echoes(a), b.incident.count, &a.incident.peer).cmp(&(
                 a.ongoing,
+                echoes(b),
                 a.incident.count,
                 &b.incident.peer,
             ))
@@ -83,8 +86,25 @@ impl Case {
         (judged, gaps)
     }
 
+    /// "Ask again" means with the flags of now.
+    fn complete(&self, causes: &mut [CauseVerdict]) {
+        for verdict in causes {
+            let Judgement::Confirmed(confirmation) = &mut verdict.judgement else {
+                continue;
+            };
+            for fix in confirmation
+                .fixes
+                .iter_mut()
+                .filter(|fix| fix.verify.as_deref() == Some(AGAIN))
+            {
+                fix.verify = Some(self.again());
+            }
+        }
+    }
+
     fn judged(&self, incident: Incident, ongoing: bool, mut causes: Vec<CauseVerdict>) -> Judged {
         let cause = answer(&causes);
+        self.complete(&mut causes);
         causes.sort_by_key(|verdict| {
             let rank = match &verdict.judgement {
                 Judgement::Confirmed(_) if Some(verdict.cause) == cause => 0,
@@ -95,15 +115,22 @@ impl Case {
             };
             (rank, verdict.cause.stage)
         });
-        let hints = causes
+        let mut hints: Vec<String> = causes
             .iter()
             .filter_map(|verdict| match &verdict.judgement {
                 Judgement::Unknown(gap) => gap.leaning.as_deref().map(str::to_owned),
                 _ => None,
             })
             .collect();
+        let mut seen = std::collections::BTreeSet::new();
+        hints.retain(|hint| seen.insert(hint.clone()));
         let directive = self.directive_of(&incident);
         let impact = self.impact(&incident).ok().flatten();
+        let known = if cause.is_some() {
+            Vec::new()
+        } else {
+            self.known_of(&incident)
+        };
         Judged {
             incident,
             ongoing,
@@ -111,6 +138,7 @@ impl Case {
             cause,
             causes,
             hints,
+            known,
             impact,
         }
     }

@@ -9,13 +9,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use facts::application::Kind;
 use facts::process::Process;
 use facts::{Exhibit, Gap, PeerAddress};
+use jiff::Timestamp;
 use log::error::Protocol;
 
 use crate::case::{Case, Listener, Owner, Site, UnixListener, known, network};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 /// Where an application listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +77,32 @@ struct Candidate {
     socket: Option<UnixListener>,
     /// Held by a program that is no application.
     is_store: bool,
+    /// Since when its oldest holder runs.
+    since: Option<Timestamp>,
+    /// What kind of application it is, where that is known.
+    kind: Option<Kind>,
+}
+
+impl Candidate {
+    /// Whether its kind speaks what nginx would speak to it. HTTP is what most programs of no known kind speak; another
+    /// protocol has to be known.
+    fn may_speak(&self, protocol: Option<Protocol>) -> bool {
+        match protocol {
+            Some(Protocol::Fastcgi) => self.kind == Some(Kind::PhpFpm),
+            Some(Protocol::Uwsgi | Protocol::Suwsgi | Protocol::Scgi) => {
+                self.kind == Some(Kind::Uwsgi)
+            }
+            Some(Protocol::Http | Protocol::Https) => self.kind != Some(Kind::PhpFpm),
+            _ => true,
+        }
+    }
+
+    /// Whether it ran already when the peer last answered: then it is another program than the one that answered.
+    fn ran_beside(&self, last_answer: Option<Timestamp>) -> bool {
+        self.since
+            .zip(last_answer)
+            .is_some_and(|(since, answered)| since <= answered)
+    }
 }
 
 /// Looks for the application among the listeners, and says whether it stands at a place of the wanted kind.
@@ -138,6 +166,8 @@ struct Weighed {
     is_owned: bool,
     /// That this unit does not run: then no listener is its.
     owner_down: Option<Exhibit>,
+    /// When the peer last answered, by the access log.
+    last_answer: Option<Timestamp>,
 }
 
 impl Weighed {
@@ -149,6 +179,8 @@ impl Weighed {
             && candidate.is_on_port_of(incident)
             && candidate.is_held
             && !candidate.claimed
+            && !candidate.ran_beside(self.last_answer)
+            && candidate.may_speak(incident.protocol)
             && on_port.count() == 1
     }
 }
@@ -162,6 +194,7 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
         let owner_down = down.and_then(|owner| owner.exhibits().into_iter().next_back());
         let sole_pool = case.sole_unclaimed_pool(incident)?;
         let names = names(incident, owner.as_ref().map(Owner::unit));
+        let last_answer = known(case.last_answer(incident))?.flatten();
         let (mut found, mut strangers) = (Vec::new(), Vec::new());
         for candidate in candidates {
             let tie = tie(
@@ -171,6 +204,7 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
                 owner.as_ref(),
                 &names,
                 sole_pool.as_deref(),
+                last_answer,
             )?;
             match tie {
                 Some(tie) if is_visible(incident, case, &candidate)? => {
@@ -185,6 +219,7 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
             strangers,
             is_owned: owner.is_some(),
             owner_down,
+            last_answer,
         })
     })
 }
@@ -288,6 +323,7 @@ fn tie(
     owner: Option<&Owner>,
     names: &[String],
     sole_pool: Option<&str>,
+    last_answer: Option<Timestamp>,
 ) -> Result<Option<Exhibit>, Gap> {
     if candidate.claimed || candidate.is_to_listen_at(incident) {
         return Ok(None);
@@ -301,6 +337,10 @@ fn tie(
         && let Some(said) = case.listened_before(&candidate.units, address)?
     {
         return Ok(Some(said));
+    }
+    // Likeness ties nothing that ran beside the application while that still answered where nginx dials.
+    if candidate.ran_beside(last_answer) {
+        return Ok(None);
     }
     if let Some(pool) = &candidate.pool {
         if Some(pool.as_str()) == sole_pool {
@@ -318,6 +358,7 @@ fn tie(
     }
     if let (Some(PeerAddress::Unix(dialled)), Place::Unix(place)) =
         (&incident.address, &candidate.place)
+        && owner.is_none()
         && differ_by_version(dialled, place)
     {
         return Ok(Some(record(
@@ -524,6 +565,10 @@ fn candidate(
         command_lines: case.command_lines_of(holders)?,
         is_held: !holders.is_empty(),
         is_store: is_store(holders),
+        since: holders.iter().map(|holder| holder.start).min(),
+        kind: holders
+            .iter()
+            .find_map(|holder| Kind::recognise(&holder.args)),
         place,
         who,
         exhibit,
@@ -650,7 +695,7 @@ fn unversioned(name: &str) -> (String, bool) {
 pub(crate) fn dial_instead(incident: &Incident, case: &Case, tied: &Tied) -> Result<Vec<Fix>, Gap> {
     let place = dialable(incident, &tied.place);
     let align = Fix {
-        summary: format!("or bind the application to {}", incident.peer),
+        summary: format!("bind the application to {}", incident.peer),
         safety: Safety::DisplayOnly,
         steps: vec![Step::Advice {
             text: format!("make {} listen on {} again", tied.who, incident.peer),
@@ -672,7 +717,7 @@ pub(crate) fn dial_instead(incident: &Incident, case: &Case, tied: &Tied) -> Res
             summary: format!("dial {place}"),
             safety: Safety::Unsafe,
             steps,
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         },
         align,
     ])

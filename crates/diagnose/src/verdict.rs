@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use facts::Exhibit;
 
+/// A fix that is verified by asking again; the engine adds what the user named.
+pub(crate) const AGAIN: &str = "why502";
+
 /// One or more exhibits: a proof cannot be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {

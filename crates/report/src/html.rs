@@ -231,6 +231,14 @@ fn undetermined(page: &mut Page, judged: &Judged, clock: Clock) {
         page.heading("Seen");
         proof(page, &Proof::new(judged.incident.exhibit()), clock);
     }
+    if let Some((first, rest)) = judged.known.split_first() {
+        page.heading("Known");
+        proof(
+            page,
+            &Proof::new(first.clone()).with(rest.iter().cloned()),
+            clock,
+        );
+    }
     if !judged.hints.is_empty() {
         page.heading("Hints");
         page.within("<ul>\n", "</ul>\n", |page| {

@@ -9,6 +9,7 @@ use conf::{
     AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
 };
 use facts::{Exhibit, Gap, PeerAddress, ProbeRequest};
+use jiff::Timestamp;
 use log::access::{Access, Format};
 
 use super::{Case, Instance, known};
@@ -48,9 +49,67 @@ impl Case {
                     _ => {}
                 }
             })?;
-            Ok((told && impact.requests > 0).then_some(impact))
+            if told {
+                return Ok((impact.requests > 0).then_some(impact));
+            }
+            let none_failed = self.no_client_failed(incident)?;
+            Ok(none_failed.then_some(Impact {
+                requests: incident.count,
+                failed: 0,
+                rescued: incident.count,
+            }))
         })?;
         Ok(*impact)
+    }
+
+    /// That no client got 502 or 504 while it failed, from access logs of any format: then another peer answered.
+    fn no_client_failed(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !matches!(incident.status, Some(502 | 504)) {
+            return Ok(false);
+        }
+        let instance = self.instance(incident)?;
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        let Some(sites) = known(self.sites(incident))? else {
+            return Ok(false);
+        };
+        let mut answered = 0;
+        for site in sites.iter() {
+            let logs = logs_of(&configured.model, &instance, site.context);
+            if logs.is_empty() {
+                return Ok(false);
+            }
+            for (path, format) in logs {
+                let request = ProbeRequest::LinesSince {
+                    view: instance.view,
+                    path,
+                    from: String::new(),
+                    limit: ACCESS_LIMIT,
+                };
+                let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+                    return Ok(false);
+                };
+                let (first, last) = (
+                    incident.first_seen.as_second(),
+                    incident.last_seen.as_second() + 1,
+                );
+                for access in bytes.lines().filter_map(|line| format.parse(line)) {
+                    match (access.time(), access.status()) {
+                        (Some(at), Some(status)) if (first..=last).contains(&at) => {
+                            if matches!(status, 499..=599) {
+                                return Ok(false);
+                            }
+                            answered += 1;
+                        }
+                        (Some(_), Some(_)) => {}
+                        _ => return Ok(false),
+                    }
+                }
+            }
+        }
+        // Fewer lines than failures: somebody was not logged.
+        Ok(answered > 0)
     }
 
     /// A request that the peer answered itself at such a time (seconds since 1970), from the access log.
@@ -90,6 +149,31 @@ impl Case {
         Ok((*found).clone())
     }
 
+    /// When the peer last answered a request, as far as an access log tells.
+    pub(crate) fn last_answer(&self, incident: &Incident) -> Result<Option<Timestamp>, Gap> {
+        let last = self
+            .evidence
+            .once(format!("last answer {}", incident.id), || {
+                let mut last: Option<i64> = None;
+                self.each_access(incident, |access| {
+                    let is_answer = access.attempts().any(|attempt| {
+                        attempt
+                            .addr
+                            .is_some_and(|addr| addr == incident.peer.as_bytes())
+                            && attempt.header_time.is_some()
+                    });
+                    if is_answer {
+                        last = last.max(access.time());
+                    }
+                })?;
+                for (access, _) in self.plain_answers(incident, &(i64::MIN..=i64::MAX))? {
+                    last = last.max(Some(access));
+                }
+                Ok(last.and_then(|second| Timestamp::from_second(second).ok()))
+            })?;
+        Ok(*last)
+    }
+
     /// The same from a log that tells nothing of upstreams: one that only this peer's locations write to. A status that
     /// nginx does not make itself is then the peer's answer.
     fn answered_plainly(
@@ -97,16 +181,30 @@ impl Case {
         incident: &Incident,
         when: &RangeInclusive<i64>,
     ) -> Result<Option<Exhibit>, Gap> {
+        let answers = self.plain_answers(incident, when)?;
+        Ok(answers.into_iter().next().map(|(_, text)| Exhibit::Record {
+            probe: "lines-since",
+            at: None,
+            text,
+        }))
+    }
+
+    /// The first and the last such answer of each log, in seconds since 1970, with its words.
+    fn plain_answers(
+        &self,
+        incident: &Incident,
+        when: &RangeInclusive<i64>,
+    ) -> Result<Vec<(i64, String)>, Gap> {
         let instance = self.instance(incident)?;
         let Some(configured) = known(self.configured(incident.instance))? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let Some(address) = &incident.address else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let model = &configured.model;
         let from = self.window_start().as_second();
-        for (path, format) in sole_logs(model, &instance, address) {
+        let mut answers = Vec::new();
+        for (path, format) in sole_logs(&configured.model, &instance, address) {
             let request = ProbeRequest::LinesSince {
                 view: instance.view,
                 path: path.clone(),
@@ -116,26 +214,21 @@ impl Case {
             let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
                 continue;
             };
-            let answer = bytes.lines().find_map(|line| {
+            let told = |line: &[u8]| {
                 let access = format.parse(line)?;
-                (access.time()? >= from
-                    && when.contains(&access.time()?)
-                    && matches!(access.status()?, 200..=299))
-                .then(|| access.status())?
-            });
-            if let Some(status) = answer {
-                return Ok(Some(Exhibit::Record {
-                    probe: "lines-since",
-                    at: None,
-                    text: format!(
-                        "{} has an answer {status}, and only {} is asked where it is written",
-                        path.display(),
-                        incident.peer
-                    ),
-                }));
-            }
+                let (at, status) = (access.time()?, access.status()?);
+                let text = format!(
+                    "{} has an answer {status}, and only {} is asked where it is written",
+                    path.display(),
+                    incident.peer
+                );
+                (at >= from && when.contains(&at) && matches!(status, 200..=299))
+                    .then_some((at, text))
+            };
+            answers.extend(bytes.lines().find_map(told));
+            answers.extend(bytes.rsplit(|&byte| byte == b'\n').find_map(told));
         }
-        Ok(None)
+        Ok(answers)
     }
 
     /// Every line of the window in the access logs of the places that dial the peer.
@@ -210,6 +303,25 @@ impl Case {
     }
 }
 
+/// The access logs that are written at a place, with their formats; none where one of them is no file.
+fn logs_of(model: &Model, instance: &Instance, context: conf::ContextId) -> Vec<(PathBuf, Format)> {
+    match model.access_logs(context) {
+        AccessLogs::To(targets) => {
+            let named = targets.iter().filter_map(|target| {
+                Some((
+                    target.sink.path(&instance.prefix)?,
+                    model.log_format(target.format.as_bstr())?,
+                ))
+            });
+            named
+                .map(|(path, format)| (path, compiled(format)))
+                .collect()
+        }
+        AccessLogs::Default => vec![(instance.default_access_log.clone(), Format::combined())],
+        AccessLogs::Off => Vec::new(),
+    }
+}
+
 /// The access logs that are written only where every request goes to this one peer, with their formats.
 ///
 /// An error page, a `return` or a `try_files` could answer in its place, so servers with one do not count.
@@ -217,22 +329,7 @@ fn sole_logs(model: &Model, instance: &Instance, peer: &PeerAddress) -> Vec<(Pat
     let mut logs: Vec<(PathBuf, Format, bool)> = Vec::new();
     for context in model.servers().chain(model.locations()) {
         let sole = answers_only_by(model, context, peer);
-        let targets = match model.access_logs(context.id) {
-            AccessLogs::To(targets) => {
-                let named = targets.iter().filter_map(|target| {
-                    Some((
-                        target.sink.path(&instance.prefix)?,
-                        model.log_format(target.format.as_bstr())?,
-                    ))
-                });
-                named
-                    .map(|(path, format)| (path, compiled(format)))
-                    .collect()
-            }
-            AccessLogs::Default => vec![(instance.default_access_log.clone(), Format::combined())],
-            AccessLogs::Off => Vec::new(),
-        };
-        for (path, format) in targets {
+        for (path, format) in logs_of(model, instance, context.id) {
             match logs.iter_mut().find(|(known, _, _)| *known == path) {
                 Some((_, _, all)) => *all &= sole,
                 None => logs.push((path, format, sole)),

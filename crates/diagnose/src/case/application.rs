@@ -166,7 +166,7 @@ impl Happenings {
                 missing,
                 format!("the log of {} was not found", self.program),
             )
-            .learn("look where the application writes its errors");
+            .learn("sudo dmesg -T | grep -iE 'killed process|segfault'");
         }
         Gap::undecided(
             missing,

@@ -29,7 +29,7 @@ pub(crate) use instances::Instance;
 pub use logs::SECONDS_KEPT;
 pub(crate) use network::{Listener, UnixListener};
 pub(crate) use owner::Owner;
-pub(crate) use paths::{Access, Component};
+pub(crate) use paths::{Access, Component, Identity};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
 use crate::incident::Incident;
@@ -165,6 +165,20 @@ impl Case {
             incidents,
             gaps,
         }
+    }
+
+    /// The command that asks again, with what the user named.
+    pub(crate) fn again(&self) -> String {
+        let mut command = "why502".to_owned();
+        if let Some(config) = &self.options.config {
+            command.push_str(" --config ");
+            command.push_str(&config.to_string_lossy());
+        }
+        if let Some(pid) = self.options.pid {
+            command.push_str(" --pid ");
+            command.push_str(&pid.to_string());
+        }
+        command
     }
 
     /// Where the window begins.

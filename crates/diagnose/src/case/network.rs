@@ -21,6 +21,9 @@ const RECENT_SECONDS: i64 = 60;
 /// Shows every rule.
 const LEARN_RULES: &str = "sudo nft list ruleset";
 
+/// Network namespaces that are looked into: a host with more is full of containers.
+const NAMESPACES: usize = 64;
+
 /// A listening TCP socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
@@ -56,6 +59,16 @@ pub(crate) enum Repeated {
     Other(Exhibit),
     /// It succeeds.
     Succeeds,
+}
+
+impl Repeated {
+    /// What it gave, where it was more than success.
+    fn exhibit(self) -> Option<Exhibit> {
+        match self {
+            Self::Same(exhibit) | Self::Other(exhibit) => Some(exhibit),
+            Self::Succeeds => None,
+        }
+    }
 }
 
 impl Listener {
@@ -560,6 +573,115 @@ impl Case {
         }
     }
 
+    /// What is known of a peer, for an incident that nothing explains.
+    pub(crate) fn known_of(&self, incident: &Incident) -> Vec<Exhibit> {
+        let reached = self.listener_of(incident);
+        let repeated = self.repeated(incident);
+        let firewall = self.firewall_of(incident);
+        let mut known = Vec::new();
+        if let Ok(reached) = reached {
+            known.extend(reached.queue());
+            known.push(reached.exhibit);
+        }
+        known.extend(repeated.ok().and_then(Repeated::exhibit));
+        known.extend(firewall.ok().flatten());
+        known
+    }
+
+    /// The chains that may refuse or drop this connection.
+    fn firewall_of(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        if incident.action != Some(log::error::While::ConnectingToUpstream) {
+            return Ok(None);
+        }
+        let request = ProbeRequest::NetfilterChains {
+            netns: self.netns(incident)?,
+        };
+        let chains = self
+            .evidence
+            .fact(&request, |_, bytes| BaseChains::parse(bytes))?;
+        let is_ipv6 = incident
+            .address
+            .as_ref()
+            .and_then(PeerAddress::ip)
+            .is_some_and(|ip| ip.is_ipv6());
+        let hooks = [Hook::Output, Hook::Input];
+        let filters: Vec<String> = hooks
+            .into_iter()
+            .flat_map(|hook| chains.at(hook, is_ipv6))
+            .filter(|chain| chain.kind == ChainKind::Filter && !chain.is_idle())
+            .map(|chain| format!("{} {}", chain.table, chain.name))
+            .collect();
+        Ok((!filters.is_empty()).then(|| Exhibit::Record {
+            probe: "netfilter-chains",
+            at: None,
+            text: format!(
+                "firewall rules are in force, and one may refuse this ({}): sudo nft list ruleset",
+                filters.join(", ")
+            ),
+        }))
+    }
+
+    /// Listeners on the peer's port in network namespaces other than nginx's.
+    pub(crate) fn elsewhere(&self, incident: &Incident, port: u16) -> Result<Option<Exhibit>, Gap> {
+        let own = self.netns(incident)?;
+        let processes = self.processes()?;
+        let link = |pid: &u32| ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{pid}/ns/net")),
+        };
+        drop(self.evidence.batch(processes.keys().map(link))?);
+        let of = |pid: &u32| self.evidence.bytes(&link(pid)).map(|(_, bytes)| bytes).ok();
+        let nginx = if let Some(pid) = own {
+            of(&pid)
+        } else {
+            let own = ProbeRequest::Link {
+                path: PathBuf::from("/proc/self/ns/net"),
+            };
+            self.evidence.bytes(&own).map(|(_, bytes)| bytes).ok()
+        };
+        let mut others: std::collections::BTreeMap<&[u8], u32> = std::collections::BTreeMap::new();
+        for (pid, namespace) in processes.keys().filter_map(|pid| Some((*pid, of(pid)?))) {
+            if Some(namespace) != nginx {
+                others.entry(namespace).or_insert(pid);
+            }
+        }
+        let owners = self.owners()?;
+        for &pid in others.values().take(NAMESPACES) {
+            let request = ProbeRequest::Sockets {
+                netns: Some(pid),
+                kind: SocketKind::TcpListening,
+            };
+            let Some(table) = known(
+                self.evidence
+                    .fact(&request, |_, bytes| TcpTable::parse(bytes)),
+            )?
+            else {
+                continue;
+            };
+            let on_port = table
+                .sockets
+                .iter()
+                .find(|socket| socket.state == TcpState::Listen && socket.local.port() == port);
+            if let Some(socket) = on_port {
+                let holders = self.holders(owners.as_deref(), socket.inode)?;
+                return Ok(Some(Exhibit::Record {
+                    probe: "sockets",
+                    at: holders.first().map(|holder| holder.start),
+                    text: format!(
+                        "{} listens on {}, but in another network namespace than nginx",
+                        who(&holders),
+                        socket.local
+                    ),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// How to run a command where nginx's network is: `nsenter ...`, or nothing where it is why502's own.
+    pub(crate) fn in_nginx_netns(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
+        self.netns(incident)
+    }
+
     /// That the queue of connections to the application is not full: else it does not even see the request.
     pub(crate) fn queue_has_room(&self, incident: &Incident) -> Result<Exhibit, Gap> {
         let reached = self.listener_of(incident)?;
@@ -598,6 +720,19 @@ impl Reached {
     /// Program and pid, for people.
     pub(crate) fn who(&self) -> String {
         who(&self.holders)
+    }
+
+    /// Its queue of connections, where some wait.
+    fn queue(&self) -> Option<Exhibit> {
+        (self.waiting > 0).then(|| Exhibit::Record {
+            probe: "sockets",
+            at: None,
+            text: if self.waiting > self.backlog {
+                format!("its queue is full: {} connections wait to be accepted, {} may: it does not keep up", self.waiting, self.backlog)
+            } else {
+                format!("{} connections wait to be accepted, {} may", self.waiting, self.backlog)
+            },
+        })
     }
 
     /// Since when the oldest holder runs.

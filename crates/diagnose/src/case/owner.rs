@@ -16,7 +16,7 @@ use jiff::tz::TimeZone;
 
 use super::{Case, Instance, known};
 use crate::incident::Incident;
-use crate::verdict::{Fix, Safety, Step};
+use crate::verdict::{AGAIN, Fix, Safety, Step};
 
 /// Where administrators' units stand; a name in an earlier one hides the same name in a later one.
 const UNIT_FOLDERS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/system"];
@@ -114,7 +114,7 @@ impl Owner {
             summary: format!("{verb} {}", self.unit),
             safety: Safety::Unsafe,
             steps,
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }
     }
 }

@@ -35,8 +35,8 @@ pub(crate) struct Component {
 pub(crate) enum Access {
     /// Connect; the text lists the steps.
     Granted(String),
-    /// Not pass this directory, or not write to this socket.
-    Denied(Component),
+    /// Not pass these directories, or not write to the socket; never empty.
+    Denied(Vec<Component>),
 }
 
 /// The user that nginx's workers run as.
@@ -113,10 +113,8 @@ impl Identity {
                     format!("{} {}", last.path.display(), last.node)
                 })))
             }
-            ConnectAccess::NoSearch(component) | ConnectAccess::NoWrite(component) => {
-                Component::of(component)
-                    .map(Access::Denied)
-                    .ok_or_else(undecided)
+            ConnectAccess::NoSearch(_) | ConnectAccess::NoWrite(_) => {
+                Ok(Access::Denied(self.denying(walked)))
             }
             ConnectAccess::Unknown(component) => Err(Gap::undecided(
                 format!("the ACL of {}", component.path.display()),
@@ -125,6 +123,18 @@ impl Identity {
             .learn(format!("getfacl {}", component.path.display()))),
             ConnectAccess::Ended(_) => Err(undecided()),
         }
+    }
+
+    /// Every component that denies this user.
+    fn denying(&self, walked: &Walked) -> Vec<Component> {
+        let components = walked.walk.components.iter().filter_map(Component::of);
+        components
+            .filter(|component| match component.node.kind {
+                NodeKind::Directory => component.node.can_search(&self.credentials) == Some(false),
+                NodeKind::Socket => component.node.can_write(&self.credentials) == Some(false),
+                _ => false,
+            })
+            .collect()
     }
 
     /// User and groups, for people.

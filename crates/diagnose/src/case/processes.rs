@@ -211,6 +211,10 @@ pub(crate) fn program(process: &Process) -> String {
     {
         let mut after_m = false;
         for arg in args {
+            if arg == b"-c" || arg == b"-e" {
+                // Code stands on the command line: no name.
+                return first;
+            }
             if arg == b"-m" {
                 after_m = true;
             } else if after_m || !arg.starts_with(b"-") {

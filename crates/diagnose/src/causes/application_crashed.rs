@@ -5,7 +5,7 @@ use log::error::Class;
 
 use crate::case::{Case, Coverage};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The application's process died while it was answering.
@@ -53,13 +53,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
     }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{} died while answering: {}", application.who(), deaths.summary()),
+        summary: format!("a process of {} died while answering: {}", application.who(), deaths.summary()),
         proof: proof.with(deaths.exhibits()),
         fixes: vec![Fix {
             summary: "find why it dies".to_owned(),
             safety: Safety::DisplayOnly,
             steps: vec![Step::Advice { text: format!("read why it died: {}", deaths.place()) }],
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }],
     }))
 }
@@ -109,7 +109,7 @@ mod tests {
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         "]), @"
         answer: application-crashed, over
-        confirmed: gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        confirmed: a process of gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         fix, shown: find why it dies
@@ -131,7 +131,7 @@ mod tests {
             14:02:12 started
         "]), @"
         answer: application-crashed, over
-        confirmed: serve (pid 4120) died while answering: shop.service exited ExecStart dumped 11
+        confirmed: a process of serve (pid 4120) died while answering: shop.service exited ExecStart dumped 11
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - journal 14:02:11: shop.service exited ExecStart dumped 11
         fix, shown: find why it dies

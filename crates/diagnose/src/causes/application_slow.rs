@@ -5,7 +5,7 @@ use log::error::{Class, While};
 
 use crate::case::{Case, Speaks};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The application took the request and did not answer within nginx's read time-out.
@@ -64,7 +64,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
                 Step::Advice { text: format!("look at what {} does for this request: {}", application.who(), application.log_place()) },
                 Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}", limit.name, limit.text) },
             ],
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }],
     }))
 }

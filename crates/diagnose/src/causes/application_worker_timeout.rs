@@ -5,7 +5,7 @@ use log::error::Class;
 
 use crate::case::{Case, Coverage};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The application's own master killed the worker because the request took too long.
@@ -62,7 +62,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
                 Step::Advice { text: format!("find what is slow: {}", timeouts.place()) },
                 Step::Advice { text: format!("or raise {} and keep nginx's read time-out above it", setting.name()) },
             ],
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }],
     }))
 }
@@ -168,7 +168,7 @@ mod tests {
         assert_snapshot!(check(ID, [HOST, REPLACED]), @"
         answer: none, over
         unknown: whether the application ended its worker for a time-out: the log of gunicorn (pid 4120) was not found
-        learn: look where the application writes its errors
+        learn: sudo dmesg -T | grep -iE 'killed process|segfault'
         ");
     }
 
@@ -183,7 +183,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: whether the application ended its worker for a time-out: the log of gunicorn (pid 4120) was not found
-        learn: look where the application writes its errors
+        learn: sudo dmesg -T | grep -iE 'killed process|segfault'
         ");
     }
 

@@ -80,7 +80,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
                 verify: None,
             },
             Fix {
-                summary: "or let nginx give them up first".to_owned(),
+                summary: "let nginx give them up first".to_owned(),
                 safety: Safety::DisplayOnly,
                 steps: vec![Step::Advice {
                     text: if seconds > 1 {
@@ -133,7 +133,7 @@ mod tests {
         - process 12:30:00: uvicorn (pid 4120) has run since before the first failure
         fix, shown: let uvicorn (pid 4120) keep idle connections longer than nginx does
           raise timeout_keep_alive above 60 s
-        fix, shown: or let nginx give them up first
+        fix, shown: let nginx give them up first
           set keepalive_timeout 4s; in the upstream block
         "#);
     }

@@ -4,7 +4,7 @@ use facts::Gap;
 
 use crate::case::Case;
 use crate::incident::{Incident, Origin};
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// nginx itself is not running.
@@ -62,7 +62,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             summary: "start nginx".to_owned(),
             safety: Safety::Unsafe,
             steps: start,
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }],
     }))
 }

@@ -7,7 +7,7 @@ use super::FirstPass;
 use crate::case::{Case, Drift, Member};
 use crate::diagnosis::Judgement;
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// nginx has taken every server of the upstream out of use.
@@ -160,7 +160,7 @@ fn undown(member: &Member) -> Fix {
             old: member.span.text.clone(),
             new,
         }],
-        verify: Some("why502".to_owned()),
+        verify: Some(AGAIN.to_owned()),
     }
 }
 

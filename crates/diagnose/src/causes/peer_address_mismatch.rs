@@ -89,7 +89,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000; => proxy_pass http://10.0.0.5:8000;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }

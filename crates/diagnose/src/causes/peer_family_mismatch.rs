@@ -93,7 +93,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to [::1]:8000
+        fix, shown: bind the application to [::1]:8000
           make http.server (pid 4120) listen on [::1]:8000 again
         ");
     }
@@ -117,7 +117,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to [::1]:8000
+        fix, shown: bind the application to [::1]:8000
           make app (pid 4120) listen on [::1]:8000 again
         ");
     }
@@ -146,7 +146,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000; => proxy_pass http://[::1]:8000;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make app (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -178,7 +178,7 @@ mod tests {
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000; => proxy_pass http://127.0.0.1:8000;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to [::1]:8000
+        fix, shown: bind the application to [::1]:8000
           make http.server (pid 4120) listen on [::1]:8000 again
         ");
     }

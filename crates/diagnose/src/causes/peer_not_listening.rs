@@ -3,9 +3,9 @@
 use facts::{Exhibit, Gap, GapKind, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, Owner, known, network};
+use crate::case::{Case, known, network};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// Nothing accepts connections on the peer's address.
@@ -68,32 +68,75 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let silence = Exhibit::Record {
         probe: "sockets",
         at: None,
-        text: format!("no socket listens on {address} ({} listening TCP sockets seen)", listeners.len()),
+        text: format!("no socket listens on {address}; {}", those_that_do(&listeners)),
     };
-    let proof = proof.and(again).and(silence).and(unredirected);
+    let netns = case.in_nginx_netns(incident)?;
+    let elsewhere = known(case.elsewhere(incident, address.port()))?.flatten();
+    let is_elsewhere = elsewhere.is_some();
+    let proof = proof.and(again).and(silence).and(unredirected).with(elsewhere);
     let owner = known(case.owner(incident))?.flatten();
-    Ok(Verdict::Confirmed(confirmation(&address.to_string(), proof, owner.as_ref())))
+    let place = match netns {
+        Some(pid) => format!("{address} in nginx's network namespace (that of pid {pid})"),
+        None => address.to_string(),
+    };
+    Ok(Verdict::Confirmed(match owner {
+        _ if is_elsewhere => apart(&place, proof, address),
+        Some(owner) => Confirmation {
+            summary: format!("nothing listens on {place}: {}", owner.state()),
+            proof: proof.with(owner.exhibits()),
+            fixes: vec![owner.start()],
+        },
+        None => unowned(&place, proof, address, netns),
+    }))
 }
 
-fn confirmation(address: &str, proof: Proof, owner: Option<&Owner>) -> Confirmation {
-    let Some(owner) = owner else {
-        return Confirmation {
-            summary: format!("nothing listens on {address}"),
-            proof,
-            fixes: vec![Fix {
-                summary: format!("start the application that is to listen on {address}"),
-                safety: Safety::DisplayOnly,
-                steps: vec![Step::Advice {
-                    text: format!("start the application that is to listen on {address}, or correct the address that nginx dials"),
-                }],
-                verify: Some(format!("ss -ltn 'sport = :{}'", address.rsplit(':').next().unwrap_or_default())),
-            }],
-        };
-    };
+/// The listeners that are there, so that nobody has to look for them.
+fn those_that_do(listeners: &[network::Listener]) -> String {
+    const SHOWN: usize = 6;
+    let others: Vec<&network::Listener> = listeners.iter().filter(|listener| !listener.is_nginx()).collect();
+    if others.is_empty() {
+        return "nothing but nginx listens on TCP".to_owned();
+    }
+    let named: Vec<String> =
+        others.iter().take(SHOWN).map(|listener| format!("{} {}", listener.address, listener.who())).collect();
+    let more = others.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("these do: {}{more}", named.join(", "))
+}
+
+/// A listener on that port runs in another network namespace: a loopback address there is none here.
+fn apart(place: &str, proof: Proof, address: std::net::SocketAddr) -> Confirmation {
     Confirmation {
-        summary: format!("nothing listens on {address}: {}", owner.state()),
-        proof: proof.with(owner.exhibits()),
-        fixes: vec![owner.start()],
+        summary: format!("nothing listens on {place}; something listens on port {} in another network namespace", address.port()),
+        proof,
+        fixes: vec![Fix {
+            summary: "dial an address that both network namespaces share".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps: vec![Step::Advice {
+                text: format!("make nginx dial an address of the application's own network namespace (a container's address, or a published port) in place of {address}"),
+            }],
+            verify: Some(AGAIN.to_owned()),
+        }],
+    }
+}
+
+/// Nobody is known to own the address.
+fn unowned(place: &str, proof: Proof, address: std::net::SocketAddr, netns: Option<u32>) -> Confirmation {
+    let look = format!("ss -ltn 'sport = :{}'", address.port());
+    Confirmation {
+        summary: format!("nothing listens on {place}"),
+        proof,
+        fixes: vec![Fix {
+            summary: format!("start the application that is to listen on {address}"),
+            safety: Safety::DisplayOnly,
+            steps: vec![Step::Advice {
+                text: format!("start the application that is to listen on {address}, or correct the address that nginx dials"),
+            }],
+            verify: Some(match netns {
+                Some(pid) => format!("sudo nsenter -t {pid} -n {look}"),
+                None => look,
+            }),
+        }],
     }
 }
 
@@ -127,7 +170,7 @@ mod tests {
         confirmed: nothing listens on 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
         - netfilter-chains: no rule translates the address of what this host sends
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
@@ -148,7 +191,7 @@ mod tests {
         confirmed: nothing listens on 10.0.0.5:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 10.0.0.5:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 10.0.0.5:8000 (0 listening TCP sockets seen)
+        - sockets: no socket listens on 10.0.0.5:8000; nothing but nginx listens on TCP
         - netfilter-chains: no rule translates the address of what this host sends
         fix, shown: start the application that is to listen on 10.0.0.5:8000
           start the application that is to listen on 10.0.0.5:8000, or correct the address that nginx dials
@@ -166,7 +209,7 @@ mod tests {
         confirmed: nothing listens on 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000 (1 listening TCP sockets seen)
+        - sockets: no socket listens on 127.0.0.1:8000; these do: [::]:8000 app (pid 4120)
         - netfilter-chains: no rule translates the address of what this host sends
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
@@ -181,13 +224,14 @@ mod tests {
             //- listen tcp 127.0.0.1:8000 pid=4120 net=2
         "]), @"
         answer: peer-not-listening, ongoing
-        confirmed: nothing listens on 127.0.0.1:8000
+        confirmed: nothing listens on 127.0.0.1:8000; something listens on port 8000 in another network namespace
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
         - netfilter-chains: no rule translates the address of what this host sends
-        fix, shown: start the application that is to listen on 127.0.0.1:8000
-          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        - sockets 12:30:00: app (pid 4120) listens on 127.0.0.1:8000, but in another network namespace than nginx
+        fix, shown: dial an address that both network namespaces share
+          make nginx dial an address of the application's own network namespace (a container's address, or a published port) in place of 127.0.0.1:8000
         ");
     }
 
@@ -208,7 +252,7 @@ mod tests {
         confirmed: nothing listens on 127.0.0.1:8000: shop.service has failed (exit-code, status 1)
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
         - netfilter-chains: no rule translates the address of what this host sends
         - unit: shop.service has ExecStart=/srv/shop/venv/bin/gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - unit: shop.service has failed (exit-code, status 1)
@@ -467,7 +511,7 @@ mod tests {
         confirmed: nothing listens on 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000 (0 listening TCP sockets seen)
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
         - command: none of the 1 rules that redirect matches 127.0.0.1:8000
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials

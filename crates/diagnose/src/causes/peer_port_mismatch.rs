@@ -90,7 +90,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -116,7 +116,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -140,7 +140,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make serve (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -165,7 +165,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -190,7 +190,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -330,7 +330,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -359,7 +359,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make serve (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -483,7 +483,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 10.0.0.5:8001 weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }

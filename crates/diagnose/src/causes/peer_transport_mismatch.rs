@@ -90,7 +90,7 @@ mod tests {
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server unix:/run/shop.sock weight=2;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to 127.0.0.1:8000
+        fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
     }
@@ -118,7 +118,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: server unix:/run/shop.sock; => server 127.0.0.1:8001;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to unix:/run/shop.sock
+        fix, shown: bind the application to unix:/run/shop.sock
           make gunicorn (pid 4120) listen on unix:/run/shop.sock again
         ");
     }

@@ -4,7 +4,7 @@ use facts::Gap;
 
 use crate::case::{Case, Drift};
 use crate::incident::{Incident, Origin};
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The workers still run an older configuration than the one on disk.
@@ -75,7 +75,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             summary: "reload nginx".to_owned(),
             safety: Safety::Unsafe,
             steps,
-            verify: Some("why502".to_owned()),
+            verify: Some(AGAIN.to_owned()),
         }],
     }))
 }

@@ -7,7 +7,7 @@ use log::error::Class;
 
 use crate::case::{Case, UnixListener, known};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The unix socket that nginx dials does not exist.
@@ -110,7 +110,7 @@ fn advice(text: String) -> Fix {
         summary: text.clone(),
         safety: Safety::DisplayOnly,
         steps: vec![Step::Advice { text }],
-        verify: Some("why502".to_owned()),
+        verify: Some(AGAIN.to_owned()),
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to unix:/run/php/php8.1-fpm.sock
+        fix, shown: bind the application to unix:/run/php/php8.1-fpm.sock
           make php-fpm (pid 901) listen on unix:/run/php/php8.1-fpm.sock again
         ");
     }
@@ -109,7 +109,7 @@ mod tests {
           /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: or bind the application to unix:/run/php/php8.1-fpm.sock
+        fix, shown: bind the application to unix:/run/php/php8.1-fpm.sock
           make php-fpm (pid 901) listen on unix:/run/php/php8.1-fpm.sock again
         ");
     }

@@ -3,9 +3,9 @@
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Access, Case, Component};
+use crate::case::{Access, Case, Component, Identity};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The worker's user may not write to the unix socket, or may not pass a directory above it.
@@ -59,47 +59,55 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             let steps = Exhibit::Record { probe: "walk", at: None, text: format!("owner, group and mode permit {}: {steps}", worker.name) };
             return Ok(Verdict::RuledOut(proof.and(again).and(steps)));
         }
-        Access::Denied(component) => component,
+        Access::Denied(components) => components,
     };
-    if denying.has_acl() {
-        return Err(Gap::undecided(format!("which entry of the ACL of {} counts", denying.path.display()), "a POSIX ACL decides there")
-            .learn(format!("getfacl {}", denying.path.display()))
-            .leaning(format!("the POSIX ACL of {} denies {}", denying.path.display(), worker.name)));
+    if let Some(listed) = denying.iter().find(|component| component.has_acl()) {
+        let path = listed.path.display();
+        return Err(Gap::undecided(format!("which entry of the ACL of {path} counts"), "a POSIX ACL decides there")
+            .learn(format!("getfacl {path}"))
+            .leaning(format!("the POSIX ACL of {path} denies {}", worker.name)));
     }
-    let bit = if denying.is_directory() { "search (x)" } else { "write (w)" };
-    let steps = Exhibit::Record {
+    let lacking: Vec<String> = denying.iter().map(lack).collect();
+    let steps = denying.iter().map(|component| Exhibit::Record {
         probe: "walk",
-        at: Some(denying.changed),
-        text: format!("{} {}: no {bit} for {}", denying.path.display(), denying.describe(), worker.describe()),
-    };
+        at: Some(component.changed),
+        text: format!("{} for {}", lack(component), worker.describe()),
+    });
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{} may not connect to {}: no {bit} on {} ({})", worker.name, path.display(), denying.path.display(), denying.describe()),
-        proof: proof.and(again).and(steps),
-        fixes: vec![fix(&denying, &worker.group)],
+        summary: format!("{} may not connect to {}: {}", worker.name, path.display(), lacking.join(", and ")),
+        proof: proof.and(again).with(steps),
+        fixes: vec![fix(&denying, &worker)],
     }))
 }
 
-fn fix(denying: &Component, group: &str) -> Fix {
-    let path = denying.path.display().to_string();
-    if denying.is_directory() {
-        return Fix {
-            summary: format!("let the group {group} pass {path}"),
-            safety: Safety::Unsafe,
-            steps: vec![Step::command(["chgrp", group, &path]), Step::command(["chmod", "g+x", &path])],
-            verify: Some("why502".to_owned()),
-        };
+/// What a component lacks, with its mode.
+fn lack(component: &Component) -> String {
+    let bit = if component.is_directory() { "search (x)" } else { "write (w)" };
+    format!("no {bit} on {} ({})", component.path.display(), component.describe())
+}
+
+/// Lets the worker's user alone pass a directory: its group may have members of its own. The socket is the
+/// application's to make, so its group may change.
+fn fix(denying: &[Component], worker: &Identity) -> Fix {
+    let mut steps = Vec::new();
+    for component in denying {
+        let path = component.path.display().to_string();
+        if component.is_directory() {
+            steps.push(Step::command(["setfacl", "-m", &format!("u:{}:x", worker.name), &path]));
+            continue;
+        }
+        let group = worker.group.as_str();
+        steps.push(Step::command(["chgrp", group, &path]));
+        steps.push(Step::command(["chmod", "660", &path]));
+        steps.push(Step::Advice {
+            text: format!("make it last: set the socket's group to {group} and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)"),
+        });
     }
     Fix {
-        summary: format!("let the group {group} write to {path}"),
+        summary: format!("let {} connect", worker.name),
         safety: Safety::Unsafe,
-        steps: vec![
-            Step::command(["chgrp", group, &path]),
-            Step::command(["chmod", "660", &path]),
-            Step::Advice {
-                text: format!("make it last: set the socket's group to {group} and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)"),
-            },
-        ],
-        verify: Some("why502".to_owned()),
+        steps,
+        verify: Some(AGAIN.to_owned()),
     }
 }
 
@@ -136,8 +144,8 @@ mod tests {
         confirmed: www-data may not connect to /run/app.sock: no write (w) on /run/app.sock (srw-rw---- uid 77 gid 77)
         - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
         - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
-        - walk 12:00:00: /run/app.sock srw-rw---- uid 77 gid 77: no write (w) for www-data (uid 33, gid 33)
-        fix, unsafe: let the group www-data write to /run/app.sock
+        - walk 12:00:00: no write (w) on /run/app.sock (srw-rw---- uid 77 gid 77) for www-data (uid 33, gid 33)
+        fix, unsafe: let www-data connect
           $ chgrp www-data /run/app.sock
           $ chmod 660 /run/app.sock
           make it last: set the socket's group to www-data and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)
@@ -153,8 +161,8 @@ mod tests {
         confirmed: www-data may not connect to /run/app.sock: no write (w) on /run/app.sock (srw----rw- uid 77 gid 33)
         - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
         - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
-        - walk 12:00:00: /run/app.sock srw----rw- uid 77 gid 33: no write (w) for www-data (uid 33, gid 33)
-        fix, unsafe: let the group www-data write to /run/app.sock
+        - walk 12:00:00: no write (w) on /run/app.sock (srw----rw- uid 77 gid 33) for www-data (uid 33, gid 33)
+        fix, unsafe: let www-data connect
           $ chgrp www-data /run/app.sock
           $ chmod 660 /run/app.sock
           make it last: set the socket's group to www-data and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)
@@ -171,10 +179,9 @@ mod tests {
         confirmed: www-data may not connect to /run/app.sock: no search (x) on /run (drwxr-x--- uid 77 gid 77)
         - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
         - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
-        - walk 12:00:00: /run drwxr-x--- uid 77 gid 77: no search (x) for www-data (uid 33, gid 33)
-        fix, unsafe: let the group www-data pass /run
-          $ chgrp www-data /run
-          $ chmod g+x /run
+        - walk 12:00:00: no search (x) on /run (drwxr-x--- uid 77 gid 77) for www-data (uid 33, gid 33)
+        fix, unsafe: let www-data connect
+          $ setfacl -m u:www-data:x /run
         ");
     }
 

@@ -5,7 +5,7 @@ use log::error::Class;
 
 use crate::case::{Case, UnixListener, known};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// A file stands at the socket's path, but nobody listens on it.
@@ -68,7 +68,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         owner.start()
     } else {
             let text = format!("start the application that is to listen on {}", path.display());
-            Fix { summary: text.clone(), safety: Safety::DisplayOnly, steps: vec![Step::Advice { text }], verify: Some("why502".to_owned()) }
+            Fix { summary: text.clone(), safety: Safety::DisplayOnly, steps: vec![Step::Advice { text }], verify: Some(AGAIN.to_owned()) }
     };
     let state = owner.as_ref().map(|owner| format!(": {}", owner.state())).unwrap_or_default();
     Ok(Verdict::Confirmed(Confirmation {

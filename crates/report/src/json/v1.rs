@@ -82,6 +82,7 @@ struct Incident<'a> {
     causes: Vec<Verdict<'a>>,
 
     hints: &'a [String],
+    known: Vec<Item<'a>>,
     explained: bool,
     impact: Option<Impact>,
     log: Option<Cow<'a, str>>,
@@ -269,6 +270,7 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
         cause: judged.cause.map(|cause| cause.id),
         causes: judged.causes.iter().map(verdict).collect(),
         hints: &judged.hints,
+        known: items(&judged.known),
         explained: incident.explained,
         impact: judged.impact.map(|impact| Impact {
             requests: impact.requests,
@@ -312,8 +314,11 @@ fn verdict(verdict: &CauseVerdict) -> Verdict<'_> {
 }
 
 fn proof(proof: &Proof) -> Vec<Item<'_>> {
-    proof
-        .exhibits()
+    items(proof.exhibits())
+}
+
+fn items(exhibits: &[Exhibit]) -> Vec<Item<'_>> {
+    exhibits
         .iter()
         .map(|exhibit| match exhibit {
             Exhibit::Log { at, text, count } => Item::Log {

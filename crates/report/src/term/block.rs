@@ -43,6 +43,7 @@ pub(super) fn full(
     if fold::answer(judged).is_some() {
         teller.fixes(sheet, block);
         teller.also(sheet);
+        teller.hints(sheet);
     }
     teller.rest(sheet);
 }
@@ -195,15 +196,20 @@ impl Teller<'_> {
         if !incident.sample.is_empty() {
             self.proof(sheet, "seen", &Proof::new(incident.exhibit()), 0);
         }
-        for (idx, hint) in self.judged.hints.iter().enumerate() {
-            labelled(
-                sheet,
-                if idx == 0 { "hint" } else { "" },
-                &[Piece::plain(hint)],
-                Long::Keep,
-            );
+        if let Some((first, rest)) = self.judged.known.split_first() {
+            let known = Proof::new(first.clone()).with(rest.iter().cloned());
+            self.proof(sheet, "known", &known, 0);
         }
+        self.hints(sheet);
         self.looks(sheet);
+    }
+
+    /// What leans which way.
+    fn hints(&self, sheet: &mut Sheet) {
+        for (idx, hint) in self.judged.hints.iter().enumerate() {
+            let label = if idx == 0 { "hint" } else { "" };
+            labelled(sheet, label, &[Piece::plain(hint)], Long::Keep);
+        }
     }
 
     /// The directive that dials the peer.

@@ -80,6 +80,7 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
     };
     let open = Judged {
         causes: vec![unknown("peer-address-mismatch", gap.clone())],
+        known: Vec::new(),
         hints: vec![text.to_owned()],
         directive: Some(span),
         ..judged(incident)

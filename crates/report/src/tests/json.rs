@@ -65,7 +65,7 @@ fn the_report_is_what_the_schema_says() {
             "directive": {"file": "/etc/nginx/conf.d/shop.conf", "line": 12, "column": 5,
                           "text": "proxy_pass http://127.0.0.1:8000;"},
             "outcome": "confirmed", "cause": "peer-port-mismatch",
-            "hints": [], "explained": true, "impact": null, "log": "/var/log/nginx/error.log",
+            "hints": [], "known": [], "explained": true, "impact": null, "log": "/var/log/nginx/error.log",
         })
     );
     assert_eq!(
@@ -149,6 +149,7 @@ fn fields_stand_in_the_order_of_the_schema() {
         "cause",
         "causes",
         "hints",
+        "known",
         "explained",
         "impact",
         "log",

@@ -95,6 +95,7 @@ fn judged(incident: Incident) -> Judged {
         )),
         cause: None,
         causes: Vec::new(),
+        known: Vec::new(),
         hints: Vec::new(),
         impact: None,
     }
@@ -224,6 +225,7 @@ fn undetermined() -> Judged {
             ),
             ruled_out("socket-stale", Proof::new(seen)),
         ],
+        known: Vec::new(),
         hints: vec!["node (pid 77) listens on 127.0.0.1:8001".to_owned()],
         ..judged(incident)
     }
