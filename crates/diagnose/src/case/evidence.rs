@@ -16,18 +16,22 @@ pub(crate) struct Evidence {
     records: HashMap<ProbeRequest, Record>,
     wanted: RefCell<BTreeSet<ProbeRequest>>,
     made: RefCell<HashMap<(TypeId, String), Rc<dyn Any>>>,
+    /// What was found to wait since the last answer came in: it waits still.
+    waiting: RefCell<HashMap<(TypeId, String), Gap>>,
     closed: bool,
 }
 
 impl Evidence {
     /// Takes an answer in. An answer to what was answered before is ignored: judged bytes never change under a verdict.
     pub(crate) fn add(&mut self, request: ProbeRequest, record: Record) {
+        self.waiting.get_mut().clear();
         self.wanted.get_mut().remove(&request);
         self.records.entry(request).or_insert(record);
     }
 
     /// From now on what is not there is not asked for: the bound of collecting is reached.
     pub(crate) fn close(&mut self) {
+        self.waiting.get_mut().clear();
         self.closed = true;
     }
 
@@ -93,7 +97,7 @@ impl Evidence {
         self.once(request.to_string(), || Ok(parse(record, bytes)))
     }
 
-    /// Something made of many records, made once: kept unless it still waits for evidence.
+    /// Something made of many records, made once; what still waits for evidence is made anew when some has come in.
     pub(crate) fn once<T: 'static>(
         &self,
         key: impl Into<String>,
@@ -105,9 +109,17 @@ impl Evidence {
         {
             return (*made).clone();
         }
+        if let Some(pending) = self.waiting.borrow().get(&key) {
+            return Err(pending.clone());
+        }
         let made = make().map(Rc::new);
-        if !matches!(&made, Err(gap) if gap.kind == GapKind::Pending) {
-            self.made.borrow_mut().insert(key, Rc::new(made.clone()));
+        match &made {
+            Err(gap) if gap.kind == GapKind::Pending => {
+                self.waiting.borrow_mut().insert(key, gap.clone());
+            }
+            _ => {
+                self.made.borrow_mut().insert(key, Rc::new(made.clone()));
+            }
         }
         made
     }
@@ -187,5 +199,53 @@ pub(crate) fn known<T>(fact: Result<T, Gap>) -> Result<Option<T>, Gap> {
         Ok(fact) => Ok(Some(fact)),
         Err(gap) if gap.kind == GapKind::Pending => Err(gap),
         Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn what_waits_is_made_once_until_an_answer_comes() {
+        let mut evidence = Evidence::default();
+        let request = ProbeRequest::host_file("/a");
+        let made = Cell::new(0);
+        let length = |evidence: &Evidence| {
+            evidence.once("length", || {
+                made.set(made.get() + 1);
+                evidence.bytes(&request).map(|(_, bytes)| bytes.len())
+            })
+        };
+        for _ in 0..2 {
+            let pending = length(&evidence).map_err(|gap| gap.kind);
+            assert_eq!((pending, made.get()), (Err(GapKind::Pending), 1));
+        }
+        let record = Record {
+            at: Timestamp::UNIX_EPOCH,
+            answer: Answer::Bytes(b"abc".to_vec()),
+        };
+        evidence.add(request.clone(), record);
+        for _ in 0..2 {
+            assert_eq!(length(&evidence).map(|length| *length), Ok(3));
+            assert_eq!(made.get(), 2);
+        }
+    }
+
+    #[test]
+    fn what_waits_when_collecting_ends_is_a_gap() {
+        let mut evidence = Evidence::default();
+        let request = ProbeRequest::host_file("/a");
+        let kind = |evidence: &Evidence| {
+            let made = evidence.once("a", || evidence.bytes(&request).map(drop));
+            made.map_err(|gap| gap.kind)
+        };
+        assert_eq!(kind(&evidence), Err(GapKind::Pending));
+        evidence.close();
+        assert_eq!(kind(&evidence), Err(GapKind::NotAsked));
     }
 }
