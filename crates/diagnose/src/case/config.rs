@@ -344,17 +344,15 @@ impl Case {
             names.dedup();
             // More names than this are no case for one round of look-ups.
             names.truncate(64);
-            drop(
-                self.evidence.batch(
-                    names
-                        .iter()
-                        .filter(|name| is_host_name(name))
-                        .map(|name| lookup(name)),
-                )?,
-            );
+            let view = self.view_of_instance(idx)?;
+            let lookups = names
+                .iter()
+                .filter_map(|name| self.lookup_of(view, name).transpose());
+            let lookups: Vec<ProbeRequest> = lookups.collect::<Result<_, Gap>>()?;
+            drop(self.evidence.batch(lookups)?);
             let mut resolved = Vec::new();
             for name in names {
-                if let Some(addresses) = known(self.resolve(&name))? {
+                if let Some(addresses) = known(self.resolve(view, &name))? {
                     resolved.push((name, addresses));
                 }
             }
@@ -362,18 +360,53 @@ impl Case {
         })
     }
 
-    /// The addresses of a name, as the host resolves it.
-    fn resolve(&self, name: &str) -> Result<Vec<IpAddr>, Gap> {
-        if !is_host_name(name) {
-            return Err(Gap::undecided(
-                "the address of a name",
-                "it is no host name",
-            ));
+    /// The addresses of a name as nginx would resolve it: by the hosts file that it sees, then by the host's resolver.
+    fn resolve(&self, view: View, name: &str) -> Result<Vec<IpAddr>, Gap> {
+        let in_hosts = self.in_hosts(view, name)?;
+        if !in_hosts.is_empty() {
+            return Ok(in_hosts);
         }
+        let lookup = self.lookup_of(view, name)?.ok_or_else(|| {
+            Gap::new(
+                GapKind::NotAsked,
+                format!("the address of {name}"),
+                "--no-connect sends nothing, and only host names are looked up",
+            )
+        })?;
         let addresses = self
             .evidence
-            .fact(&lookup(name), |_, bytes| facts::name::addresses(bytes))?;
+            .fact(&lookup, |_, bytes| facts::name::addresses(bytes))?;
         Ok(addresses.to_vec())
+    }
+
+    /// The question to the host's resolver, for a host name that the hosts file does not have.
+    fn lookup_of(&self, view: View, name: &str) -> Result<Option<ProbeRequest>, Gap> {
+        if !is_host_name(name) || !self.in_hosts(view, name)?.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.options.connect.then(|| facts::name::request(name)))
+    }
+
+    fn in_hosts(&self, view: View, name: &str) -> Result<Vec<IpAddr>, Gap> {
+        let hosts = ProbeRequest::File {
+            view,
+            path: PathBuf::from("/etc/hosts"),
+            limit: 4 << 20,
+        };
+        let hosts = known(
+            self.evidence
+                .fact(&hosts, |_, bytes| facts::name::hosts(bytes)),
+        )?;
+        Ok(hosts
+            .map(|hosts| facts::name::addresses_in_hosts(&hosts, name))
+            .unwrap_or_default())
+    }
+
+    fn view_of_instance(&self, idx: usize) -> Result<View, Gap> {
+        Ok(self
+            .instances()?
+            .get(idx)
+            .map_or(View::Host, |instance| instance.view))
     }
 
     /// Whether a configuration, of this instance or another, dials this address somewhere other than where the
@@ -490,7 +523,7 @@ impl Case {
                 &dialer.pass.target,
                 span(model, dialer.pass.directive, None),
             ) {
-                for address in self.addresses(address)? {
+                for address in self.addresses(incident.instance, address)? {
                     members.push(Member {
                         text: address.to_string(),
                         addresses: vec![address],
@@ -516,7 +549,7 @@ impl Case {
         Ok(Member {
             text: line.text.to_string(),
             addresses: match &line.address {
-                Some(address) => self.addresses(address)?,
+                Some(address) => self.addresses(incident.instance, address)?,
                 None => Vec::new(),
             },
             down: line.down,
@@ -527,7 +560,7 @@ impl Case {
         })
     }
 
-    fn addresses(&self, address: &conf::Address) -> Result<Vec<PeerAddress>, Gap> {
+    fn addresses(&self, idx: usize, address: &conf::Address) -> Result<Vec<PeerAddress>, Gap> {
         Ok(match address {
             conf::Address::Unix(path) => vec![PeerAddress::Unix(PathBuf::from(
                 path.to_os_str_lossy().into_owned(),
@@ -536,7 +569,8 @@ impl Case {
                 host: conf::Host::Name(name),
                 port,
             } => {
-                let ips = known(self.resolve(name))?.unwrap_or_default();
+                let ips =
+                    known(self.resolve(self.view_of_instance(idx)?, name))?.unwrap_or_default();
                 ips.into_iter()
                     .map(|ip| PeerAddress::Tcp((ip, *port).into()))
                     .collect()
@@ -932,10 +966,6 @@ pub(super) fn as_conf(address: &PeerAddress) -> conf::PeerAddress {
                 .into(),
         ),
     }
-}
-
-fn lookup(name: &str) -> ProbeRequest {
-    facts::name::request(name)
 }
 
 /// Letters, digits, dots, hyphens and underscores, not starting with a hyphen: nothing else reaches a command.
