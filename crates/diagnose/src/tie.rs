@@ -213,6 +213,7 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
                 _ => strangers.push(candidate),
             }
         }
+        on_the_port(incident, &mut found);
         one_of_many(incident, &mut found);
         Ok(Weighed {
             tied: found,
@@ -222,6 +223,16 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
             last_answer,
         })
     })
+}
+
+/// Of several that are tied, the one on the dialled port is meant.
+fn on_the_port(incident: &Incident, found: &mut Vec<Tied>) {
+    let port = incident.address.as_ref().and_then(PeerAddress::port);
+    let is_on_port =
+        |tied: &Tied| matches!(&tied.place, Place::Tcp(address) if Some(address.port()) == port);
+    if found.iter().any(is_on_port) {
+        found.retain(is_on_port);
+    }
 }
 
 /// Sockets of one process on one port, such as those of both families, count as one: the one nearest to what is dialled.

@@ -65,7 +65,29 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let (diagnosis, source) = args.target.diagnose(args.selection.as_deref())?;
     anyhow::ensure!(!diagnosis.instances.is_empty(), args.target.nothing_found());
     print(&diagnosis, source, args.format, global)?;
+    nothing_read(&diagnosis)?;
     Ok(status(&diagnosis))
+}
+
+/// "All is well" must not be said of logs that nobody could read.
+fn nothing_read(diagnosis: &Diagnosis) -> anyhow::Result<()> {
+    let is_unread = diagnosis.window.lines == 0 && diagnosis.incidents.is_empty();
+    let runs = diagnosis
+        .instances
+        .iter()
+        .any(|instance| instance.pid.is_some());
+    if is_unread
+        && runs
+        && diagnosis
+            .instances
+            .iter()
+            .all(|instance| instance.error_logs.is_empty())
+    {
+        anyhow::bail!(
+            "no error log could be read: run it as root, or name one with --error-log FILE"
+        );
+    }
+    Ok(())
 }
 
 /// The exit status speaks of now.

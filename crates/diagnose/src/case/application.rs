@@ -347,6 +347,29 @@ impl Application {
         }
     }
 
+    /// That it ran as many children as it may: requests wait in its queue, and it has not even seen them.
+    pub(crate) fn is_exhausted(&self, incident: &Incident) -> Option<String> {
+        let last = incident.last_seen.as_second() + AFTER;
+        let event = self.log.events.iter().rev().find(|event| {
+            matches!(event.what, What::MaxChildren { .. })
+                && event.at.is_some_and(|at| at.as_second() <= last)
+        });
+        match event {
+            Some(event) => Some(format!(
+                "{} runs as many children as it may, and requests wait: {}",
+                self.who(),
+                event.text.trim()
+            )),
+            None if self.kind == Some(Kind::PhpFpm) && self.reached.is_waited_for() => {
+                Some(format!(
+                    "requests wait in the queue of {}: all of its children may be busy",
+                    self.who()
+                ))
+            }
+            None => None,
+        }
+    }
+
     /// After how long it ends a worker.
     pub(crate) fn timeout_setting(&self) -> TimeoutSetting {
         let name = match self.kind {

@@ -262,6 +262,23 @@ impl Case {
         }
     }
 
+    /// Workers whose master has ended: they hold its sockets and go on.
+    pub(crate) fn orphaned_workers(&self) -> Result<Option<String>, Gap> {
+        let processes = self.processes()?;
+        let is_orphan = |process: &&Process| {
+            matches!(process.nginx(), Some(NginxRole::Worker { .. }))
+                && processes
+                    .get(&process.ppid)
+                    .is_none_or(|parent| parent.nginx().is_none())
+        };
+        let pids: Vec<String> = processes
+            .values()
+            .filter(is_orphan)
+            .map(|process| process.pid.to_string())
+            .collect();
+        Ok((!pids.is_empty()).then(|| format!("pid {}", pids.join(", "))))
+    }
+
     /// That no process is a master of this configuration.
     pub(crate) fn no_master_exhibit(&self, instance: &Instance) -> Result<Exhibit, Gap> {
         self.sees_all_processes()?;

@@ -125,7 +125,74 @@ impl Case {
                 None => facts.gaps.push(unread(&sink)),
             }
         }
+        self.add_moved(instance, &mut places)?;
         Ok(places)
+    }
+
+    /// A log that was renamed or removed is still written to until nginx reopens it (`USR1`): its descriptor is read in
+    /// addition to the file that stands at its path by now.
+    fn add_moved(&self, instance: &Instance, places: &mut Vec<LogPlace>) -> Result<(), Gap> {
+        let Some(master) = &instance.master else {
+            return Ok(());
+        };
+        let open = self.open_files(master.pid)?;
+        let mut moved = Vec::new();
+        for place in places.iter() {
+            let LogPlace::File(file) = place else {
+                continue;
+            };
+            if open.iter().any(|(_, target)| *target == file.path) {
+                continue;
+            }
+            let is_same = |target: &Path| {
+                let target = target.to_string_lossy();
+                let rest = target
+                    .strip_prefix(file.path.to_string_lossy().as_ref())
+                    .map(str::to_owned);
+                rest.is_some_and(|rest| rest.starts_with(['.', '-']) || rest == " (deleted)")
+            };
+            moved.extend(open.iter().filter(|(_, target)| is_same(target)).map(
+                |(descriptor, _)| {
+                    LogPlace::File(LogFile {
+                        view: View::Host,
+                        path: PathBuf::from(format!("/proc/{}/fd/{descriptor}", master.pid)),
+                    })
+                },
+            ));
+        }
+        places.extend(moved);
+        Ok(())
+    }
+
+    /// The files that a process has open, by descriptor. One with very many is not asked: most are connections.
+    fn open_files(&self, pid: u32) -> Result<Vec<(u32, PathBuf)>, Gap> {
+        const MOST: usize = 4096;
+        let folder = ProbeRequest::Directory {
+            view: View::Host,
+            path: PathBuf::from(format!("/proc/{pid}/fd")),
+        };
+        let Some((_, names)) = known(self.evidence.bytes(&folder))? else {
+            return Ok(Vec::new());
+        };
+        let descriptors: Vec<u32> = names
+            .split(|&byte| byte == 0)
+            .filter_map(|name| std::str::from_utf8(name).ok()?.parse().ok())
+            .take(MOST)
+            .collect();
+        let link = |descriptor: &u32| ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{pid}/fd/{descriptor}")),
+        };
+        drop(self.evidence.batch(descriptors.iter().map(link))?);
+        let target = |descriptor: u32| {
+            let (_, target) = self.evidence.bytes(&link(&descriptor)).ok()?;
+            target.starts_with(b"/").then(|| {
+                (
+                    descriptor,
+                    PathBuf::from(target.to_os_str_lossy().into_owned()),
+                )
+            })
+        };
+        Ok(descriptors.into_iter().filter_map(target).collect())
     }
 
     /// What the configuration says of error logs; the one nginx was built with where its main level says nothing.
@@ -261,9 +328,18 @@ impl Case {
             known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
             last: (i64::MIN, Timestamp::MIN),
+            is_a_log: false,
         };
         for record in Records::new(&bytes) {
             reader.take(&record);
+        }
+        if !reader.is_a_log && !bytes.is_empty() {
+            let gap = Gap::new(
+                GapKind::Absent,
+                format!("error log lines in {}", path.display()),
+                "it holds none of nginx's",
+            );
+            facts.gaps.push(gap.learn("why502 --error-log FILE"));
         }
         Ok(())
     }
@@ -427,6 +503,8 @@ struct Reader<'a> {
     strangers: BTreeSet<u32>,
     /// The last local second and its time: lines of one second share the work.
     last: (i64, Timestamp),
+    /// Some line of it is nginx's.
+    is_a_log: bool,
 }
 
 impl Reader<'_> {
@@ -449,6 +527,7 @@ impl Reader<'_> {
         let Some(at) = event.time.and_then(|time| self.time(time)) else {
             return;
         };
+        self.is_a_log = true;
         if at < self.case.window_start() || at > self.case.options.now {
             return;
         }

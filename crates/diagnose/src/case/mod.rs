@@ -63,7 +63,16 @@ pub struct Selection(pub String);
 impl Selection {
     /// Whether an incident is the one meant: by id, by peer, by upstream, or by a server name.
     pub fn matches(&self, incident: &Incident) -> bool {
-        let wanted = self.0.as_str();
+        // As nginx prints it, scheme and URI are no part of a peer.
+        let wanted = self
+            .0
+            .split_once("://")
+            .map_or(self.0.as_str(), |(_, rest)| {
+                match rest.strip_prefix("unix:") {
+                    Some(_) => rest.trim_end_matches(':'),
+                    None => rest.split('/').next().unwrap_or(rest),
+                }
+            });
         incident.id == wanted
             || incident.peer == wanted
             || incident.upstream.as_deref() == Some(wanted)

@@ -722,6 +722,11 @@ impl Reached {
         who(&self.holders)
     }
 
+    /// Whether connections wait to be accepted.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.waiting > 0
+    }
+
     /// Its queue of connections, where some wait.
     fn queue(&self) -> Option<Exhibit> {
         (self.waiting > 0).then(|| Exhibit::Record {

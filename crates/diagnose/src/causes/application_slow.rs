@@ -53,9 +53,12 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::too_late("whether the application's queue had room when it failed", "it is over")
             .leaning("the application was probably slow: it listens, and took the requests"));
     }
+    if let Some(exhausted) = application.is_exhausted(incident) {
+        return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
+    }
     let queue = case.queue_has_room(incident)?;
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{} took the request and did not answer within {}", application.who(), limit.text),
+        summary: format!("{} did not answer within {}", application.who(), limit.text),
         proof: proof.with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit()),
         fixes: vec![Fix {
             summary: "find what is slow".to_owned(),
@@ -94,7 +97,7 @@ mod tests {
     fn confirmed_of_an_application_that_speaks_the_protocol() {
         assert_snapshot!(check(ID, [HOST, APPLICATION]), @"
         answer: application-slow, ongoing
-        confirmed: gunicorn (pid 4120) took the request and did not answer within 5s
+        confirmed: gunicorn (pid 4120) did not answer within 5s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
         - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
@@ -116,7 +119,7 @@ mod tests {
             upstream timed out (110: Connection timed out) while reading response header from upstream
         ", APPLICATION]), @"
         answer: application-slow, ongoing
-        confirmed: gunicorn (pid 4120) took the request and did not answer within 60s
+        confirmed: gunicorn (pid 4120) did not answer within 60s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
@@ -258,7 +261,7 @@ mod tests {
             192.0.2.7 [2026-06-23T13:30:00+00:00] "GET / HTTP/1.1" 200 127.0.0.1:8000 200 0.010
         "#]), @"
         answer: application-slow, ongoing
-        confirmed: serve (pid 4120) took the request and did not answer within 60s
+        confirmed: serve (pid 4120) did not answer within 60s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
         - lines-since: the access log shows that 127.0.0.1:8000 answered another request with 200 after 10 ms
         - sockets: 0 of 128 connections wait to be accepted

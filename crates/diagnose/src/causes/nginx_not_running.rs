@@ -35,6 +35,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if incident.origin != Origin::Host {
         return Err(Gap::too_late("whether nginx ran when it failed", "it does not run now"));
     }
+    if let Some(workers) = case.orphaned_workers()? {
+        return Err(Gap::undecided("which configuration the nginx workers run", "their master is gone, and they live on")
+            .leaning(format!("nginx's master is gone, but its workers still serve the configuration they had: {workers}"))
+            .learn("ps -C nginx -o pid,ppid,args"));
+    }
     let mut proof = Proof::new(case.no_master_exhibit(&instance)?);
     // A trouble on disk keeps it from starting now; what it said last may be about something else.
     let reason = if let Some((exhibit, trouble)) = case.trouble(incident.instance)? {
