@@ -3,6 +3,7 @@
 //! Strangers listen on every real host, and many of them speak HTTP. A mismatch is confirmed only by a tie (see
 //! [`ties`]); everything else is a hint.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -61,26 +62,27 @@ pub(crate) enum Found {
 /// A listener that might be the application.
 struct Candidate {
     place: Place,
-    who: String,
-    exhibit: Exhibit,
-    /// Units the holders run in.
-    units: Vec<String>,
-    /// Command lines of the holders and their parents, as text.
-    command_lines: Vec<String>,
+    source: Source,
+    holding: Rc<Holding>,
     /// Some pass of the configuration dials it.
     claimed: bool,
     /// The php-fpm pool that listens there.
     pool: Option<String>,
-    /// Whether it is known who holds it: else it may be nginx itself.
-    is_held: bool,
-    /// The unix socket.
-    socket: Option<UnixListener>,
-    /// Held by a program that is no application.
-    is_store: bool,
-    /// Since when its oldest holder runs.
-    since: Option<Timestamp>,
-    /// What kind of application it is, where that is known.
-    kind: Option<Kind>,
+}
+
+/// The listener itself, in the list that it was found in.
+enum Source {
+    Tcp(Rc<Vec<Listener>>, usize),
+    Unix(Rc<Vec<UnixListener>>, usize),
+}
+
+impl Source {
+    fn exhibit(&self) -> Option<Exhibit> {
+        match self {
+            Self::Tcp(list, idx) => list.get(*idx).map(Listener::exhibit),
+            Self::Unix(list, idx) => list.get(*idx).map(UnixListener::exhibit),
+        }
+    }
 }
 
 impl Candidate {
@@ -88,18 +90,19 @@ impl Candidate {
     /// protocol has to be known.
     fn may_speak(&self, protocol: Option<Protocol>) -> bool {
         match protocol {
-            Some(Protocol::Fastcgi) => self.kind == Some(Kind::PhpFpm),
+            Some(Protocol::Fastcgi) => self.holding.kind == Some(Kind::PhpFpm),
             Some(Protocol::Uwsgi | Protocol::Suwsgi | Protocol::Scgi) => {
-                self.kind == Some(Kind::Uwsgi)
+                self.holding.kind == Some(Kind::Uwsgi)
             }
-            Some(Protocol::Http | Protocol::Https) => self.kind != Some(Kind::PhpFpm),
+            Some(Protocol::Http | Protocol::Https) => self.holding.kind != Some(Kind::PhpFpm),
             _ => true,
         }
     }
 
     /// Whether it ran already when the peer last answered: then it is another program than the one that answered.
     fn ran_beside(&self, last_answer: Option<Timestamp>) -> bool {
-        self.since
+        self.holding
+            .since
             .zip(last_answer)
             .is_some_and(|(since, answered)| since <= answered)
     }
@@ -177,7 +180,7 @@ impl Weighed {
         let on_port = on_port.filter(|stranger| stranger.is_on_port_of(incident));
         !self.is_owned
             && candidate.is_on_port_of(incident)
-            && candidate.is_held
+            && candidate.holding.is_held
             && !candidate.claimed
             && !candidate.ran_beside(self.last_answer)
             && candidate.may_speak(incident.protocol)
@@ -313,8 +316,11 @@ pub(crate) fn verdict(
 
 /// Whether nginx could dial the listener at all: a socket's path may be one of another mount namespace.
 fn is_visible(incident: &Incident, case: &Case, candidate: &Candidate) -> Result<bool, Gap> {
-    let (Place::Unix(path), Some(socket)) = (&candidate.place, &candidate.socket) else {
+    let (Place::Unix(path), Source::Unix(list, idx)) = (&candidate.place, &candidate.source) else {
         return Ok(true);
+    };
+    let Some(socket) = list.get(*idx) else {
+        return Ok(false);
     };
     let walk = known(case.walk_as_worker(incident, path))?;
     Ok(walk
@@ -340,12 +346,16 @@ fn tie(
         return Ok(None);
     }
     if let Some(owner) = owner
-        && candidate.units.iter().any(|unit| unit == owner.unit())
+        && candidate
+            .holding
+            .units
+            .iter()
+            .any(|unit| unit == owner.unit())
     {
         return Ok(owner.exhibits().into_iter().next());
     }
     if let Some(address) = &incident.address
-        && let Some(said) = case.listened_before(&candidate.units, address)?
+        && let Some(said) = case.listened_before(&candidate.holding.units, address)?
     {
         return Ok(Some(said));
     }
@@ -380,17 +390,23 @@ fn tie(
             ),
         )));
     }
-    if candidate.is_store && incident.protocol.is_some_and(is_for_applications) {
+    if candidate.holding.is_store && incident.protocol.is_some_and(is_for_applications) {
         return Ok(None);
     }
     for name in names {
-        if let Some(unit) = candidate.units.iter().find(|unit| unit_stem(unit) == name) {
+        if let Some(unit) = candidate
+            .holding
+            .units
+            .iter()
+            .find(|unit| unit_stem(unit) == name)
+        {
             return Ok(Some(record(
                 "unit",
                 format!("it runs as {unit}, named like the upstream"),
             )));
         }
         if let Some(line) = candidate
+            .holding
             .command_lines
             .iter()
             .find(|line| names_it(line, name))
@@ -425,11 +441,17 @@ impl Candidate {
             }
             (Some(PeerAddress::Tcp(dialled)), _) => {
                 let port = dialled.port().to_string();
-                self.command_lines.iter().any(|line| names_it(line, &port))
+                self.holding
+                    .command_lines
+                    .iter()
+                    .any(|line| names_it(line, &port))
             }
             (Some(PeerAddress::Unix(dialled)), _) => {
                 let path = dialled.to_string_lossy();
-                self.command_lines.iter().any(|line| names_it(line, &path))
+                self.holding
+                    .command_lines
+                    .iter()
+                    .any(|line| names_it(line, &path))
             }
             (None, _) => false,
         }
@@ -465,9 +487,14 @@ fn is_for_applications(protocol: Protocol) -> bool {
 
 fn tied(candidate: &Candidate, tie: Exhibit) -> Tied {
     Tied {
-        who: candidate.who.clone(),
+        who: candidate.holding.who.clone(),
         place: candidate.place.clone(),
-        exhibits: vec![candidate.exhibit.clone(), tie],
+        exhibits: candidate
+            .source
+            .exhibit()
+            .into_iter()
+            .chain([tie])
+            .collect(),
     }
 }
 
@@ -488,7 +515,7 @@ fn unproven(incident: &Incident, found: &[Tied], strangers: &[&Candidate]) -> Ga
         strangers
             .iter()
             .take(3)
-            .map(|stranger| format!("{} on {}", stranger.who, stranger.place))
+            .map(|stranger| format!("{} on {}", stranger.holding.who, stranger.place))
             .collect()
     } else {
         found
@@ -508,83 +535,101 @@ fn unproven(incident: &Incident, found: &[Tied], strangers: &[&Candidate]) -> Ga
 
 /// Every listener but nginx's own, and but what stands where nginx dials.
 fn candidates(incident: &Incident, case: &Case) -> Result<Vec<Candidate>, Gap> {
-    let mut found = Vec::new();
     let (tcp, unix) = (case.listeners(incident), case.unix_listeners(incident));
     let (tcp, unix) = (tcp?, unix?);
-    for listener in tcp.iter().filter(|listener| !listener.is_nginx()) {
-        found.push(tcp_candidate(incident, case, listener));
+    // What all of them need, before any of them: a host may have tens of thousands.
+    let (dialled, pools) = (case.dialled_elsewhere(incident), case.pools());
+    let (dialled, _) = (dialled?, pools?);
+    let mut holdings = Holdings::default();
+    let mut found = Vec::new();
+    for (idx, listener) in tcp
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| !listener.is_nginx())
+    {
+        let address = PeerAddress::Tcp(listener.address);
+        found.push(holdings.of(case, &listener.holders).and_then(|holding| {
+            Ok(Candidate {
+                claimed: dialled.reaches(&address),
+                pool: case.pool_at(&Place::Tcp(listener.address))?,
+                place: Place::Tcp(listener.address),
+                source: Source::Tcp(Rc::clone(&tcp), idx),
+                holding,
+            })
+        }));
     }
-    for listener in unix.iter().filter(|listener| !listener.is_nginx()) {
+    for (idx, listener) in unix
+        .iter()
+        .enumerate()
+        .filter(|(_, listener)| !listener.is_nginx())
+    {
         let Some(path) = listener.path.clone() else {
             continue;
         };
-        if incident.address != Some(PeerAddress::Unix(path.clone())) {
-            found.push(unix_candidate(incident, case, listener, path));
+        let address = PeerAddress::Unix(path.clone());
+        if incident.address.as_ref() == Some(&address) {
+            continue;
         }
+        found.push(holdings.of(case, &listener.holders).and_then(|holding| {
+            let place = Place::Unix(path);
+            Ok(Candidate {
+                claimed: dialled.reaches(&address),
+                pool: case.pool_at(&place)?,
+                place,
+                source: Source::Unix(Rc::clone(&unix), idx),
+                holding,
+            })
+        }));
     }
     // What each of them asks for is asked for in one round.
     found.into_iter().collect()
 }
 
-fn tcp_candidate(incident: &Incident, case: &Case, listener: &Listener) -> Result<Candidate, Gap> {
-    let claimed = case.is_dialled(incident, &PeerAddress::Tcp(listener.address));
-    let place = Place::Tcp(listener.address);
-    candidate(
-        case,
-        place,
-        &listener.holders,
-        listener.who(),
-        listener.exhibit(),
-        claimed,
-        None,
-    )
-}
-
-fn unix_candidate(
-    incident: &Incident,
-    case: &Case,
-    listener: &UnixListener,
-    path: PathBuf,
-) -> Result<Candidate, Gap> {
-    let claimed = case.is_dialled(incident, &PeerAddress::Unix(path.clone()));
-    let socket = Some(listener.clone());
-    candidate(
-        case,
-        Place::Unix(path),
-        &listener.holders,
-        listener.who(),
-        listener.exhibit(),
-        claimed,
-        socket,
-    )
-}
-
-fn candidate(
-    case: &Case,
-    place: Place,
-    holders: &[Process],
+/// What is known of the processes that hold a socket; many sockets share it.
+struct Holding {
     who: String,
-    exhibit: Exhibit,
-    claimed: Result<bool, Gap>,
-    socket: Option<UnixListener>,
-) -> Result<Candidate, Gap> {
-    let (units, pool) = (case.units_of(holders), case.pool_at(&place));
-    Ok(Candidate {
-        units: units?,
-        pool: pool?,
-        claimed: claimed?,
-        command_lines: case.command_lines_of(holders)?,
-        is_held: !holders.is_empty(),
-        is_store: is_store(holders),
-        since: holders.iter().map(|holder| holder.start).min(),
-        kind: holders
-            .iter()
-            .find_map(|holder| Kind::recognise(&holder.args)),
-        place,
-        who,
-        exhibit,
-        socket,
-    })
+    /// Units they run in.
+    units: Vec<String>,
+    /// Their command lines and their parents', as text.
+    command_lines: Vec<String>,
+    /// Whether any is known: else it may be nginx itself.
+    is_held: bool,
+    /// A program that is no application.
+    is_store: bool,
+    /// Since when the oldest runs.
+    since: Option<Timestamp>,
+    /// What kind of application it is, where that is known.
+    kind: Option<Kind>,
+}
+
+/// The holdings met so far, by their processes.
+#[derive(Default)]
+struct Holdings(BTreeMap<Vec<u32>, Result<Rc<Holding>, Gap>>);
+
+impl Holdings {
+    fn of(&mut self, case: &Case, holders: &[Process]) -> Result<Rc<Holding>, Gap> {
+        let pids: Vec<u32> = holders.iter().map(|holder| holder.pid).collect();
+        self.0
+            .entry(pids)
+            .or_insert_with(|| Holding::of(case, holders).map(Rc::new))
+            .clone()
+    }
+}
+
+impl Holding {
+    fn of(case: &Case, holders: &[Process]) -> Result<Self, Gap> {
+        Ok(Self {
+            who: network::who(holders),
+            units: case.units_of(holders)?,
+            command_lines: case.command_lines_of(holders)?,
+            is_held: !holders.is_empty(),
+            is_store: is_store(holders),
+            since: holders.iter().map(|holder| holder.start).min(),
+            kind: holders
+                .iter()
+                .find_map(|holder| Kind::recognise(&holder.args)),
+        })
+    }
 }
 
 /// Names that would tie a command line to the peer: the upstream's, the owning unit's.

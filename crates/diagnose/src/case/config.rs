@@ -1,6 +1,7 @@
 //! What nginx was told: the configuration on disk, who dials a peer there, and whether the workers run it.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,37 @@ pub(crate) struct Configured {
     pub(crate) model: Model,
     /// A part of it that nobody was let read.
     unread: Option<Gap>,
+}
+
+/// What configurations dial, to be asked of every listener of a host.
+#[derive(Debug, Default)]
+pub(crate) struct Dialled {
+    exact: BTreeSet<(IpAddr, u16)>,
+    /// Addresses of the host itself, by port.
+    local: BTreeMap<u16, BTreeSet<IpAddr>>,
+    /// Ports of names that do not resolve.
+    any: BTreeSet<u16>,
+    paths: BTreeSet<Vec<u8>>,
+}
+
+impl Dialled {
+    /// Whether dialling any of it may reach a listener here.
+    pub(crate) fn reaches(&self, listener: &PeerAddress) -> bool {
+        let listener = match listener {
+            PeerAddress::Unix(_) => {
+                return matches!(as_conf(listener), conf::PeerAddress::Unix(path) if self.paths.contains(path.as_slice()));
+            }
+            PeerAddress::Tcp(listener) => listener,
+        };
+        let (ip, port) = (listener.ip(), listener.port());
+        self.any.contains(&port)
+            || self.exact.contains(&(ip, port))
+            || (ip.is_unspecified()
+                && self
+                    .local
+                    .get(&port)
+                    .is_some_and(|ips| ips.iter().any(|dialled| ip.is_ipv6() || dialled.is_ipv4())))
+    }
 }
 
 /// A place in the configuration that dials a peer.
@@ -285,7 +317,7 @@ impl Case {
                     .any(|server| incident.servers.contains(server))
             });
             // One server line serves many passes.
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             sites.retain(|site| {
                 seen.insert((site.span.file.clone(), site.span.line, site.span.column))
             });
@@ -416,74 +448,77 @@ impl Case {
         incident: &Incident,
         address: &PeerAddress,
     ) -> Result<bool, Gap> {
-        let instances = self.instances()?;
-        for idx in 0..instances.len() {
-            let Some(configured) = known(self.configured(idx))? else {
-                continue;
-            };
-            let own: Vec<ConfSpan> = if idx == incident.instance {
-                let sites = known(self.sites(incident))?;
-                sites
-                    .iter()
-                    .flat_map(|sites| sites.iter().map(|site| site.span.clone()))
-                    .collect()
-            } else {
-                Vec::new()
-            };
-            for (at, dialled) in dialled_at(&configured.model) {
-                if self.reaches(idx, incident, &dialled, address)?
-                    && span(&configured.model, at, Some(0)).is_none_or(|span| !own.contains(&span))
-                {
-                    return Ok(true);
-                }
-            }
-        }
-        Ok(false)
+        Ok(self.dialled_elsewhere(incident)?.reaches(address))
     }
 
-    /// Whether dialling an address of the configuration may reach a listener. A name that does not resolve may.
-    fn reaches(
+    /// What every configuration dials, but for where the incident's peer is dialled.
+    pub(crate) fn dialled_elsewhere(&self, incident: &Incident) -> Result<Rc<Dialled>, Gap> {
+        self.evidence.once(format!("dialled {}", incident.id), || {
+            let mut dialled = Dialled::default();
+            for idx in 0..self.instances()?.len() {
+                let Some(configured) = known(self.configured(idx))? else {
+                    continue;
+                };
+                let own: Vec<ConfSpan> = if idx == incident.instance {
+                    let sites = known(self.sites(incident))?;
+                    sites
+                        .iter()
+                        .flat_map(|sites| sites.iter().map(|site| site.span.clone()))
+                        .collect()
+                } else {
+                    Vec::new()
+                };
+                for (at, address) in dialled_at(&configured.model) {
+                    let is_own = !own.is_empty()
+                        && span(&configured.model, at, Some(0))
+                            .is_some_and(|span| own.contains(&span));
+                    if !is_own {
+                        self.add_dialled(&mut dialled, idx, incident, &address)?;
+                    }
+                }
+            }
+            Ok(dialled)
+        })
+    }
+
+    fn add_dialled(
         &self,
+        dialled: &mut Dialled,
         idx: usize,
         incident: &Incident,
-        dialled: &conf::Address,
-        listener: &PeerAddress,
-    ) -> Result<bool, Gap> {
-        let (conf::Address::Tcp { host, port }, PeerAddress::Tcp(listener)) = (dialled, listener)
-        else {
-            return Ok(matches!(
-                (dialled, listener),
-                (conf::Address::Unix(_), PeerAddress::Unix(_))
-            ) && dialled.literal().as_ref() == Some(&as_conf(listener)));
+        address: &conf::Address,
+    ) -> Result<(), Gap> {
+        let conf::Address::Tcp { host, port } = address else {
+            dialled
+                .paths
+                .extend(address.literal().and_then(|literal| match literal {
+                    conf::PeerAddress::Unix(path) => Some(path.to_vec()),
+                    conf::PeerAddress::Tcp(_) => None,
+                }));
+            return Ok(());
         };
-        if *port != listener.port() {
-            return Ok(false);
-        }
         let ips = if let Some(ip) = host.ip() {
             vec![ip]
         } else {
             let names = self.names_of(idx)?;
-            match names
+            let named = names
                 .iter()
-                .find(|(name, _)| Some(name.as_str()) == host.name())
-            {
-                Some((_, ips)) => ips.clone(),
-                None => return Ok(true),
-            }
+                .find(|(name, _)| Some(name.as_str()) == host.name());
+            let Some((_, ips)) = named else {
+                // A name that does not resolve may be any address.
+                dialled.any.insert(*port);
+                return Ok(());
+            };
+            ips.clone()
         };
         for ip in ips {
-            if listener.ip() == ip {
-                return Ok(true);
+            // A wildcard listener is reached at the host's own addresses alone.
+            if known(self.is_local(incident, (ip, *port).into()))?.unwrap_or(true) {
+                dialled.local.entry(*port).or_default().insert(ip);
             }
-            let reaches_wildcard =
-                listener.ip().is_unspecified() && (listener.is_ipv6() || ip.is_ipv4());
-            if reaches_wildcard
-                && known(self.is_local(incident, (ip, *port).into()))?.unwrap_or(true)
-            {
-                return Ok(true);
-            }
+            dialled.exact.insert((ip, *port));
         }
-        Ok(false)
+        Ok(())
     }
 
     /// The directive that dials the peer, with the mark under its address.

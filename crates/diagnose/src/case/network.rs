@@ -149,7 +149,8 @@ pub(crate) fn listener_on(
     }
 }
 
-fn who(holders: &[Process]) -> String {
+/// Program and pid of the oldest holder, for people.
+pub(crate) fn who(holders: &[Process]) -> String {
     match holders.first() {
         Some(holder) => format!("{} (pid {})", program(holder), holder.pid),
         None => "a process that could not be named".to_owned(),
