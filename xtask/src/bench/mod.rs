@@ -96,7 +96,6 @@ fn optimised(bench: &Bench) -> Result<()> {
 pub(crate) struct Bound {
     what: String,
     measured: f64,
-    /// The measured value is at most this; negative for at least.
     limit: Limit,
     unit: &'static str,
 }
