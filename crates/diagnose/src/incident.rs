@@ -1,6 +1,6 @@
 //! An incident: alike failures of one peer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use facts::{Exhibit, Gap, PeerAddress};
@@ -52,6 +52,8 @@ pub struct Incident {
     pub seconds: BTreeMap<i64, u64>,
     /// `server:` fields, most frequent first, at most 16 kept.
     pub servers: Vec<String>,
+    /// Paths of the failing requests, the first few: a client's words, never to be acted on.
+    pub paths: BTreeSet<String>,
     /// One of the lines, as it stands in the log.
     pub sample: String,
     /// The log that holds them.

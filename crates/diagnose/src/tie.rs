@@ -405,6 +405,10 @@ fn tie(
                 format!("it runs as {unit}, named like the upstream"),
             )));
         }
+        // Exporters, shells and stores bear an application's name too: only what serves applications counts.
+        if candidate.holding.kind.is_none() || !candidate.may_speak(incident.protocol) {
+            continue;
+        }
         if let Some(line) = candidate
             .holding
             .command_lines
@@ -693,19 +697,15 @@ fn is_telling(name: &str) -> bool {
         && !COMMON.contains(&name.to_ascii_lowercase().as_str())
 }
 
-/// Whether a command line holds the name as a word of its own: bounded by anything but letters and digits.
+/// Whether a command line holds the name as a word of its own. `shop` is in `/srv/shop/run`, `shop.wsgi` and
+/// `--name=shop`, but not in `shop-staging`, `shop_api` or `postgres://shop@db`.
 fn names_it(command_line: &str, name: &str) -> bool {
-    let (line, name) = (command_line.as_bytes(), name.as_bytes());
-    line.windows(name.len()).enumerate().any(|(at, window)| {
-        window.eq_ignore_ascii_case(name)
-            && at
-                .checked_sub(1)
-                .and_then(|before| line.get(before))
-                .is_none_or(|byte| !byte.is_ascii_alphanumeric())
-            && line
-                .get(at + name.len())
-                .is_none_or(|byte| !byte.is_ascii_alphanumeric())
-    })
+    let is_word = |char: char| char.is_ascii_alphanumeric() || matches!(char, '-' | '_');
+    command_line
+        .split_whitespace()
+        .filter(|arg| !arg.contains("://") && !arg.contains('@'))
+        .flat_map(|arg| arg.split(|char: char| !is_word(char)))
+        .any(|word| word.eq_ignore_ascii_case(name))
 }
 
 fn unit_stem(unit: &str) -> &str {
@@ -819,7 +819,12 @@ mod tests {
     #[test]
     fn a_name_ties_only_as_a_word_of_its_own() {
         assert!(names_it("/srv/shop/venv/bin/gunicorn shop.wsgi", "shop"));
-        assert!(names_it("gunicorn --name=shop-front", "shop"));
+        assert!(names_it("gunicorn --name=shop", "shop"));
+        assert!(!names_it("gunicorn --name=shop-front", "shop"));
+        assert!(!names_it(
+            "node admin.js --db postgres://shop@db/shop",
+            "shop"
+        ));
         assert!(!names_it("/srv/workshop/run", "shop"));
         assert!(!names_it("gunicorn shop2:app", "shop"));
         assert!(!names_it("", "shop"));

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         },
         &recorder.into_records(),
     )
-    .context("writing the snapshot")?;
+    .context("writing the snapshot (--force overwrites)")?;
     if !global.quiet {
         writeln!(
             anstream::stderr(),

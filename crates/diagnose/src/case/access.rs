@@ -149,6 +149,62 @@ impl Case {
         Ok((*found).clone())
     }
 
+    /// Requests that got 502 or 504 by the access logs of an instance whose error logs say nothing of any: "no incident"
+    /// alone would be no answer.
+    pub(crate) fn unlogged_failures(&self, idx: usize) -> Result<Option<Gap>, Gap> {
+        const LOGS: usize = 8;
+        let instances = self.instances()?;
+        let Some(instance) = instances.get(idx) else {
+            return Ok(None);
+        };
+        let Some(configured) = known(self.configured(idx))? else {
+            return Ok(None);
+        };
+        let model = &configured.model;
+        let mut logs: Vec<(PathBuf, Format)> = Vec::new();
+        for context in model.servers().chain(model.locations()) {
+            for (path, format) in logs_of(model, instance, context.id) {
+                if logs.len() < LOGS && !logs.iter().any(|(known, _)| *known == path) {
+                    logs.push((path, format));
+                }
+            }
+        }
+        let request = |path: &PathBuf| ProbeRequest::LinesSince {
+            view: instance.view,
+            path: path.clone(),
+            from: String::new(),
+            limit: ACCESS_LIMIT,
+        };
+        drop(
+            self.evidence
+                .batch(logs.iter().map(|(path, _)| request(path)))?,
+        );
+        let from = self.window_start().as_second();
+        for (path, format) in logs {
+            let Ok((_, bytes)) = self.evidence.bytes(&request(&path)) else {
+                continue;
+            };
+            let failed = bytes
+                .lines()
+                .filter_map(|line| format.parse(line))
+                .filter(|access| {
+                    matches!(access.status(), Some(502 | 504))
+                        && access.time().is_some_and(|at| at >= from)
+                });
+            let failed = failed.count();
+            if failed > 0 {
+                return Ok(Some(
+                    Gap::undecided(
+                        format!("why {failed} requests got 502 or 504 ({})", path.display()),
+                        "no error line says it: the error log's level hides it, or the application itself answered so",
+                    )
+                    .learn(format!("grep -E '\" 50[24] ' {}", path.display())),
+                ));
+            }
+        }
+        Ok(None)
+    }
+
     /// When the peer last answered a request, as far as an access log tells.
     pub(crate) fn last_answer(&self, incident: &Incident) -> Result<Option<Timestamp>, Gap> {
         let last = self
@@ -169,9 +225,49 @@ impl Case {
                 for (access, _) in self.plain_answers(incident, &(i64::MIN..=i64::MAX))? {
                     last = last.max(Some(access));
                 }
+                last = last.max(self.last_answer_to_the_same(incident)?);
                 Ok(last.and_then(|second| Timestamp::from_second(second).ok()))
             })?;
         Ok(*last)
+    }
+
+    /// When a request that fails now was last answered well, by an access log of any format: then something answered
+    /// where nginx dials. It takes a candidate's tie away, and proves nothing.
+    fn last_answer_to_the_same(&self, incident: &Incident) -> Result<Option<i64>, Gap> {
+        let instance = self.instance(incident)?;
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(None);
+        };
+        let Some(sites) = known(self.sites(incident))? else {
+            return Ok(None);
+        };
+        let mut last = None;
+        for site in sites.iter().filter(|site| site.is_sole) {
+            for (path, format) in logs_of(&configured.model, &instance, site.context) {
+                let request = ProbeRequest::LinesSince {
+                    view: instance.view,
+                    path,
+                    from: String::new(),
+                    limit: ACCESS_LIMIT,
+                };
+                let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+                    continue;
+                };
+                let answered =
+                    bytes
+                        .lines()
+                        .filter_map(|line| format.parse(line))
+                        .filter(|access| {
+                            matches!(access.status(), Some(200..=399))
+                                && access
+                                    .request()
+                                    .and_then(super::logs::path_of)
+                                    .is_some_and(|path| incident.paths.contains(&path))
+                        });
+                last = last.max(answered.filter_map(|access| access.time()).max());
+            }
+        }
+        Ok(last)
     }
 
     /// The same from a log that tells nothing of upstreams: one that only this peer's locations write to. A status that

@@ -85,6 +85,8 @@ pub(crate) struct Site {
     pub(crate) protocol: conf::Protocol,
     /// The upstream it goes through.
     pub(crate) upstream: Option<String>,
+    /// Whether the pass leads to one address and no other.
+    pub(crate) is_sole: bool,
     /// The names of the server around the pass.
     pub(crate) servers: Vec<String>,
     /// The argument that holds the address, as written.
@@ -940,6 +942,19 @@ fn upstream_sites(model: &Model, incident: &Incident) -> Vec<Site> {
 fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
     let at = line.map_or(pass.directive, |line| line.directive);
     let argument = model.arg(at, 0)?.to_string();
+    let is_literal = |address: &conf::Address| address.literal().is_some();
+    let is_sole = match &pass.target {
+        Target::Address(address) => is_literal(address),
+        Target::Upstream(id) => model.upstream(*id).is_some_and(|upstream| {
+            upstream.servers.len() == 1
+                && upstream
+                    .servers
+                    .iter()
+                    .filter_map(|line| line.address.as_ref())
+                    .all(is_literal)
+        }),
+        Target::Variable { .. } | Target::Unreadable(_) => false,
+    };
     let upstream = match &pass.target {
         Target::Upstream(id) => model
             .upstream(*id)
@@ -949,6 +964,7 @@ fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
     Some(Site {
         span: span(model, at, Some(0))?,
         context: pass.context,
+        is_sole,
         protocol: pass.protocol,
         upstream,
         servers: model

@@ -256,6 +256,7 @@ impl Case {
             last_seen: self.options.now,
             seconds: std::collections::BTreeMap::new(),
             servers: Vec::new(),
+            paths: std::collections::BTreeSet::new(),
             sample: String::new(),
             log: None,
             explained: true,

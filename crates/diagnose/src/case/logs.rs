@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use bstr::{BStr, BString, ByteSlice as _};
 use conf::LogSink;
+use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::Timestamp;
 use log::LocalTime;
@@ -25,6 +26,10 @@ pub const SECONDS_KEPT: usize = 4096;
 /// Distinct server names kept while counting, and those told.
 const SERVERS_COUNTED: usize = 256;
 const SERVERS_TOLD: usize = 16;
+
+/// Paths of failing requests that are kept, and how long each may be.
+const PATHS_KEPT: usize = 16;
+const PATH_LENGTH: usize = 256;
 
 /// Words of the master kept: the last ones count.
 const WORDS_KEPT: usize = 64;
@@ -192,7 +197,12 @@ impl Case {
                 )
             })
         };
-        Ok(descriptors.into_iter().filter_map(target).collect())
+        let mut seen = BTreeSet::new();
+        Ok(descriptors
+            .into_iter()
+            .filter_map(target)
+            .filter(|(_, path)| seen.insert(path.clone()))
+            .collect())
     }
 
     /// What the configuration says of error logs; the one nginx was built with where its main level says nothing.
@@ -351,8 +361,15 @@ impl Case {
         let others = processes
             .values()
             .filter(|process| process.nginx().is_some());
+        // Workers whose master has ended may be this one's.
+        let is_orphan = |process: &Process| {
+            processes
+                .get(&process.ppid)
+                .is_none_or(|parent| parent.nginx().is_none())
+        };
         Ok(others
             .filter(|process| Some(process.pid) != own && Some(process.ppid) != own)
+            .filter(|process| own.is_some() || !is_orphan(process))
             .map(|process| process.pid)
             .collect())
     }
@@ -595,6 +612,11 @@ impl Reader<'_> {
         if incident.seconds.len() > SECONDS_KEPT {
             incident.seconds.pop_first();
         }
+        if let Some(path) = event.request.and_then(path_of)
+            && incident.paths.len() < PATHS_KEPT
+        {
+            incident.paths.insert(path);
+        }
         if let Some(server) = event.server.filter(|server| !server.is_empty())
             && (tally.servers.len() < SERVERS_COUNTED || tally.servers.contains_key(server))
         {
@@ -637,10 +659,18 @@ fn first(
         last_seen: at,
         seconds: BTreeMap::new(),
         servers: Vec::new(),
+        paths: BTreeSet::new(),
         sample: text_of(line),
         log: Some(log.to_owned()),
         explained: false,
     }
+}
+
+/// The path of a request line, as the client sent it: `/index.php` of `GET /index.php?x=1 HTTP/1.1`.
+pub(super) fn path_of(request: &BStr) -> Option<String> {
+    let target = request.fields().nth(1)?;
+    let path = target.split(|&byte| byte == b'?').next()?;
+    (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.to_str_lossy().into_owned())
 }
 
 fn text_of(line: &[u8]) -> String {

@@ -135,7 +135,7 @@ impl Case {
             .ok_or_else(|| Gap::undecided("the nginx instance", "it is gone"))
     }
 
-    pub(crate) fn diagnosis(&self, incidents: Vec<Judged>, gaps: Vec<Gap>) -> Diagnosis {
+    pub(crate) fn diagnosis(&self, incidents: Vec<Judged>, mut gaps: Vec<Gap>) -> Diagnosis {
         let instances = self
             .instances()
             .map(|instances| (*instances).clone())
@@ -151,6 +151,12 @@ impl Case {
         let mut summaries = Vec::new();
         for (idx, instance) in instances.iter().enumerate() {
             let logs = self.log_facts(idx).ok();
+            if logs
+                .as_ref()
+                .is_some_and(|logs| logs.upstream_failures == 0)
+            {
+                gaps.extend(self.unlogged_failures(idx).ok().flatten());
+            }
             if let Some(logs) = &logs {
                 window.lines += logs.lines;
                 window.upstream_failures += logs.upstream_failures;

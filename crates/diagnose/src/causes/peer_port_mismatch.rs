@@ -303,13 +303,41 @@ mod tests {
     fn not_confirmed_where_two_bear_the_name() {
         assert_snapshot!(check(ID, [HOST, GUNICORN, "
             //- process 4121
-            shop-admin
+            gunicorn --bind 127.0.0.1:9100 shop.admin
             //- listen tcp 127.0.0.1:9100 pid=4121
         "]), @"
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: more than one is tied to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, shop-admin (pid 4121) on 127.0.0.1:9100
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, gunicorn (pid 4121) on 127.0.0.1:9100
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_of_an_exporter_that_bears_the_name() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4121
+            python3 /srv/shop/exporter.py 9100
+            //- listen tcp 127.0.0.1:9100 pid=4121
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: exporter.py (pid 4121) on 127.0.0.1:9100
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_of_another_deployment_of_that_name() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4121
+            gunicorn --bind 127.0.0.1:8001 --name shop-staging staging.wsgi
+            //- listen tcp 127.0.0.1:8001 pid=4121
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4121) on 127.0.0.1:8001
         ");
     }
 

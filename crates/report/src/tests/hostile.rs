@@ -62,6 +62,7 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
         peer: text.to_owned(),
         upstream: Some(format!("{text}!")),
         servers: vec![text.to_owned()],
+        paths: std::collections::BTreeSet::new(),
         sample: text.to_owned(),
         explained: false,
         ..incident("", "127.0.0.1:1")

@@ -56,6 +56,7 @@ fn incident(id: &str, peer: &str) -> Incident {
             .map(|s| (at("2026-06-23T14:02:11Z").as_second() + s, 8))
             .collect::<BTreeMap<_, _>>(),
         servers: vec!["shop.example.com".to_owned()],
+        paths: std::collections::BTreeSet::new(),
         sample: line(peer),
         log: Some(PathBuf::from("/var/log/nginx/error.log")),
         explained: true,

@@ -488,6 +488,7 @@ fn nginx_that_does_not_run_needs_no_peer() {
         last_seen: at("2026-06-23T14:05:00Z"),
         seconds: BTreeMap::new(),
         servers: Vec::new(),
+        paths: std::collections::BTreeSet::new(),
         sample: String::new(),
         log: None,
         ..incident("00c0ffee", "")
