@@ -1,7 +1,7 @@
 //! All files of one configuration, in the order nginx parses them. It does no I/O: what it has not been given yet
 //! it asks for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt as _;
@@ -171,6 +171,8 @@ struct Assembler<'s> {
     by_path: BTreeMap<BString, FileId>,
     /// The files being parsed, outermost first.
     stack: Vec<FileId>,
+    /// What is wanted already: an `include` of a directory may want thousands.
+    asked: HashSet<Want>,
 }
 
 impl<'s> Assembler<'s> {
@@ -181,6 +183,7 @@ impl<'s> Assembler<'s> {
             conf_prefix: with_slash(conf_prefix),
             by_path: BTreeMap::new(),
             stack: Vec::new(),
+            asked: HashSet::new(),
         }
     }
 
@@ -229,7 +232,7 @@ impl<'s> Assembler<'s> {
     }
 
     fn want(&mut self, want: Want) {
-        if !self.configuration.wanted.contains(&want) {
+        if self.asked.insert(want.clone()) {
             self.configuration.wanted.push(want);
         }
     }

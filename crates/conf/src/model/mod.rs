@@ -13,6 +13,7 @@ mod pass;
 mod upstream;
 mod variable;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,6 +46,8 @@ pub struct Model {
     /// The main context is the first; a context stands behind its parent.
     contexts: Vec<Context>,
     upstreams: Vec<Upstream>,
+    /// The first of each name, in lower case: every pass is looked up here.
+    upstreams_by_name: HashMap<(ContextKind, Vec<u8>), UpstreamId>,
     passes: Vec<Pass>,
     log_formats: Vec<LogFormat>,
 }
@@ -57,10 +60,15 @@ impl Model {
             globals: configuration.globals.clone(),
             contexts: context::contexts_of(configuration),
             upstreams: Vec::new(),
+            upstreams_by_name: HashMap::new(),
             passes: Vec::new(),
             log_formats: Vec::new(),
         };
         model.upstreams = upstream::upstreams_of(&model);
+        for upstream in &model.upstreams {
+            let key = (upstream.protocol, upstream.name.to_ascii_lowercase());
+            model.upstreams_by_name.entry(key).or_insert(upstream.id);
+        }
         model.passes = pass::passes_of(&model);
         model.log_formats = logging::log_formats_of(&model);
         model

@@ -99,10 +99,8 @@ impl Model {
 
     /// The upstream with this name, in `http` or `stream`. Case does not count.
     pub fn upstream_named(&self, protocol: ContextKind, name: &[u8]) -> Option<&Upstream> {
-        let mut upstreams = self.upstreams.iter();
-        upstreams.find(|upstream| {
-            upstream.protocol == protocol && upstream.name.eq_ignore_ascii_case(name)
-        })
+        let name = name.to_ascii_lowercase();
+        self.upstream(*self.upstreams_by_name.get(&(protocol, name))?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -300,7 +301,13 @@ impl Case {
         };
         let from = self.window_start().as_second();
         let mut answers = Vec::new();
-        for (path, format) in sole_logs(&configured.model, &instance, address) {
+        let writers = self
+            .evidence
+            .once(format!("writers {}", incident.instance), || {
+                Ok(writers_of(&configured.model, &instance))
+            })?;
+        let sole = |log: &&Writers| log.are_only_for(&configured.model, address);
+        for Writers { path, format, .. } in writers.iter().filter(sole) {
             let request = ProbeRequest::LinesSince {
                 view: instance.view,
                 path: path.clone(),
@@ -401,41 +408,69 @@ impl Case {
 
 /// The access logs that are written at a place, with their formats; none where one of them is no file.
 fn logs_of(model: &Model, instance: &Instance, context: conf::ContextId) -> Vec<(PathBuf, Format)> {
+    named_logs(model, instance, context)
+        .into_iter()
+        .map(|(path, format)| (path, format.map_or_else(Format::combined, compiled)))
+        .collect()
+}
+
+/// The same with the formats as the configuration has them; none for nginx's own.
+fn named_logs<'m>(
+    model: &'m Model,
+    instance: &Instance,
+    context: conf::ContextId,
+) -> Vec<(PathBuf, Option<&'m conf::LogFormat>)> {
     match model.access_logs(context) {
         AccessLogs::To(targets) => {
             let named = targets.iter().filter_map(|target| {
                 Some((
                     target.sink.path(&instance.prefix)?,
-                    model.log_format(target.format.as_bstr())?,
+                    Some(model.log_format(target.format.as_bstr())?),
                 ))
             });
-            named
-                .map(|(path, format)| (path, compiled(format)))
-                .collect()
+            named.collect()
         }
-        AccessLogs::Default => vec![(instance.default_access_log.clone(), Format::combined())],
+        AccessLogs::Default => vec![(instance.default_access_log.clone(), None)],
         AccessLogs::Off => Vec::new(),
     }
 }
 
-/// The access logs that are written only where every request goes to this one peer, with their formats.
-///
-/// An error page, a `return` or a `try_files` could answer in its place, so servers with one do not count.
-fn sole_logs(model: &Model, instance: &Instance, peer: &PeerAddress) -> Vec<(PathBuf, Format)> {
-    let mut logs: Vec<(PathBuf, Format, bool)> = Vec::new();
+/// An access log with its format, and the servers and locations that write to it.
+struct Writers {
+    path: PathBuf,
+    format: Format,
+    contexts: Vec<conf::ContextId>,
+}
+
+impl Writers {
+    /// Whether the log is written only where every request goes to this one peer.
+    ///
+    /// An error page, a `return` or a `try_files` could answer in its place, so servers with one do not count.
+    fn are_only_for(&self, model: &Model, peer: &PeerAddress) -> bool {
+        let mut contexts = self.contexts.iter().filter_map(|&id| model.context(id));
+        contexts.all(|context| answers_only_by(model, context, peer))
+    }
+}
+
+fn writers_of(model: &Model, instance: &Instance) -> Vec<Writers> {
+    let mut logs: Vec<Writers> = Vec::new();
+    let mut idx_of: HashMap<PathBuf, usize> = HashMap::new();
     for context in model.servers().chain(model.locations()) {
-        let sole = answers_only_by(model, context, peer);
-        for (path, format) in logs_of(model, instance, context.id) {
-            match logs.iter_mut().find(|(known, _, _)| *known == path) {
-                Some((_, _, all)) => *all &= sole,
-                None => logs.push((path, format, sole)),
+        for (path, format) in named_logs(model, instance, context.id) {
+            let idx = *idx_of.entry(path.clone()).or_insert_with(|| {
+                logs.push(Writers {
+                    path,
+                    format: format.map_or_else(Format::combined, compiled),
+                    contexts: Vec::new(),
+                });
+                logs.len() - 1
+            });
+            if let Some(log) = logs.get_mut(idx) {
+                log.contexts.push(context.id);
             }
         }
     }
-    logs.into_iter()
-        .filter(|(_, _, sole)| *sole)
-        .map(|(path, format, _)| (path, format))
-        .collect()
+    logs
 }
 
 /// Whether each request that a server or location takes is answered by this peer or by an error of nginx's.

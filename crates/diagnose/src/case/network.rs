@@ -34,7 +34,8 @@ pub(crate) struct Listener {
     /// How many may wait.
     pub(crate) backlog: u32,
     /// The processes that hold it, the oldest first; empty where that could not be learned.
-    pub(crate) holders: Vec<Process>,
+    pub(crate) holders: Rc<Vec<Process>>,
+    is_nginx: bool,
     socket: facts::sockets::TcpSocket,
 }
 
@@ -46,7 +47,8 @@ pub(crate) struct UnixListener {
     /// Connections that wait to be accepted, and how many may.
     pub(crate) queue: Option<(u32, u32)>,
     /// The processes that hold it, the oldest first.
-    pub(crate) holders: Vec<Process>,
+    pub(crate) holders: Rc<Vec<Process>>,
+    is_nginx: bool,
     socket: facts::sockets::UnixListener,
 }
 
@@ -79,7 +81,7 @@ impl Listener {
 
     /// Whether nginx itself listens there.
     pub(crate) fn is_nginx(&self) -> bool {
-        self.holders.iter().any(|holder| holder.nginx().is_some())
+        self.is_nginx
     }
 
     /// Program and pid, for people.
@@ -108,7 +110,7 @@ impl UnixListener {
 
     /// Whether nginx itself listens there.
     pub(crate) fn is_nginx(&self) -> bool {
-        self.holders.iter().any(|holder| holder.nginx().is_some())
+        self.is_nginx
     }
 
     /// Program and pid, for people.
@@ -194,11 +196,13 @@ impl Case {
                 .filter(|socket| socket.state == TcpState::Listen);
             sockets
                 .map(|socket| {
+                    let holders = self.holders(owners.as_deref(), socket.inode)?;
                     Ok(Listener {
                         address: socket.local,
                         waiting: socket.recv_queue,
                         backlog: socket.send_queue,
-                        holders: self.holders(owners.as_deref(), socket.inode)?,
+                        is_nginx: holders.iter().any(|holder| holder.nginx().is_some()),
+                        holders,
                         socket: socket.clone(),
                     })
                 })
@@ -250,10 +254,12 @@ impl Case {
                 .filter(|socket| socket.kind == UnixKind::Stream && !socket.is_abstract);
             sockets
                 .map(|socket| {
+                    let holders = self.holders(owners.as_deref(), socket.inode)?;
                     Ok(UnixListener {
                         path: socket.file_path().map(std::path::Path::to_owned),
                         queue: socket.pending.zip(socket.backlog),
-                        holders: self.holders(owners.as_deref(), socket.inode)?,
+                        is_nginx: holders.iter().any(|holder| holder.nginx().is_some()),
+                        holders,
                         socket: socket.clone(),
                     })
                 })
@@ -267,16 +273,19 @@ impl Case {
         }))
     }
 
-    fn holders(&self, owners: Option<&SocketOwners>, inode: u64) -> Result<Vec<Process>, Gap> {
-        let processes = self.processes()?;
+    /// The processes that hold a socket; one list for all sockets of the same processes.
+    fn holders(&self, owners: Option<&SocketOwners>, inode: u64) -> Result<Rc<Vec<Process>>, Gap> {
         let pids = owners.map(|owners| owners.of(inode)).unwrap_or_default();
-        let mut holders: Vec<Process> = pids
-            .iter()
-            .filter_map(|pid| processes.get(pid))
-            .cloned()
-            .collect();
-        holders.sort_by_key(|holder| (holder.start, holder.pid));
-        Ok(holders)
+        self.evidence.once(format!("holders {pids:?}"), || {
+            let processes = self.processes()?;
+            let mut holders: Vec<Process> = pids
+                .iter()
+                .filter_map(|pid| processes.get(pid))
+                .cloned()
+                .collect();
+            holders.sort_by_key(|holder| (holder.start, holder.pid));
+            Ok(holders)
+        })
     }
 
     /// A process of nginx's network namespace; `None` for why502's own, where they are the same or nginx is not running.
@@ -711,7 +720,7 @@ impl Case {
 /// The listener that a peer's address reaches.
 #[derive(Clone, Debug)]
 pub(crate) struct Reached {
-    pub(crate) holders: Vec<Process>,
+    pub(crate) holders: Rc<Vec<Process>>,
     waiting: u32,
     backlog: u32,
     pub(crate) exhibit: Exhibit,
