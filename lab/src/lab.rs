@@ -175,7 +175,8 @@ impl Lab {
             .unwrap_or_default();
         let rest =
             Duration::from_secs(1).saturating_sub(Duration::from_nanos(now.subsec_nanos().into()));
-        thread::sleep(rest + Duration::from_millis(20));
+        // A process's start and a file's change are known to a tenth of a second.
+        thread::sleep(rest + Duration::from_millis(200));
     }
 }
 

@@ -526,6 +526,14 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn take(&mut self, record: &log::error::Record<'_>) {
+        // Most lines speak of no peer: their time is all that counts.
+        if let Some(glance) = log::error::glance(record.bytes)
+            && !glance.may_name_peer
+            && glance.level != Some(log::Level::Emerg)
+        {
+            self.pass_by(&glance);
+            return;
+        }
         if let Some(event) = record.event() {
             self.event(&event, record.bytes);
             return;
@@ -540,15 +548,28 @@ impl Reader<'_> {
         }
     }
 
+    fn pass_by(&mut self, glance: &log::error::Glance) {
+        let Some(at) = glance.time.and_then(|time| self.time(time)) else {
+            return;
+        };
+        self.is_a_log = true;
+        if self.is_looked_at(at, glance.pid) {
+            self.facts.lines += 1;
+        }
+    }
+
+    /// Whether a line of this time and process belongs to the instance and the window.
+    fn is_looked_at(&self, at: Timestamp, pid: Option<u32>) -> bool {
+        (self.case.window_start()..=self.case.options.now).contains(&at)
+            && !pid.is_some_and(|pid| self.strangers.contains(&pid))
+    }
+
     fn event(&mut self, event: &Event<'_>, line: &[u8]) {
         let Some(at) = event.time.and_then(|time| self.time(time)) else {
             return;
         };
         self.is_a_log = true;
-        if at < self.case.window_start() || at > self.case.options.now {
-            return;
-        }
-        if event.pid.is_some_and(|pid| self.strangers.contains(&pid)) {
+        if !self.is_looked_at(at, event.pid) {
             return;
         }
         self.facts.lines += 1;

@@ -147,6 +147,34 @@ pub fn may_be_upstream_failure(record: &[u8]) -> bool {
         .is_some_and(|(_, rest)| phrase(rest).is_some_and(|row| row.rule.may_be_upstream_failure()))
 }
 
+/// What the start of a record tells, without its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// When nginx wrote it.
+    pub time: Option<LocalTime>,
+    /// Its level.
+    pub level: Option<Level>,
+    /// Who wrote it.
+    pub pid: Option<u32>,
+    /// Whether it can speak of a peer: a failure of an upstream, or a client that left one behind.
+    pub may_name_peer: bool,
+}
+
+/// Reads a plain record's head and the start of its message; `None` for what is carried otherwise.
+pub fn glance(record: &[u8]) -> Option<Glance> {
+    let (head, rest) = Head::parse(record)?;
+    let may_name_peer = phrase(rest).is_some_and(|row| {
+        row.rule.may_be_upstream_failure()
+            || matches!(row.rule, phrases::Rule::Is(Class::ClientAbort))
+    });
+    Some(Glance {
+        time: head.time,
+        level: head.level,
+        pid: head.pid,
+        may_name_peer,
+    })
+}
+
 /// Whether nginx cut this line, its line feed not counted.
 fn at_limit(line: &[u8]) -> bool {
     LIMITS.contains(&(line.len() + 1))
