@@ -271,6 +271,30 @@ pub(crate) struct Scene<'a> {
 }
 
 impl Scene<'_> {
+    /// Adds what is true and what was answered to the table that `cargo xtask accuracy` prints.
+    fn note(&self, live: &Answer, expected: &[Expectation]) -> Result<()> {
+        let Some(folder) = env::var_os("WHY502_LAB_TABLE") else {
+            return Ok(());
+        };
+        let row = |incident: &Value| {
+            let truth = expected.iter().find(|truth| truth.is_of(incident));
+            let truth = match truth.map(|truth| truth.truth) {
+                Some(Truth::Confirmed(cause)) => cause,
+                Some(Truth::AtMost(_) | Truth::Undetermined) => "(not provable)",
+                None => "(no incident)",
+            };
+            let answer = incident
+                .get("cause")
+                .and_then(Value::as_str)
+                .unwrap_or("(not proven)");
+            format!("{truth}\t{answer}\n")
+        };
+        let rows: Vec<String> = live.incidents().into_iter().map(row).collect();
+        let name = self.seen.to_string_lossy().replace('/', "_");
+        fs::write(PathBuf::from(folder).join(name), rows.concat())?;
+        Ok(())
+    }
+
     /// Asks live and from a capture, and holds both answers against what is expected.
     pub(crate) fn hold(&self, expected: &[Expectation]) -> Result<()> {
         if env::var_os("WHY502_LAB_FAULTS_ONLY").is_some() {
@@ -284,6 +308,7 @@ impl Scene<'_> {
         };
         let before = files();
         let live = Answer::ask(self.run, self.flags.clone())?;
+        self.note(&live, expected)?;
         live.check(expected).with_context(|| live.shown("live"))?;
 
         let mut args: Vec<OsString> =
@@ -397,7 +422,6 @@ impl Answer {
             .collect()
     }
 
-    /// What a replay must share with the live answer: outcome, cause and each verdict.
     /// A verdict as live and replay must share it. Both are answers of their own, and other tests' listeners come and go
     /// on this host between them: whether a stranger could be meant may differ, whether it is may not.
     fn shared(cause: &Value) -> &str {
@@ -407,6 +431,7 @@ impl Answer {
         }
     }
 
+    /// What a replay must share with the live answer: outcome, cause and each verdict.
     fn essence(&self) -> BTreeMap<String, Vec<String>> {
         let say = |incident: &Value| {
             let all = incident

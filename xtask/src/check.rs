@@ -1,5 +1,8 @@
 //! `cargo xtask test`: everything a change must pass, in the order that fails soonest.
 
+use std::collections::BTreeMap;
+use std::fs;
+
 use anyhow::{Result, ensure};
 
 use crate::{packages, run};
@@ -33,6 +36,45 @@ pub(crate) fn repeat_lab(count: u32) -> Result<()> {
     ensure!(failed == 0, "{failed} of {count} rounds failed");
     run::say(&format!("{count} rounds, none failed\n"));
     Ok(())
+}
+
+/// Runs the lab once and prints what was true against what was answered.
+pub(crate) fn accuracy() -> Result<()> {
+    prepare()?;
+    build()?;
+    let folder = run::root().join("target/lab/accuracy");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    let lab = run::cargo_with(
+        &runner(&["--package", "why502-lab", "--no-fail-fast"]),
+        &[("WHY502_LAB_TABLE", folder.as_os_str())],
+    );
+    let mut table: BTreeMap<(String, String), u32> = BTreeMap::new();
+    for file in fs::read_dir(&folder)? {
+        for row in fs::read_to_string(file?.path())?.lines() {
+            let (truth, answer) = row.split_once('\t').unwrap_or((row, ""));
+            *table
+                .entry((truth.to_owned(), answer.to_owned()))
+                .or_default() += 1;
+        }
+    }
+    let mut wrong = 0;
+    run::say(&format!("\n{:<28} {:<28} incidents\n", "true", "answered"));
+    for ((truth, answer), count) in &table {
+        // What nothing on the host can prove may be found out all the same; whether it is so, the scenario asserts.
+        let is_false = truth != answer && !answer.starts_with('(') && !truth.starts_with("(not");
+        wrong += u32::from(is_false) * count;
+        let mark = if is_false { "  FALSE" } else { "" };
+        run::say(&format!("{truth:<28} {answer:<28} {count}{mark}\n"));
+    }
+    run::say(&format!("false \"confirmed\": {wrong}\n"));
+    ensure!(
+        wrong == 0,
+        "{wrong} incidents were given a cause that is not theirs"
+    );
+    lab
 }
 
 fn prepare() -> Result<()> {

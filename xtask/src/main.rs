@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
 
   test                 install what the tests need, then format, lint, build, test
   test --repeat N lab  run the lab N times and count what does not hold every time
+  accuracy             run the lab once and print what was true against what was answered
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
   bench [diagnose|conf]
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND
 enum Task {
     Test,
     RepeatLab(u32),
+    Accuracy,
     Gen,
     Demo,
     Bench(Bench),
@@ -44,6 +46,7 @@ impl Task {
         Some(match args {
             ["test"] => Self::Test,
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
+            ["accuracy"] => Self::Accuracy,
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
@@ -63,6 +66,7 @@ fn main() -> ExitCode {
     let done = match task {
         Task::Test => check::test(),
         Task::RepeatLab(count) => check::repeat_lab(count),
+        Task::Accuracy => check::accuracy(),
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
         Task::Bench(what) => bench::run(&what),

@@ -1,5 +1,6 @@
 //! Runs programs in the open: what is run is printed before it runs.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,6 +10,11 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Runs `cargo` in the workspace's root.
 pub(crate) fn cargo(args: &[&str]) -> Result<()> {
+    cargo_with(args, &[])
+}
+
+/// The same with variables of its own.
+pub(crate) fn cargo_with(args: &[&str], variables: &[(&str, &OsStr)]) -> Result<()> {
     let mut command = Command::new(env!("CARGO"));
     // The lab's tests mostly wait for nginx's time-outs and the clock.
     let threads = thread::available_parallelism().map_or(1, usize::from) * 4;
@@ -17,6 +23,7 @@ pub(crate) fn cargo(args: &[&str]) -> Result<()> {
         .env("RUST_TEST_THREADS", threads.to_string());
     // What an error says is enough; where it passed is noise.
     command.env("RUST_LIB_BACKTRACE", "0");
+    command.envs(variables.iter().copied());
     command.args(args).current_dir(root());
     say(&format!("$ cargo {}\n", args.join(" ")));
     visibly(&mut command)
