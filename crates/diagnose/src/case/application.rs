@@ -347,6 +347,28 @@ impl Application {
         }
     }
 
+    /// What its own log says in the failing seconds, whatever it is.
+    pub(crate) fn said(&self, incident: &Incident) -> Vec<Exhibit> {
+        let is_failing = |at: Timestamp| {
+            let second = at.as_second();
+            incident
+                .seconds
+                .range(second - AFTER..=second + BEFORE)
+                .next()
+                .is_some()
+        };
+        let said = self
+            .own_events(|_| true)
+            .into_iter()
+            .filter(|happening| is_failing(happening.at));
+        let exhibit = |happening: Happening| Exhibit::Record {
+            probe: happening.probe,
+            at: Some(happening.at),
+            text: happening.text,
+        };
+        said.take(EVENTS_SHOWN).map(exhibit).collect()
+    }
+
     /// That it ran as many children as it may: requests wait in its queue, and it has not even seen them.
     pub(crate) fn is_exhausted(&self, incident: &Incident) -> Option<String> {
         let last = incident.last_seen.as_second() + AFTER;

@@ -588,6 +588,7 @@ impl Case {
         let reached = self.listener_of(incident);
         let repeated = self.repeated(incident);
         let firewall = self.firewall_of(incident);
+        let application = self.application(incident).ok();
         let mut known = Vec::new();
         if let Ok(reached) = reached {
             known.extend(reached.queue());
@@ -595,6 +596,11 @@ impl Case {
         }
         known.extend(repeated.ok().and_then(Repeated::exhibit));
         known.extend(firewall.ok().flatten());
+        known.extend(
+            application
+                .iter()
+                .flat_map(|application| application.said(incident)),
+        );
         known
     }
 
