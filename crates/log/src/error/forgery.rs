@@ -72,6 +72,7 @@ use super::phrases::Then;
 use super::{Head, trim_line_end};
 use super::{LIMITS, body};
 use memchr::memmem;
+use std::sync::LazyLock;
 
 /// No write of nginx's is longer.
 const REACH: usize = LIMITS[1];
@@ -172,7 +173,11 @@ impl Inside {
         let decoded =
             || self.line_feeds + memchr::memchr_iter(b'\n', behind.trim_ascii_end()).count();
         match self.kind {
-            Kind::Path => foreign_tail(rest) && decoded() <= encoded_line_feeds(rest),
+            // The cheapest first: this is asked of every line that stands near one with a path.
+            Kind::Path => {
+                let encoded = encoded_line_feeds(rest);
+                self.line_feeds <= encoded && decoded() <= encoded && foreign_tail(rest)
+            }
             Kind::Text => self.open && foreign_tail(rest),
             Kind::Field(encoded) => {
                 let again = |key: &[u8]| memmem::find_iter(rest, key).nth(1).is_some();
@@ -186,9 +191,13 @@ impl Inside {
     }
 }
 
+/// A searcher is made once: to make it costs more than to search a line.
+static CLIENT: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(b", client: "));
+
 /// Whether a line ends with fields behind a quote that it did not open: ` failed (2: ...)`, ` while reading ...`.
 fn foreign_tail(rest: &[u8]) -> bool {
-    let clients = memmem::find_iter(rest, b", client: ").take(2).count();
+    let clients = CLIENT.find_iter(rest).take(2).count();
     if clients == 2 && memmem::find(rest, b"\", client: ").is_some() {
         return true;
     }
