@@ -191,6 +191,15 @@ impl State {
 
 /// How many bytes behind a record stand inside its text.
 fn inside_length(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
+    if inside.may_hold(rest) {
+        reach(inside, rest, carrier)
+    } else {
+        0
+    }
+}
+
+/// The same, line by line.
+fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
     let mut at = 0;
     let mut until = 0;
     while inside.length() + at < WINDOW
@@ -251,4 +260,44 @@ fn head(line: &[u8]) -> Option<Carrier> {
     carrier::prefix(line)
         .map(|(carrier, _)| carrier)
         .or_else(|| carrier::json(line))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pieces() -> impl Strategy<Value = Vec<&'static str>> {
+        let piece = prop::sample::select(vec![
+            "2026/06/23 14:02:11 [error] 1#1: *9 ",
+            "open() \"/srv/x",
+            "\" failed (2: No such file or directory)",
+            ", client: 192.0.2.7, server: a",
+            ", request: \"GET /x%0ay HTTP/1.1\"",
+            ", request: \"GET /x HTTP/1.1\"",
+            " while reading upstream",
+            "connect() failed (111: Connection refused) while connecting to upstream",
+            "\n",
+            "x",
+        ]);
+        prop::collection::vec(piece, 1..24)
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_held_where_a_look_says_that_nothing_can_be(
+            pieces in pieces(),
+            long in prop_oneof![Just(0_usize), 1900..2100_usize],
+        ) {
+            let path = "y".repeat(long);
+            let text = format!("2026/06/23 14:02:11 [error] 1#1: *9 open() \"/{path}{}", pieces.concat());
+            let text = text.as_bytes();
+            let (length, _) = record_length(text, Some(Carrier::Plain));
+            let (record, rest) = text.split_at(length);
+            if let Some(inside) = Inside::of(record) && !inside.may_hold(rest) {
+                prop_assert_eq!(reach(&inside, rest, Some(Carrier::Plain)), 0);
+            }
+        }
+    }
 }
