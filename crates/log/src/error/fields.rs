@@ -7,7 +7,14 @@ use super::action::While;
 use super::errno::Errno;
 use super::forgery::Forgery;
 use bstr::{BStr, ByteSlice};
-use memchr::memmem;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// What ends a field; searchers are made once, for to make one costs more than to search a line.
+static COMMA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b", "));
+pub(super) static CLIENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b", client: "));
+pub(super) static SERVER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b", server: "));
+static UPSTREAM_KEY: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\", upstream: \""));
 
 /// Which of nginx's handlers wrote the fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,7 +83,7 @@ pub(super) fn tail(rest: &[u8]) -> Option<Tail<'_>> {
     let (errno, rest) = errno(rest);
     let (action, rest) = match rest.strip_prefix(b" while ") {
         Some(after) => {
-            let end = memmem::find(after, b", ").unwrap_or(after.len());
+            let end = COMMA.find(after).unwrap_or(after.len());
             let (words, rest) = after.split_at_checked(end)?;
             (Some(While::from_bytes(words)?), rest)
         }
@@ -142,7 +149,7 @@ fn fields(rest: &[u8], action: Option<While>) -> Option<Fields<'_>> {
     } else {
         return None;
     };
-    let end = memmem::find(after, b", ").unwrap_or(after.len());
+    let end = COMMA.find(after).unwrap_or(after.len());
     Some(Fields {
         context,
         party: after.get(..end).map(ByteSlice::as_bstr),
@@ -184,7 +191,7 @@ fn connection(rest: &[u8]) -> Fields<'_> {
     };
     // Angie quotes every string.
     let quoted = rest.first() == Some(&b'"');
-    let Some(end) = memmem::find(rest, b", server: ") else {
+    let Some(end) = SERVER.find(rest) else {
         // A client without a server: the line was cut.
         fields.cut = true;
         return fields;
@@ -208,7 +215,8 @@ fn unquote(value: &[u8], quoted: bool) -> &[u8] {
 
 /// A server's name is the configuration's; it ends where the first key begins.
 fn server_end(rest: &[u8]) -> usize {
-    memmem::find_iter(rest, b", ")
+    COMMA
+        .find_iter(rest)
         .find(|&at| {
             let rest = rest.get(at..).unwrap_or_default();
             key(rest, REQUEST).is_some()
@@ -309,7 +317,5 @@ fn ends_in_version(request: &[u8]) -> bool {
 }
 
 fn second_upstream(text: &[u8]) -> bool {
-    memmem::find_iter(text, b"\", upstream: \"")
-        .nth(1)
-        .is_some()
+    UPSTREAM_KEY.find_iter(text).nth(1).is_some()
 }

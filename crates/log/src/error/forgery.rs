@@ -67,12 +67,11 @@ pub enum Author {
 }
 
 use super::class::Class;
-use super::fields::Context;
+use super::fields::{self, Context};
 use super::phrases::Then;
 use super::{Head, trim_line_end};
 use super::{LIMITS, body};
 use memchr::memmem;
-use std::sync::LazyLock;
 
 /// No write of nginx's is longer.
 const REACH: usize = LIMITS[1];
@@ -214,13 +213,9 @@ impl Inside {
     }
 }
 
-/// A searcher is made once: to make it costs more than to search a line.
-static CLIENT: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(b", client: "));
-
 /// Whether a line ends with fields behind a quote that it did not open: ` failed (2: ...)`, ` while reading ...`.
 fn foreign_tail(rest: &[u8]) -> bool {
-    let clients = CLIENT.find_iter(rest).take(2).count();
+    let clients = fields::CLIENT.find_iter(rest).take(2).count();
     if clients == 2 && memmem::find(rest, b"\", client: ").is_some() {
         return true;
     }

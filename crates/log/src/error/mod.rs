@@ -445,8 +445,13 @@ fn text_start(row: &Row, rest: &[u8]) -> usize {
 
 /// Whether the fields of a client's connection begin more than once.
 fn second_client(text: &[u8]) -> bool {
-    memmem::find_iter(text, b", client: ")
-        .filter(|&at| memmem::find(text.get(at..).unwrap_or_default(), b", server: ").is_some())
+    fields::CLIENT
+        .find_iter(text)
+        .filter(|&at| {
+            fields::SERVER
+                .find(text.get(at..).unwrap_or_default())
+                .is_some()
+        })
         .nth(1)
         .is_some()
 }
