@@ -51,7 +51,7 @@ pub(crate) struct OwnLog {
 }
 
 /// How much of an incident some events explain.
-pub(crate) enum Coverage {
+enum Coverage {
     /// Every failing second.
     All,
     /// Some of them.
@@ -137,8 +137,30 @@ pub(crate) struct Happenings {
 }
 
 impl Happenings {
+    /// Whether they account for every failing second (`None`) or, where they account for none, what shows that nothing of
+    /// the kind can have happened. All else is a gap; `what` completes "in 3 of 5 failing seconds ...".
+    pub(crate) fn account_for(
+        &self,
+        incident: &Incident,
+        application: &Application,
+        missing: &'static str,
+        what: &str,
+    ) -> Result<Option<Exhibit>, Gap> {
+        match self.coverage(incident) {
+            Coverage::All => Ok(None),
+            Coverage::None => application
+                .ran_throughout(incident)
+                .map(Some)
+                .ok_or_else(|| self.gap(missing)),
+            Coverage::Some { explained, of } => {
+                let leaning = format!("in {explained} of {of} failing seconds {what}");
+                Err(self.gap("why the other attempts failed").leaning(leaning))
+            }
+        }
+    }
+
     /// How much of the incident they explain.
-    pub(crate) fn coverage(&self, incident: &Incident) -> Coverage {
+    fn coverage(&self, incident: &Incident) -> Coverage {
         let of = incident.seconds.len();
         let explained = incident
             .seconds
@@ -159,7 +181,7 @@ impl Happenings {
     }
 
     /// Why they do not suffice.
-    pub(crate) fn gap(&self, missing: &'static str) -> Gap {
+    fn gap(&self, missing: &'static str) -> Gap {
         if self.places.is_empty() {
             return Gap::new(
                 GapKind::Absent,

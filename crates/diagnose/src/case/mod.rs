@@ -22,7 +22,7 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record};
 use jiff::Timestamp;
 
-pub(crate) use application::{Coverage, Idle, Speaks};
+pub(crate) use application::{Idle, Speaks};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use evidence::known;
 pub(crate) use instances::Instance;

@@ -3,7 +3,7 @@
 use facts::Gap;
 use log::error::Class;
 
-use crate::case::{Case, Coverage};
+use crate::case::Case;
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -38,19 +38,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let application = case.application(incident)?;
     let deaths = application.deaths(case, incident)?;
-    match deaths.coverage(incident) {
-        Coverage::All => {}
-        Coverage::None => {
-            if let Some(lasting) = application.ran_throughout(incident) {
-                return Ok(Verdict::RuledOut(proof.and(lasting)));
-            }
-            return Err(deaths.gap("whether a process of the application died"));
-        }
-        Coverage::Some { explained, of } => {
-            return Err(deaths
-                .gap("why the other attempts failed")
-                .leaning(format!("in {explained} of {of} failing seconds a process of {} died", application.who())));
-        }
+    let what = format!("a process of {} died", application.who());
+    let missing = "whether a process of the application died";
+    if let Some(lasting) = deaths.account_for(incident, &application, missing, &what)? {
+        return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("a process of {} died while answering: {}", application.who(), deaths.summary()),

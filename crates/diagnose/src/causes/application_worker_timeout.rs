@@ -3,7 +3,7 @@
 use facts::Gap;
 use log::error::Class;
 
-use crate::case::{Case, Coverage};
+use crate::case::Case;
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -36,20 +36,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let application = case.application(incident)?;
     let timeouts = application.timeouts(incident);
-    match timeouts.coverage(incident) {
-        Coverage::All => {}
-        Coverage::None => {
-            if let Some(lasting) = application.ran_throughout(incident) {
-                return Ok(Verdict::RuledOut(proof.and(lasting)));
-            }
-            return Err(timeouts.gap("whether the application ended its worker for a time-out"));
-        }
-        Coverage::Some { explained, of } => {
-            return Err(timeouts.gap("why the other attempts failed").leaning(format!(
-                "in {explained} of {of} failing seconds {} ended a worker for its time-out",
-                application.who()
-            )));
-        }
+    let what = format!("{} ended a worker for its time-out", application.who());
+    let missing = "whether the application ended its worker for a time-out";
+    if let Some(lasting) = timeouts.account_for(incident, &application, missing, &what)? {
+        return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     let setting = application.timeout_setting();
     Ok(Verdict::Confirmed(Confirmation {
