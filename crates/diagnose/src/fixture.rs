@@ -27,6 +27,8 @@
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
 //! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopped`, `started`,
 //!                                               `failed`, `exited ExecStart killed 11`
+//! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
+//!                                               runs, else by dmesg
 //! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
 //! //- unrecorded connect                        ... or is not in the snapshot
 //! ```
@@ -208,6 +210,7 @@ impl Fixture {
                 let entries = lines.map(|line| host.entry(words.at(1), line)).collect();
                 host.journals.insert(words.at(1).to_owned(), entries);
             }
+            "kernel" => host.kernel = Some(section.body.clone()),
             "hide" => drop(host.processes.remove(&words.at(1).parse().unwrap())),
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
             "unrecorded" => host.refused.push((words.rest(), Answer::NotRecorded)),
@@ -378,6 +381,8 @@ pub(crate) struct Host {
     units: BTreeMap<String, String>,
     /// journalctl's output by unit.
     journals: BTreeMap<String, String>,
+    /// The kernel's lines, each with its clock.
+    kernel: Option<String>,
     refused: Vec<(String, Answer)>,
     last_inode: u32,
 }
@@ -413,6 +418,7 @@ impl Host {
             commands: BTreeMap::new(),
             units: BTreeMap::new(),
             journals: BTreeMap::new(),
+            kernel: None,
             refused: Vec::new(),
             last_inode: 9000,
         };
@@ -581,6 +587,13 @@ impl Host {
                 });
                 (0, named.collect())
             }
+            [journalctl, .., last] if journalctl == "journalctl" && last == "--dmesg" => {
+                if self.units.is_empty() {
+                    return Answer::Errno(2);
+                }
+                (0, self.kernel_entries())
+            }
+            [dmesg] if dmesg == "dmesg" && self.kernel.is_some() => (0, self.kernel_buffer()),
             [journalctl, ..] if journalctl == "journalctl" && !self.units.is_empty() => {
                 let units = argv
                     .iter()
@@ -595,6 +608,35 @@ impl Host {
             stdout: stdout.into_bytes(),
             stderr: Vec::new(),
         }
+    }
+
+    /// The kernel's lines with their times.
+    fn kernel_lines(&self) -> impl Iterator<Item = (Timestamp, &str)> {
+        let lines = self.kernel.iter().flat_map(|text| text.lines());
+        lines.map(|line| {
+            let (clock, text) = line.split_once(' ').unwrap();
+            (self.at(clock), text)
+        })
+    }
+
+    fn kernel_entries(&self) -> String {
+        let entry = |(at, text): (Timestamp, &str)| {
+            format!(
+                "{{\"__REALTIME_TIMESTAMP\":\"{}\",\"_TRANSPORT\":\"kernel\",\"MESSAGE\":\"{}\"}}\n",
+                at.as_microsecond(),
+                text.replace('"', "\\\"")
+            )
+        };
+        self.kernel_lines().map(entry).collect()
+    }
+
+    fn kernel_buffer(&self) -> String {
+        let line = |(at, text): (Timestamp, &str)| {
+            let since = at.duration_since(self.boot()).as_secs();
+            format!("[{since:5}.000000] {text}\n")
+        };
+        let lines: String = self.kernel_lines().map(line).collect();
+        format!("[    0.000000] Linux version 6.1.0\n{lines}")
     }
 
     fn inode(&mut self, words: &Words) -> u32 {

@@ -12,6 +12,7 @@ pub mod application;
 pub mod exhibit;
 pub mod gap;
 pub mod journal;
+pub mod kernel_log;
 pub mod local;
 pub mod manifest;
 pub mod name;

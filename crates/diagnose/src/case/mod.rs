@@ -7,6 +7,7 @@ mod application;
 mod config;
 mod evidence;
 mod instances;
+mod kernel;
 mod logs;
 pub(crate) mod network;
 mod owner;

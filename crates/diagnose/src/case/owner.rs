@@ -369,7 +369,7 @@ impl Case {
     }
 
     /// Whether systemd is the host's init: `sd_booted(3)` looks for the same folder.
-    fn has_systemd(&self) -> Result<bool, Gap> {
+    pub(super) fn has_systemd(&self) -> Result<bool, Gap> {
         let request = ProbeRequest::Directory {
             view: View::Host,
             path: PathBuf::from("/run/systemd/system"),

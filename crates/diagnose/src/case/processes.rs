@@ -75,7 +75,7 @@ impl Case {
     }
 
     /// When the host started.
-    fn boot(&self) -> Result<Timestamp, Gap> {
+    pub(super) fn boot(&self) -> Result<Timestamp, Gap> {
         let (record, uptime) = self
             .evidence
             .bytes(&ProbeRequest::host_file("/proc/uptime"))?;
