@@ -257,6 +257,29 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// The edits of the answer's first fix, old text and new: what a person would do next.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn edits(&self, nginx: &Nginx) -> Result<Vec<(String, String)>> {
+        let answer = Answer::ask(&run, instance(nginx))?;
+        let cause = answer
+            .incidents()
+            .into_iter()
+            .flat_map(|incident| list(incident, "causes"))
+            .next()
+            .with_context(|| answer.shown("live"))?;
+        let fix = list(cause, "fixes")
+            .next()
+            .with_context(|| answer.shown("live"))?;
+        let steps = list(fix, "steps").filter(|step| text(step, "kind") == "edit");
+        Ok(steps
+            .map(|step| (text(step, "old").to_owned(), text(step, "new").to_owned()))
+            .collect())
+    }
+}
+
 /// Where `why502` is asked: this host, or a machine.
 pub(crate) struct Scene<'a> {
     /// The flags that name nginx.

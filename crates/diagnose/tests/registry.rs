@@ -31,6 +31,9 @@ fn the_set_of_ids_is_pinned() {
     peer-not-listening
     peer-port-mismatch
     peer-transport-mismatch
+    response-header-invalid
+    response-header-too-big
+    response-truncated
     running-config-outdated
     socket-missing
     socket-path-mismatch

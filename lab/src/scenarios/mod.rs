@@ -94,6 +94,21 @@ macro_rules! scenarios {
                 unit_moved_to_a_unix_socket,
                 socket_unit_of_the_upstreams_name,
             ],
+            response_header_invalid: [
+                a_byte_that_may_not_stand_there,
+                php_script_with_a_space_in_a_name,
+                a_banner_in_place_of_a_response,
+            ],
+            response_header_too_big: [
+                node_sends_many_cookies,
+                php_sends_a_long_header,
+                beside_a_location_with_sizes_of_its_own,
+            ],
+            response_truncated: [
+                announces_more_than_it_sends,
+                resets_within_the_body,
+                body_stalls,
+            ],
             running_config_outdated: [
                 edited_and_never_reloaded,
                 reload_was_refused,

@@ -537,6 +537,17 @@ impl Case {
         Ok(sites.and_then(|sites| sites.first().map(|site| Exhibit::Config(site.span.clone()))))
     }
 
+    /// The directive that dials the peer. Nobody but the log knows of a peer that nothing on disk dials: then what the log
+    /// says of it proves nothing.
+    pub(crate) fn dialled_by(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        let missing = "which directive dials this peer";
+        if !incident.explained {
+            return Err(Gap::undecided(missing, "none on disk does"));
+        }
+        self.directive_exhibit(incident)?
+            .ok_or_else(|| Gap::undecided(missing, "the configuration could not be read"))
+    }
+
     /// The servers of the upstream that has none in use.
     pub(crate) fn members(&self, incident: &Incident) -> Result<Vec<Member>, Gap> {
         let configured = self.configured(incident.instance)?;
@@ -789,6 +800,21 @@ impl Case {
         })
     }
 
+    /// The passes that dial the peer, each with its own context: those in the failing servers, where any is.
+    pub(super) fn failing_sites(&self, incident: &Incident) -> Result<Vec<Site>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let mut sites = self.sites_in(&configured.model, incident)?;
+        let failed = |site: &Site| {
+            site.servers
+                .iter()
+                .any(|server| incident.servers.contains(server))
+        };
+        if sites.iter().any(failed) {
+            sites.retain(failed);
+        }
+        Ok(sites)
+    }
+
     /// Whether nginx reuses connections where the peer is dialled: everywhere, or nowhere.
     pub(crate) fn reuse(&self, incident: &Incident) -> Result<Reuse, Gap> {
         let missing = "whether connections are reused";
@@ -800,15 +826,7 @@ impl Case {
                 "a file has changed since the workers started",
             ));
         }
-        let mut sites = self.sites_in(&configured.model, incident)?;
-        let failed = |site: &Site| {
-            site.servers
-                .iter()
-                .any(|server| incident.servers.contains(server))
-        };
-        if sites.iter().any(failed) {
-            sites.retain(failed);
-        }
+        let sites = self.failing_sites(incident)?;
         let version = instance.version_numbers();
         let mut reuses = sites
             .iter()

@@ -4,6 +4,7 @@
 
 mod access;
 mod application;
+mod buffers;
 mod config;
 mod evidence;
 mod instances;

@@ -21,6 +21,8 @@ pub enum Stage {
     Socket,
     /// Connecting.
     Connect,
+    /// Shaking hands over TLS.
+    Tls,
     /// Sending the request and waiting for the response header.
     Request,
     /// Reading the response's body.
@@ -137,6 +139,9 @@ causes![
     peer_not_listening::PEER_NOT_LISTENING,
     peer_port_mismatch::PEER_PORT_MISMATCH,
     peer_transport_mismatch::PEER_TRANSPORT_MISMATCH,
+    response_header_invalid::RESPONSE_HEADER_INVALID,
+    response_header_too_big::RESPONSE_HEADER_TOO_BIG,
+    response_truncated::RESPONSE_TRUNCATED,
     running_config_outdated::RUNNING_CONFIG_OUTDATED,
     socket_missing::SOCKET_MISSING,
     socket_path_mismatch::SOCKET_PATH_MISMATCH,

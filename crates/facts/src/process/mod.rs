@@ -138,6 +138,18 @@ impl OpenFiles {
     }
 }
 
+/// The size of a page of memory, from `/proc/PID/auxv` of a 64-bit process: `AT_PAGESZ` (linux/auxvec.h).
+pub fn page_size(auxv: &[u8]) -> Option<u64> {
+    const AT_PAGESZ: u64 = 6;
+    let word = |bytes: &[u8]| Some(u64::from_ne_bytes(bytes.try_into().ok()?));
+    auxv.chunks_exact(16)
+        .find_map(|pair| {
+            let (key, value) = pair.split_at_checked(8)?;
+            (word(key)? == AT_PAGESZ).then(|| word(value)).flatten()
+        })
+        .filter(|size| size.is_power_of_two())
+}
+
 /// The inode that names a namespace, from the target of a link in `/proc/PID/ns`, such as `net:[4026531840]`.
 pub fn namespace(link: &[u8]) -> Option<u64> {
     let (_, inode) = link.trim_end().strip_suffix(b"]")?.split_once_str(":[")?;
@@ -218,6 +230,15 @@ mod tests {
         assert_eq!(namespace(b"/proc"), None);
     }
 
+    #[test]
+    fn the_size_of_a_page_is_found() {
+        let pair = |key: u64, value: u64| [key.to_ne_bytes(), value.to_ne_bytes()].concat();
+        let auxv = [pair(33, 0x7ffe_1234_5000), pair(6, 16384), pair(0, 0)].concat();
+        assert_eq!(page_size(&auxv), Some(16384));
+        assert_eq!(page_size(&pair(6, 3)), None);
+        assert_eq!(page_size(b""), None);
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(stat: Vec<u8>, cmdline: Vec<u8>) {
@@ -226,6 +247,7 @@ mod tests {
             args(&cmdline);
             OpenFiles::parse(&cmdline);
             namespace(&stat);
+            page_size(&stat);
         }
 
         #[test]
