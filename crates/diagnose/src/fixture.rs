@@ -13,6 +13,7 @@
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
+//! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
 //! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 mnt=2
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
@@ -152,7 +153,12 @@ impl Fixture {
                 host.files
                     .insert(key, (section.body.clone().into_bytes(), changed));
             }
-            "failed" => host.failed(&words, &section.body),
+            "failed" => {
+                let peer = format!(", upstream: \"{}\"", words.at(2));
+                host.failed(&words, &section.body, &requested(&peer));
+            }
+            "logged" if words.has("bare") => host.failed(&words, &section.body, ""),
+            "logged" => host.failed(&words, &section.body, &requested("")),
             "path" => {
                 let (uid, gid) = words.at(4).split_once(':').unwrap();
                 let node = host.node(words.at(2), words.at(3), (uid, gid), &words);
@@ -526,18 +532,17 @@ impl Host {
     }
 
     /// A line as nginx writes it.
-    fn failed(&mut self, words: &Words, message: &str) {
+    fn failed(&mut self, words: &Words, message: &str, fields: &str) {
         let day = self.now.strftime("%Y/%m/%d");
         let (level, pid) = (
             words.key("level").unwrap_or("error"),
             words.number("pid").unwrap_or(2842),
         );
+        let connection = if fields.is_empty() { "" } else { "*1 " };
         let line = format!(
-            "{day} {} [{level}] {pid}#{pid}: *1 {}, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\", \
-             upstream: \"{}\", host: \"shop.example\"\n",
+            "{day} {} [{level}] {pid}#{pid}: {connection}{}{fields}\n",
             words.at(1),
             message.trim_end(),
-            words.at(2),
         );
         // The file was last changed when its last line was written.
         let log = (FIRST, PathBuf::from("/var/log/nginx/error.log"));
@@ -1003,6 +1008,13 @@ impl Probe for Host {
             answer,
         }
     }
+}
+
+/// The fields of a line about a request.
+fn requested(peer: &str) -> String {
+    format!(
+        ", client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\"{peer}, host: \"shop.example\""
+    )
 }
 
 fn connected() -> Answer {

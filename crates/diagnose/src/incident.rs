@@ -79,6 +79,17 @@ impl Incident {
         })
     }
 
+    /// What its line says, read again.
+    pub(crate) fn said<T>(
+        &self,
+        read: impl FnOnce(&log::error::Event<'_>) -> Option<T>,
+    ) -> Option<T> {
+        let line = self.sample.as_bytes();
+        let decoded = log::error::decode(line);
+        let event = decoded.event().or_else(|| log::error::parse(line))?;
+        read(&event)
+    }
+
     /// Whether the failure is of this class.
     pub fn is(&self, class: Class) -> bool {
         self.failure == Some(class)

@@ -13,6 +13,7 @@ use bstr::ByteSlice as _;
 use conf::{
     Configuration, ContextKind, DirectiveRef, Lookup, Model, Pass, ServerLine, Target, Tree,
 };
+use facts::process::Process;
 use facts::{Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::{SignedDuration, Timestamp};
 use log::error::Protocol;
@@ -676,16 +677,29 @@ impl Case {
 
     /// That the worker which dialled the peer still serves: what it runs is what it ran then.
     pub(crate) fn still_runs(&self, incident: &Incident) -> Result<(), Gap> {
+        if self.writer(incident)?.is_some() {
+            return Ok(());
+        }
+        Err(Gap::too_late(
+            "what the workers ran when it failed",
+            "the one that dialled it has been replaced since",
+        ))
+    }
+
+    /// The worker that wrote the line, where it still serves. It also tells that the line is nginx's: who forges one
+    /// does not know its pid.
+    pub(crate) fn writer(&self, incident: &Incident) -> Result<Option<Process>, Gap> {
         let instance = self.instance(incident)?;
-        let line = incident.sample.as_bytes();
-        let decoded = log::error::decode(line);
-        let wrote = decoded
-            .event()
-            .or_else(|| log::error::parse(line))
-            .and_then(|event| event.pid);
+        let wrote = incident.said(|event| event.pid);
+        // An nginx without workers serves by itself.
+        let alone = instance
+            .master
+            .iter()
+            .filter(|_| instance.workers.is_empty());
         let statuses: Vec<_> = instance
             .workers
             .iter()
+            .chain(alone)
             .map(|worker| (worker, self.status(worker.pid)))
             .collect();
         for (worker, status) in statuses {
@@ -698,13 +712,10 @@ impl Case {
             let is_writer = wrote
                 .is_some_and(|wrote| worker.pid == wrote || pids.clone().any(|&pid| pid == wrote));
             if is_writer && worker.start <= incident.last_seen {
-                return Ok(());
+                return Ok(Some(worker.clone()));
             }
         }
-        Err(Gap::too_late(
-            "what the workers ran when it failed",
-            "the one that dialled it has been replaced since",
-        ))
+        Ok(None)
     }
 
     /// Whether the files have changed since the workers started.
@@ -1038,7 +1049,7 @@ pub(super) fn as_conf(address: &PeerAddress) -> conf::PeerAddress {
 }
 
 /// Letters, digits, dots, hyphens and underscores, not starting with a hyphen: nothing else reaches a command.
-fn is_host_name(name: &str) -> bool {
+pub(super) fn is_host_name(name: &str) -> bool {
     !name.is_empty()
         && name.len() <= 253
         && !name.starts_with('-')

@@ -31,6 +31,9 @@ const SERVERS_TOLD: usize = 16;
 const PATHS_KEPT: usize = 16;
 const PATH_LENGTH: usize = 256;
 
+/// Names that could not be resolved and are told apart.
+const NAMES_KEPT: usize = 32;
+
 /// Words of the master kept: the last ones count.
 const WORDS_KEPT: usize = 64;
 
@@ -337,6 +340,7 @@ impl Case {
             tallies,
             known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
+            names: BTreeSet::new(),
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
         };
@@ -518,6 +522,8 @@ struct Reader<'a> {
     known_paths: Vec<Vec<u8>>,
     /// Processes of other instances, which may write to the same file.
     strangers: BTreeSet<u32>,
+    /// The names that could not be resolved so far.
+    names: BTreeSet<BString>,
     /// The last local second and its time: lines of one second share the work.
     last: (i64, Timestamp),
     /// Some line of it is nginx's.
@@ -578,7 +584,7 @@ impl Reader<'_> {
         }
         let is_failure = event.is_upstream_failure();
         let speaks_of_peer = event.class == Class::ClientAbort && event.upstream.is_some();
-        if !(is_failure || speaks_of_peer) {
+        if !(is_failure || speaks_of_peer || event.is_own_fault()) {
             return;
         }
         if event.forgery.is_some() {
@@ -611,11 +617,25 @@ impl Reader<'_> {
         });
     }
 
+    /// The name that an incident is of. Clients may choose it: those beyond the first ones count together, as of no name.
+    fn unresolved<'e>(&mut self, event: &'e Event<'_>) -> Option<&'e BStr> {
+        let name = event.unresolved()?.name;
+        let is_told = super::config::is_host_name(name.to_str().ok()?)
+            && (self.names.contains(name) || self.names.len() < NAMES_KEPT);
+        is_told.then(|| {
+            self.names.insert(name.to_owned());
+            name
+        })
+    }
+
     fn count(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
-        let peer = event.upstream.map_or(BStr::new(""), |upstream| {
-            let known = self.known_paths.iter().map(Vec::as_slice);
-            upstream.peer_among(known).map_or(upstream.peer, BStr::new)
-        });
+        let peer = match event.upstream {
+            Some(upstream) => {
+                let known = self.known_paths.iter().map(Vec::as_slice);
+                upstream.peer_among(known).map_or(upstream.peer, BStr::new)
+            }
+            None => self.unresolved(event).unwrap_or_default(),
+        };
         let key = Key {
             peer: peer.to_owned(),
             class: event.class.as_str(),

@@ -10,6 +10,7 @@ use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
 use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind};
 use jiff::Timestamp;
+use log::error::Class;
 
 use super::processes::{command_line, program};
 use super::{Case, known};
@@ -531,16 +532,23 @@ impl Case {
             return true;
         }
         // Clients that leave are told of; no upstream fails.
-        if incident.is(log::error::Class::ClientAbort) {
+        if incident.is(Class::ClientAbort) {
             return false;
         }
-        if incident.action == Some(log::error::While::ConnectingToUpstream) {
+        // Whether nginx is within its own limits, a connection of somebody else does not tell.
+        let is_limit = incident.is(Class::FdExhaustion) || incident.is(Class::WorkerConnections);
+        if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
                 Ok(Repeated::Same(_) | Repeated::Other(_)) => return true,
                 Ok(Repeated::Succeeds) => return false,
                 Err(_) => {}
             }
         }
+        self.is_recent(incident)
+    }
+
+    /// Whether it failed in the last minute of the window.
+    pub(crate) fn is_recent(&self, incident: &Incident) -> bool {
         self.options.now.as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
     }
 

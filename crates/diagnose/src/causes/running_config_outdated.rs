@@ -48,6 +48,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
         Drift::Changed { changed, refused } => (changed, refused),
     };
+    if incident.peer.is_empty() {
+        return Err(Gap::undecided("whether the change on disk concerns this failure", "its lines name no peer"));
+    }
     if incident.explained {
         return Err(Gap::undecided(
             "whether the change on disk concerns this peer",

@@ -89,10 +89,58 @@ pub struct Event<'a> {
     then: Then,
 }
 
+/// A name that could not be resolved for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unresolved<'a> {
+    /// The name; it may come from a client.
+    pub name: &'a BStr,
+    /// The name server's code (1 to 5), or an errno such as 110; none where no name server was asked.
+    pub code: Option<u16>,
+}
+
 impl Event<'_> {
     /// Whether this is a failed attempt to get an answer from a peer, its name and "no live upstreams" included.
     pub fn is_upstream_failure(&self) -> bool {
         self.class.is_upstream_failure(self.action, self.level)
+    }
+
+    /// Whether nginx failed at something of its own, with no peer concerned: no descriptor or connection was left to
+    /// accept a client with, or a client's body could not be kept in a temporary file.
+    pub fn is_own_fault(&self) -> bool {
+        let is_grave = self
+            .level
+            .is_none_or(|level| (Level::Error..Level::Emerg).contains(&level));
+        let is_own = match self.class {
+            Class::FdExhaustion | Class::WorkerConnections | Class::TempPath => true,
+            // Files of a site are read with the words of temporary ones.
+            Class::TempFileIo => {
+                self.message.starts_with(b"write") || self.message.starts_with(b"pwrite")
+            }
+            _ => false,
+        };
+        is_own && is_grave && !self.is_upstream_failure()
+    }
+
+    /// The name that could not be resolved, as nginx has it.
+    pub fn unresolved(&self) -> Option<Unresolved<'_>> {
+        let message: &[u8] = self.message;
+        match self.class {
+            Class::DnsNoResolver => Some(Unresolved {
+                name: message
+                    .strip_prefix(b"no resolver defined to resolve ")?
+                    .as_bstr(),
+                code: None,
+            }),
+            Class::Dns => {
+                let (name, rest) = message.split_once_str(" could not be resolved (")?;
+                let code = rest.split(|byte| !byte.is_ascii_digit()).next()?;
+                Some(Unresolved {
+                    name: name.as_bstr(),
+                    code: code.to_str().ok()?.parse().ok(),
+                })
+            }
+            _ => None,
+        }
     }
 
     /// What the client saw, if this was the request's last attempt.
@@ -156,7 +204,8 @@ pub struct Glance {
     pub level: Option<Level>,
     /// Who wrote it.
     pub pid: Option<u32>,
-    /// Whether it can speak of a peer: a failure of an upstream, or a client that left one behind.
+    /// Whether it can speak of a peer: a failure of an upstream, a client that left one behind, or what nginx itself
+    /// lacked.
     pub may_name_peer: bool,
 }
 
@@ -165,7 +214,10 @@ pub fn glance(record: &[u8]) -> Option<Glance> {
     let (head, rest) = Head::parse(record)?;
     let may_name_peer = phrase(rest).is_some_and(|row| {
         row.rule.may_be_upstream_failure()
-            || matches!(row.rule, phrases::Rule::Is(Class::ClientAbort))
+            || matches!(
+                row.rule,
+                phrases::Rule::Is(Class::ClientAbort) | phrases::Rule::Accept
+            )
     });
     Some(Glance {
         time: head.time,
