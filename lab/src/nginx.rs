@@ -20,11 +20,12 @@ const PROGRAM: &str = "/usr/sbin/nginx";
 const MAIN: &str = "\
 user www-data;
 worker_processes 1;
+@main
 pid @prefix/nginx.pid;
 error_log @prefix/error.log @level;
 
 events {
-    worker_connections 256;
+    worker_connections @connections;
 }
 
 http {
@@ -51,6 +52,8 @@ pub struct Setup<'a> {
     lab: &'a Lab,
     level: &'a str,
     hosts: Option<&'a str>,
+    main: &'a str,
+    connections: u32,
 }
 
 /// A running nginx, or one that was stopped.
@@ -77,6 +80,8 @@ impl Lab {
             lab: self,
             level: "warn",
             hosts: None,
+            main: "",
+            connections: 256,
         }
     }
 }
@@ -97,6 +102,21 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// Further directives of the main context.
+    #[must_use]
+    pub fn main(self, main: &'a str) -> Self {
+        Self { main, ..self }
+    }
+
+    /// `worker_connections`.
+    #[must_use]
+    pub fn connections(self, connections: u32) -> Self {
+        Self {
+            connections,
+            ..self
+        }
+    }
+
     /// Starts it; returns when its workers run and clients are let in.
     ///
     /// # Errors
@@ -107,7 +127,12 @@ impl<'a> Setup<'a> {
         self.lab.directory("nginx/conf.d")?;
         let main = fill(
             MAIN,
-            &[("prefix", &prefix.display()), ("level", &self.level)],
+            &[
+                ("prefix", &prefix.display()),
+                ("level", &self.level),
+                ("main", &self.main),
+                ("connections", &self.connections),
+            ],
         )?;
         let listen = format!("127.0.0.1:{port}");
         let mut all: Vec<(&str, &dyn Display)> = vec![("listen", &listen)];
@@ -226,6 +251,20 @@ impl Nginx {
             );
         }
         Ok(())
+    }
+
+    /// As many GETs at once; gives how many were answered with this status.
+    pub fn crowd(&self, count: u32, path: &str, status: u16) -> usize {
+        let port = self.port;
+        std::thread::scope(|scope| {
+            let clients: Vec<_> = (0..count)
+                .map(|_| scope.spawn(move || client::request(port, "GET", path).ok()))
+                .collect();
+            let answers = clients
+                .into_iter()
+                .map(|client| client.join().ok().flatten());
+            answers.filter(|answer| *answer == Some(status)).count()
+        })
     }
 
     /// A client that goes away without an answer.

@@ -24,6 +24,8 @@ fn the_set_of_ids_is_pinned() {
     application-worker-timeout
     keepalive-connection-stale
     nginx-not-running
+    nginx-out-of-file-descriptors
+    nginx-out-of-worker-connections
     no-live-peers
     not-an-upstream-fault
     peer-address-mismatch

@@ -49,6 +49,14 @@ macro_rules! scenarios {
                 unit_failed_on_its_configuration,
                 unit_was_killed,
             ],
+            nginx_out_of_file_descriptors: [
+                worker_rlimit_nofile_is_small,
+                an_application_has_no_descriptor_left,
+            ],
+            nginx_out_of_worker_connections: [
+                worker_connections_is_small,
+                nginx_dials_itself,
+            ],
             no_live_peers: [
                 all_peers_are_dead,
                 one_is_down_by_configuration,

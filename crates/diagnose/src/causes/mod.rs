@@ -132,6 +132,8 @@ causes![
     application_worker_timeout::APPLICATION_WORKER_TIMEOUT,
     keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,
     nginx_not_running::NGINX_NOT_RUNNING,
+    nginx_out_of_file_descriptors::NGINX_OUT_OF_FILE_DESCRIPTORS,
+    nginx_out_of_worker_connections::NGINX_OUT_OF_WORKER_CONNECTIONS,
     no_live_peers::NO_LIVE_PEERS,
     not_an_upstream_fault::NOT_AN_UPSTREAM_FAULT,
     peer_address_mismatch::PEER_ADDRESS_MISMATCH,
