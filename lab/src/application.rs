@@ -18,7 +18,7 @@ use crate::python;
 
 const PHP_FPM: &str = "/usr/sbin/php-fpm8.2";
 
-/// `/slow` outlasts every timeout of the lab; `/segv` ends the worker.
+/// `/slow` outlasts every timeout of the lab; `/segv` and `/kill` end the worker; `/memory` takes more than a lab's memory group may.
 pub(crate) const WSGI: &str = "\
 import os, time
 
@@ -28,6 +28,10 @@ def application(environ, start_response):
         time.sleep(6)
     if path == '/segv':
         os.kill(os.getpid(), 11)
+    if path == '/kill':
+        os.kill(os.getpid(), 9)
+    if path == '/memory':
+        b'x' * (512 << 20)
     start_response('200 OK', [('Content-Length', '3')])
     return [b'ok\\n']
 ";
@@ -50,6 +54,8 @@ pub struct Gunicorn<'a> {
     pub name: Option<&'a str>,
     /// `--timeout` in seconds.
     pub timeout: Option<u32>,
+    /// The control group it is put into.
+    pub group: Option<&'a Path>,
 }
 
 /// A php-fpm pool.
@@ -99,7 +105,11 @@ impl Lab {
             args.extend(["--timeout".into(), timeout.to_string().into()]);
         }
         args.push("shop:application".into());
-        let mut process = self.start("gunicorn", python::program("gunicorn")?, args)?;
+        let program = python::program("gunicorn")?;
+        let mut process = match how.group {
+            Some(group) => self.start_in_group(group, "gunicorn", &program, args)?,
+            None => self.start("gunicorn", program, args)?,
+        };
         await_accepting(&mut process, bind)?;
         // The master accepts before the worker can answer.
         let master = process.pid();

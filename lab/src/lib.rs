@@ -18,6 +18,7 @@ mod built;
 mod client;
 mod guard;
 mod lab;
+mod memory;
 mod nginx;
 mod ports;
 mod process;

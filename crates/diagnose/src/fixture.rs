@@ -27,7 +27,7 @@
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
 //! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopped`, `started`,
-//!                                               `failed`, `exited ExecStart killed 11`
+//!                                               `failed RESULT`, `exited ExecStart killed 11`
 //! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
 //!                                               runs, else by dmesg
 //! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
@@ -574,7 +574,7 @@ impl Host {
         let (command, code, status) = (word(), word(), word());
         format!(
             "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_PID\":\"1\",\"_COMM\":\"systemd\",\"_UID\":\"0\",\"UNIT\":\"{unit}\",\
-             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"EXIT_CODE\":\"{code}\",\"EXIT_STATUS\":\"{status}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
+             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"UNIT_RESULT\":\"{command}\",\"EXIT_CODE\":\"{code}\",\"EXIT_STATUS\":\"{status}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
         )
     }
 

@@ -110,6 +110,8 @@ pub enum UnitChange {
     RestartScheduled,
     /// The kernel killed one of its processes for lack of memory.
     OutOfMemory,
+    /// systemd-oomd killed its processes because memory was short.
+    KilledForPressure,
     /// Its program could not be run.
     SpawnFailed,
     /// One of its processes left a core dump.
@@ -224,6 +226,7 @@ fn event(text: &dyn Fn(&str) -> Option<String>, writer: &Writer) -> Option<UnitE
         "7ad2d189f7e94e70a38c781354912448" => UnitChange::Deactivated,
         "5eb03494b6584870a536b337290809b3" => UnitChange::RestartScheduled,
         "fe6faa94e7774663a0da52717891d8ef" => UnitChange::OutOfMemory,
+        "d989611b15e44c9dbf31e3c81256e4ed" => UnitChange::KilledForPressure,
         "641257651c1b4ec9a8624d7a40a9e1e7" => UnitChange::SpawnFailed,
         _ if is_core_dump => UnitChange::CoreDumped {
             pid: number("COREDUMP_PID").and_then(|pid| u32::try_from(pid).ok()),
@@ -329,6 +332,10 @@ mod tests {
             (
                 r#""MESSAGE_ID":"fe6faa94e7774663a0da52717891d8ef""#,
                 UnitChange::OutOfMemory,
+            ),
+            (
+                r#""MESSAGE_ID":"d989611b15e44c9dbf31e3c81256e4ed""#,
+                UnitChange::KilledForPressure,
             ),
             (
                 r#""MESSAGE_ID":"5eb03494b6584870a536b337290809b3""#,

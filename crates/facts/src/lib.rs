@@ -18,6 +18,7 @@ pub mod manifest;
 pub mod name;
 pub mod netfilter;
 mod netlink;
+pub mod oom;
 pub mod owners;
 pub mod passwd;
 pub mod probe;

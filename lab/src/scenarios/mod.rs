@@ -19,6 +19,11 @@ macro_rules! scenarios {
                 another_unit_dies,
                 gunicorn_unit_worker_segfaults,
             ],
+            application_killed_oom: [
+                gunicorn_worker_in_a_memory_group,
+                another_groups_process,
+                sigkill_by_hand,
+            ],
             application_slow: [
                 first_byte_comes_late,
                 never_answers_anybody,

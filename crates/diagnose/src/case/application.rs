@@ -14,6 +14,7 @@ use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 use log::error::Protocol;
 
+use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN, Happening, Happenings};
 use super::network::Reached;
 use super::processes::command_line;
 use super::{Case, known};
@@ -24,14 +25,6 @@ const LOG_LIMIT: u64 = 4 << 20;
 
 /// Settings files that name further ones: this deep and no deeper.
 const FILE_ROUNDS: usize = 4;
-
-/// A worker's end is logged up to so many seconds before nginx notices (a second each for both clocks' rounding, and one
-/// for a worker that has to be killed twice), or one after.
-const BEFORE: i64 = 2;
-const AFTER: i64 = 1;
-
-/// Exhibits of events that are shown.
-const EVENTS_SHOWN: usize = 4;
 
 /// The application that a peer's address reaches now.
 pub(crate) struct Application {
@@ -48,21 +41,6 @@ pub(crate) struct OwnLog {
     events: Vec<AppEvent>,
     /// Where it was read; empty when it could not be.
     places: Vec<String>,
-}
-
-/// How much of an incident some events explain.
-enum Coverage {
-    /// Every failing second.
-    All,
-    /// Some of them.
-    Some {
-        /// Failing seconds with an event.
-        explained: usize,
-        /// Failing seconds.
-        of: usize,
-    },
-    /// None.
-    None,
 }
 
 /// Whether the application speaks what nginx speaks to it.
@@ -121,105 +99,6 @@ impl TimeoutSetting {
     }
 }
 
-/// Something that happened to the application, with its time.
-#[derive(Clone)]
-pub(crate) struct Happening {
-    at: Timestamp,
-    probe: &'static str,
-    text: String,
-}
-
-/// What happened, and where it was read.
-pub(crate) struct Happenings {
-    found: Vec<Happening>,
-    places: Vec<String>,
-    program: String,
-}
-
-impl Happenings {
-    /// Whether they account for every failing second (`None`) or, where they account for none, what shows that nothing of
-    /// the kind can have happened. All else is a gap; `what` completes "in 3 of 5 failing seconds ...".
-    pub(crate) fn account_for(
-        &self,
-        incident: &Incident,
-        application: &Application,
-        missing: &'static str,
-        what: &str,
-    ) -> Result<Option<Exhibit>, Gap> {
-        match self.coverage(incident) {
-            Coverage::All => Ok(None),
-            Coverage::None => application
-                .ran_throughout(incident)
-                .map(Some)
-                .ok_or_else(|| self.gap(missing)),
-            Coverage::Some { explained, of } => {
-                let leaning = format!("in {explained} of {of} failing seconds {what}");
-                Err(self.gap("why the other attempts failed").leaning(leaning))
-            }
-        }
-    }
-
-    /// How much of the incident they explain.
-    fn coverage(&self, incident: &Incident) -> Coverage {
-        let of = incident.seconds.len();
-        let explained = incident
-            .seconds
-            .keys()
-            .filter(|&&second| self.at(second).is_some())
-            .count();
-        match explained {
-            0 => Coverage::None,
-            _ if explained == of => Coverage::All,
-            explained => Coverage::Some { explained, of },
-        }
-    }
-
-    fn at(&self, second: i64) -> Option<&Happening> {
-        self.found.iter().find(|happening| {
-            (second - BEFORE..=second + AFTER).contains(&happening.at.as_second())
-        })
-    }
-
-    /// Why they do not suffice.
-    fn gap(&self, missing: &'static str) -> Gap {
-        if self.places.is_empty() {
-            return Gap::new(
-                GapKind::Absent,
-                missing,
-                format!("the log of {} was not found", self.program),
-            )
-            .learn("sudo dmesg -T | grep -iE 'killed process|segfault'");
-        }
-        Gap::undecided(
-            missing,
-            format!("its log says nothing of it: {}", self.places.join(", ")),
-        )
-    }
-
-    /// The first of them, in the application's words.
-    pub(crate) fn summary(&self) -> String {
-        self.found
-            .first()
-            .map(|happening| happening.text.clone())
-            .unwrap_or_default()
-    }
-
-    /// The command that shows more.
-    pub(crate) fn place(&self) -> String {
-        self.places.first().cloned().unwrap_or_default()
-    }
-
-    /// Those that explain a failing second, the first few.
-    pub(crate) fn exhibits(&self) -> Vec<Exhibit> {
-        let exhibit = |happening: &Happening| Exhibit::Record {
-            probe: happening.probe,
-            at: Some(happening.at),
-            text: happening.text.clone(),
-        };
-        self.found.iter().take(EVENTS_SHOWN).map(exhibit).collect()
-    }
-}
-
 impl Application {
     /// Program and pid, for people.
     pub(crate) fn who(&self) -> String {
@@ -229,6 +108,21 @@ impl Application {
     /// The listener.
     pub(crate) fn exhibit(&self) -> Exhibit {
         self.reached.exhibit.clone()
+    }
+
+    /// The processes that hold its socket, the oldest first.
+    pub(super) fn holders(&self) -> &[Process] {
+        &self.reached.holders
+    }
+
+    /// The units that these run in.
+    pub(super) fn units(&self) -> &[String] {
+        &self.units
+    }
+
+    /// What its own log tells.
+    pub(super) fn events(&self) -> &[AppEvent] {
+        &self.log.events
     }
 
     /// Where its log is, for people.
@@ -328,13 +222,13 @@ impl Application {
                 text: entry.message.to_str_lossy().trim().to_owned(),
             }));
         }
-        Ok(self.happenings(found, places, incident))
+        Ok(Happenings::of(incident, &self.who(), found, places))
     }
 
     /// Its workers that it ended for taking too long.
     pub(crate) fn timeouts(&self, incident: &Incident) -> Happenings {
         let found = self.own_events(|what| matches!(what, What::WorkerTimeout { .. }));
-        self.happenings(found, self.log.places.clone(), incident)
+        Happenings::of(incident, &self.who(), found, self.log.places.clone())
     }
 
     fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
@@ -348,25 +242,6 @@ impl Application {
                 })
             })
             .collect()
-    }
-
-    fn happenings(
-        &self,
-        mut found: Vec<Happening>,
-        places: Vec<String>,
-        incident: &Incident,
-    ) -> Happenings {
-        let (first, last) = (
-            incident.first_seen.as_second() - BEFORE,
-            incident.last_seen.as_second() + AFTER,
-        );
-        found.retain(|happening| (first..=last).contains(&happening.at.as_second()));
-        found.sort_by_key(|happening| happening.at);
-        Happenings {
-            found,
-            places,
-            program: self.who(),
-        }
     }
 
     /// What its own log says in the failing seconds, whatever it is.

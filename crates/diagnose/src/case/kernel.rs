@@ -1,8 +1,4 @@
 //! What the kernel logged: killed processes, and what a security module denied.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the causes that read it follow")
-)]
 
 use std::rc::Rc;
 

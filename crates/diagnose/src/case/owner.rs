@@ -68,6 +68,12 @@ impl Owner {
         self.state.as_ref().is_some_and(|state| !state.is_active())
     }
 
+    /// Its last main process, where that has ended.
+    pub(super) fn last_main(&self) -> Option<u32> {
+        let state = self.state.as_ref().filter(|_| self.is_down())?;
+        state.exec_main_pid
+    }
+
     /// Its state in words.
     pub(crate) fn state(&self) -> String {
         match &self.state {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use facts::process::{Process, Status};
+use facts::process::{Cgroup, Process, Status};
 use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
@@ -91,14 +91,17 @@ impl Case {
             })
     }
 
+    /// Where a process stands in the tree of control groups.
+    pub(crate) fn cgroup(&self, pid: u32) -> Result<Rc<Cgroup>, Gap> {
+        self.evidence
+            .fact(&proc_file(pid, "cgroup", 16 << 10), |_, bytes| {
+                Cgroup::parse(bytes)
+            })
+    }
+
     /// The systemd unit that a process runs in, from its cgroup.
     pub(crate) fn unit_of(&self, pid: u32) -> Result<Option<String>, Gap> {
-        let cgroup = self
-            .evidence
-            .fact(&proc_file(pid, "cgroup", 16 << 10), |_, bytes| {
-                facts::process::Cgroup::parse(bytes)
-            });
-        Ok(known(cgroup)?.and_then(|cgroup| cgroup.unit.clone()))
+        Ok(known(self.cgroup(pid))?.and_then(|cgroup| cgroup.unit.clone()))
     }
 
     /// The units that these processes run in, each once.

@@ -40,7 +40,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let deaths = application.deaths(case, incident)?;
     let what = format!("a process of {} died", application.who());
     let missing = "whether a process of the application died";
-    if let Some(lasting) = deaths.account_for(incident, &application, missing, &what)? {
+    if let Some(lasting) = deaths.account_for(incident, Some(&application), missing, &what)? {
         return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     Ok(Verdict::Confirmed(Confirmation {
@@ -165,7 +165,7 @@ mod tests {
             [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
         "]), @"
         answer: none, over
-        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        unknown: whether a process of the application died: nothing of it stands in /var/log/shop.log
         ");
     }
 
@@ -179,7 +179,7 @@ mod tests {
             upstream prematurely closed connection while reading response header from upstream
         "]), @"
         answer: none, over
-        unknown: why the other attempts failed: its log says nothing of it: /var/log/shop.log
+        unknown: why the other attempts failed: nothing of it stands in /var/log/shop.log
         leaning: in 1 of 2 failing seconds a process of gunicorn (pid 4120) died
         ");
     }
@@ -191,7 +191,7 @@ mod tests {
             [2026-06-23 13:40:00 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         "]), @"
         answer: none, over
-        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        unknown: whether a process of the application died: nothing of it stands in /var/log/shop.log
         ");
     }
 
@@ -211,7 +211,7 @@ mod tests {
             14:02:12 started
         "]), @"
         answer: none, over
-        unknown: whether a process of the application died: its log says nothing of it: journalctl -u shop.service
+        unknown: whether a process of the application died: nothing of it stands in journalctl -u shop.service
         ");
     }
 
@@ -262,7 +262,7 @@ mod tests {
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
         "]), @"
         answer: application-worker-timeout, over
-        unknown: whether a process of the application died: its log says nothing of it: /var/log/shop.log
+        unknown: whether a process of the application died: nothing of it stands in /var/log/shop.log
         ");
     }
 }

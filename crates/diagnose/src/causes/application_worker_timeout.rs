@@ -38,7 +38,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let timeouts = application.timeouts(incident);
     let what = format!("{} ended a worker for its time-out", application.who());
     let missing = "whether the application ended its worker for a time-out";
-    if let Some(lasting) = timeouts.account_for(incident, &application, missing, &what)? {
+    if let Some(lasting) = timeouts.account_for(incident, Some(&application), missing, &what)? {
         return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     let setting = application.timeout_setting();
@@ -149,7 +149,7 @@ mod tests {
             [2026-06-23 12:30:00 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
         "]), @"
         answer: none, over
-        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
         ");
     }
 
@@ -185,7 +185,7 @@ mod tests {
             [2026-06-23 13:40:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
         "]), @"
         answer: none, over
-        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
         ");
     }
 
@@ -200,7 +200,7 @@ mod tests {
             upstream prematurely closed connection while reading response header from upstream
         "]), @"
         answer: none, over
-        unknown: why the other attempts failed: its log says nothing of it: /var/log/shop.log
+        unknown: why the other attempts failed: nothing of it stands in /var/log/shop.log
         leaning: in 1 of 2 failing seconds gunicorn (pid 4120) ended a worker for its time-out
         ");
     }
@@ -212,7 +212,7 @@ mod tests {
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         "]), @"
         answer: application-crashed, over
-        unknown: whether the application ended its worker for a time-out: its log says nothing of it: /var/log/shop.log
+        unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
         ");
     }
 }

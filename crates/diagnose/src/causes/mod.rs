@@ -128,6 +128,7 @@ macro_rules! causes {
 
 causes![
     application_crashed::APPLICATION_CRASHED,
+    application_killed_oom::APPLICATION_KILLED_OOM,
     application_slow::APPLICATION_SLOW,
     application_worker_timeout::APPLICATION_WORKER_TIMEOUT,
     keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,

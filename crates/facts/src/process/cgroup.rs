@@ -9,6 +9,8 @@ use crate::text::{hex, number, owned};
 pub struct Cgroup {
     /// The path that tells most, as the kernel prints it.
     pub path: String,
+    /// The path that counts its memory.
+    pub memory: String,
     /// The host's systemd service, such as `postgresql@15-main.service`. What a systemd inside a container runs is not
     /// meant.
     pub unit: Option<String>,
@@ -53,7 +55,10 @@ impl Cgroup {
     pub fn parse(bytes: &[u8]) -> Self {
         let mut lines: Vec<(u8, &[u8])> = bytes.lines().filter_map(line).collect();
         lines.sort_by_key(|&(rank, _)| rank);
-        let mut best = Self::default();
+        let mut best = Self {
+            memory: memory_path(bytes),
+            ..Self::default()
+        };
         for (_, path) in lines {
             let found = Self::of_path(path);
             if best.path.is_empty() {
@@ -99,6 +104,22 @@ impl Cgroup {
         }
         found
     }
+}
+
+/// The memory controller's own hierarchy, else the unified one.
+fn memory_path(bytes: &[u8]) -> String {
+    let path_of = |is_wanted: fn(&[u8]) -> bool| {
+        let mut fields = bytes.lines().map(|line| line.splitn_str(3, ":"));
+        fields.find_map(|mut fields| {
+            let (_, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+            is_wanted(controllers).then(|| owned(path))
+        })
+    };
+    let controls_memory: fn(&[u8]) -> bool =
+        |controllers| controllers.split_str(",").any(|name| name == b"memory");
+    path_of(controls_memory)
+        .or_else(|| path_of(<[u8]>::is_empty))
+        .unwrap_or_default()
 }
 
 /// How much a hierarchy tells, lowest first, and its path.
@@ -324,6 +345,23 @@ mod tests {
         );
         assert_eq!(told("0::/\n"), (None, None, None));
         assert_eq!(told("junk\n0:x\n"), (None, None, None));
+    }
+
+    #[test]
+    fn memory_is_counted_in_its_own_hierarchy_or_the_unified_one() {
+        for (text, path) in [
+            (
+                "12:cpu:/a\n4:hugetlb,memory:/b\n1:name=systemd:/c\n0::/d\n",
+                "/b",
+            ),
+            (
+                "0::/system.slice/shop.service\n",
+                "/system.slice/shop.service",
+            ),
+            ("1:name=systemd:/c\n", ""),
+        ] {
+            assert_eq!(Cgroup::parse(text.as_bytes()).memory, path, "{text}");
+        }
     }
 
     proptest! {

@@ -1,0 +1,266 @@
+//! Processes behind a peer that the kernel killed for lack of memory: by its log, and by the journal of their unit.
+
+use std::rc::Rc;
+
+use bstr::ByteSlice as _;
+use facts::application::log::{Exit, What};
+use facts::journal::UnitChange;
+use facts::oom::OomKill;
+use facts::process::Cgroup;
+use facts::{Exhibit, Gap};
+
+use super::application::Application;
+use super::happenings::{AFTER, BEFORE, Happening, Happenings};
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// A process's name as the kernel keeps it.
+const NAME_BYTES: usize = 15;
+
+/// What was killed of a peer's application.
+pub(crate) struct MemoryKills {
+    /// The kills, weighed like all that happens to an application.
+    pub(crate) happenings: Happenings,
+    /// The application; `None` where nothing listens there any more.
+    pub(crate) application: Option<Rc<Application>>,
+    /// Its unit, where it has one.
+    pub(crate) unit: Option<String>,
+    /// The first of the kernel's kills that are surely the application's.
+    pub(crate) first: Option<OomKill>,
+    /// That the kernel killed nothing of it, where its whole log could be read.
+    pub(crate) none: Option<Exhibit>,
+    /// A kill in a failing second that may be the application's.
+    leaning: Option<String>,
+    who: String,
+}
+
+impl MemoryKills {
+    /// Program and pid, or the unit, for people.
+    pub(crate) fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// A gap with what leans towards such a kill.
+    pub(crate) fn lean(&self, gap: Gap) -> Gap {
+        match &self.leaning {
+            Some(leaning) if gap.leaning.is_none() => gap.leaning(leaning.clone()),
+            _ => gap,
+        }
+    }
+}
+
+/// Who is behind a peer, as far as a killed process can be told to be one of theirs.
+struct Behind {
+    application: Option<Rc<Application>>,
+    units: Vec<String>,
+    cgroups: Vec<Rc<Cgroup>>,
+    /// The unit's last main process, where it is dead.
+    last_main: Option<u32>,
+}
+
+/// Whether a killed process was one of the application's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belongs {
+    Surely,
+    Perhaps,
+    No,
+}
+
+impl Case {
+    /// What the kernel killed of the peer's application for lack of memory.
+    pub(crate) fn memory_kills(&self, incident: &Incident) -> Result<MemoryKills, Gap> {
+        let behind = self.behind(incident)?;
+        let who = match (&behind.application, behind.units.first()) {
+            (Some(application), _) => application.who(),
+            (None, Some(unit)) => unit.clone(),
+            (None, None) => incident.peer.clone(),
+        };
+        let mut found = Vec::new();
+        let mut places = Vec::new();
+        for unit in &behind.units {
+            let Some(journal) = known(self.journal(unit))? else {
+                continue;
+            };
+            places.push(format!("journalctl -u {unit}"));
+            let kills = journal.iter().filter(|entry| {
+                entry.event.as_ref().is_some_and(|event| match &event.what {
+                    UnitChange::OutOfMemory | UnitChange::KilledForPressure => true,
+                    UnitChange::Failed(result) => result.as_deref() == Some("oom-kill"),
+                    _ => false,
+                })
+            });
+            found.extend(kills.map(|entry| Happening {
+                at: entry.at,
+                probe: "journal",
+                text: entry.message.to_str_lossy().trim().to_owned(),
+            }));
+        }
+        let (mut first, mut none, mut leaning) = (None, None, None);
+        let log = self.kernel_log();
+        if let Some(log) = known(log.clone())? {
+            places.push(log.place.to_owned());
+            let kills = facts::oom::kills(&log.lines);
+            let is_whole = log.since.as_second() <= incident.first_seen.as_second() - BEFORE;
+            let is_none = kills.iter().all(|kill| behind.owned(kill) == Belongs::No);
+            if is_none && found.is_empty() && is_whole {
+                none = Some(Exhibit::Record {
+                    probe: "kernel-log",
+                    at: Some(log.since),
+                    text: format!("{} shows no killed process of {who} since then", log.place),
+                });
+            }
+            for kill in kills.into_iter().filter(|kill| is_near(kill, incident)) {
+                match behind.owned(&kill) {
+                    Belongs::Surely => {
+                        found.push(Happening {
+                            at: kill.at,
+                            probe: "kernel-log",
+                            text: kill.text.clone(),
+                        });
+                        first.get_or_insert(kill);
+                    }
+                    Belongs::Perhaps => {
+                        leaning = Some(format!(
+                            "the kernel killed {} (pid {}) then",
+                            kill.name, kill.pid
+                        ));
+                    }
+                    Belongs::No => {}
+                }
+            }
+        }
+        // Nothing was looked at: what the kernel's log is missing for is what there is to learn.
+        if places.is_empty() {
+            log?;
+        }
+        Ok(MemoryKills {
+            happenings: Happenings::of(incident, &who, found, places),
+            unit: behind.units.first().cloned(),
+            application: behind.application,
+            first,
+            none,
+            leaning,
+            who,
+        })
+    }
+
+    /// Who is behind a peer: what listens there now or, where nothing does, the unit that is meant to.
+    fn behind(&self, incident: &Incident) -> Result<Behind, Gap> {
+        let is_service = |unit: &String| unit.ends_with(".service");
+        let missing = match self.application(incident) {
+            Ok(application) => {
+                let mut cgroups = Vec::new();
+                for holder in application.holders() {
+                    cgroups.extend(known(self.cgroup(holder.pid))?);
+                }
+                return Ok(Behind {
+                    units: application
+                        .units()
+                        .iter()
+                        .filter(|unit| is_service(unit))
+                        .cloned()
+                        .collect(),
+                    application: Some(application),
+                    cgroups,
+                    last_main: None,
+                });
+            }
+            Err(gap) => gap,
+        };
+        // A pending gap waits; any other leaves the unit to be asked.
+        known(Err::<(), Gap>(missing.clone()))?;
+        let Some(owner) = known(self.owner(incident))?.flatten() else {
+            return Err(missing);
+        };
+        Ok(Behind {
+            application: None,
+            units: Some(owner.unit().to_owned())
+                .filter(is_service)
+                .into_iter()
+                .collect(),
+            cgroups: Vec::new(),
+            last_main: owner.last_main(),
+        })
+    }
+}
+
+impl Behind {
+    fn owned(&self, kill: &OomKill) -> Belongs {
+        if self.last_main == Some(kill.pid) || self.says_it_lost(kill) {
+            return Belongs::Surely;
+        }
+        let Some(cgroup) = &kill.cgroup else {
+            return Belongs::Perhaps;
+        };
+        let is_same = self.cgroups.iter().any(|own| is_same_group(own, cgroup));
+        let is_unit = cgroup.user.is_none()
+            && cgroup.container.is_none()
+            && cgroup
+                .unit
+                .as_ref()
+                .is_some_and(|unit| self.units.contains(unit));
+        let is_root = cgroup.path == "/" && self.cgroups.iter().any(|own| own.memory == "/");
+        match (is_same || is_unit, &self.application) {
+            // A unit may run helpers beside the program that answers.
+            (true, Some(application)) if application.has_process_called(&kill.name) => {
+                Belongs::Surely
+            }
+            (true, _) => Belongs::Perhaps,
+            (false, _) if is_root => Belongs::Perhaps,
+            (false, _) => Belongs::No,
+        }
+    }
+
+    /// Whether the application's own log says that this very process was killed then.
+    fn says_it_lost(&self, kill: &OomKill) -> bool {
+        self.application
+            .iter()
+            .flat_map(|application| application.events())
+            .any(|event| {
+                let is_then = event.at.is_some_and(|at| {
+                    (kill.at.as_second() - BEFORE..=kill.at.as_second() + BEFORE)
+                        .contains(&at.as_second())
+                });
+                is_then
+                    && event.worker == Some(kill.pid)
+                    && matches!(
+                        event.what,
+                        What::WorkerExited {
+                            how: Exit::Signal(9),
+                            after_timeout: false
+                        }
+                    )
+            })
+    }
+}
+
+fn is_near(kill: &OomKill, incident: &Incident) -> bool {
+    let second = kill.at.as_second();
+    incident
+        .seconds
+        .range(second - AFTER..=second + BEFORE)
+        .next()
+        .is_some()
+}
+
+/// Whether two processes share a group that is one program's: not all have one.
+fn is_same_group(own: &Cgroup, killed: &Cgroup) -> bool {
+    if let (Some(own), Some(killed)) = (&own.container, &killed.container) {
+        return own.id == killed.id;
+    }
+    let is_shared = own.memory == "/"
+        || own.memory.contains(".slice/session-")
+        || own.memory.strip_suffix(".slice").is_some();
+    own.memory == killed.path && !is_shared
+}
+
+impl Application {
+    /// Whether one of its processes is called so now.
+    fn has_process_called(&self, name: &str) -> bool {
+        let name = name.as_bytes();
+        self.holders().iter().any(|holder| {
+            let comm = &holder.comm;
+            comm.get(..NAME_BYTES).unwrap_or(comm) == name
+        })
+    }
+}
