@@ -1,7 +1,8 @@
-//! Names, accounts, addresses and time zones.
+//! Names, accounts, addresses, counters and time zones.
 #![no_main]
 
 use facts::passwd::Accounts;
+use facts::queue::ListenDrops;
 use facts::zone::{Instants, TzVariable, local_seconds, of_file};
 use facts::{PeerAddress, local, name};
 use jiff::Timestamp;
@@ -25,6 +26,7 @@ fuzz_target!(|data: &[u8]| {
     name::addresses_in_hosts(&hosts, "localhost");
     local::ipv4(data);
     local::ipv6(data);
+    ListenDrops::parse(data);
     if let Some(peer) = PeerAddress::parse(data) {
         let again = PeerAddress::parse(peer.to_string().as_bytes());
         assert!(std::str::from_utf8(data).is_err() || again == Some(peer));

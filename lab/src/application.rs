@@ -56,6 +56,8 @@ pub struct Gunicorn<'a> {
     pub timeout: Option<u32>,
     /// The control group it is put into.
     pub group: Option<&'a Path>,
+    /// `--backlog`.
+    pub backlog: Option<u32>,
 }
 
 /// A php-fpm pool.
@@ -103,6 +105,9 @@ impl Lab {
         }
         if let Some(timeout) = how.timeout {
             args.extend(["--timeout".into(), timeout.to_string().into()]);
+        }
+        if let Some(backlog) = how.backlog {
+            args.extend(["--backlog".into(), backlog.to_string().into()]);
         }
         args.push("shop:application".into());
         let program = python::program("gunicorn")?;

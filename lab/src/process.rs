@@ -106,6 +106,15 @@ impl Process {
         signal_one(self.pid(), signal)
     }
 
+    /// Sends a signal to this process and all it forked.
+    ///
+    /// # Errors
+    /// When they are gone.
+    pub fn signal_group(&self, signal: Signal) -> Result<()> {
+        let group = Pid::from_child(&self.child);
+        kill_process_group(group, signal).with_context(|| format!("signal {}", self.name))
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Errors

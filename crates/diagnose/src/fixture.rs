@@ -15,7 +15,7 @@
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
 //! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 mnt=2
-//! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie    body: its command line
+//! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
 //! //- hide 1                                    a process that is not to be seen
@@ -396,7 +396,7 @@ pub(crate) struct Host {
 struct Running {
     ppid: u32,
     start: Timestamp,
-    zombie: bool,
+    state: char,
     /// Arguments, each with its NUL.
     cmdline: Vec<u8>,
     cgroup: String,
@@ -505,7 +505,11 @@ impl Host {
             start: words
                 .time(self.now, "start")
                 .unwrap_or_else(|| self.at("12:30:00")),
-            zombie: words.has("zombie"),
+            state: match (words.has("zombie"), words.has("stopped")) {
+                (true, _) => 'Z',
+                (false, true) => 'T',
+                (false, false) => 'S',
+            },
             cmdline,
             cgroup: words.key("cgroup").unwrap_or("/").to_owned(),
             credentials: [uid, gid, words.key("groups").unwrap_or_default()].map(str::to_owned),
@@ -782,7 +786,7 @@ impl Host {
             "cmdline" => return Some(process.cmdline.clone()),
             "stat" => {
                 let ticks = process.start.duration_since(self.boot()).as_millis() / 10;
-                let state = if process.zombie { 'Z' } else { 'S' };
+                let state = process.state;
                 let name = process
                     .cmdline
                     .split(|&byte| byte == 0 || byte == b' ')

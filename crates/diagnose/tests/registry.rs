@@ -19,6 +19,7 @@ const HEADINGS: [&str; 6] = [
 fn the_set_of_ids_is_pinned() {
     let ids: Vec<&str> = ALL.iter().map(|cause| cause.id).collect();
     insta::assert_snapshot!(ids.join("\n"), @"
+    accept-queue-full
     application-crashed
     application-killed-oom
     application-slow

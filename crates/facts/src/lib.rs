@@ -23,6 +23,7 @@ pub mod owners;
 pub mod passwd;
 pub mod probe;
 pub mod process;
+pub mod queue;
 pub mod sockets;
 pub mod systemd;
 mod text;

@@ -11,6 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use rustix::net::listen;
 use rustix::net::sockopt::set_socket_linger;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -33,6 +34,8 @@ enum Mode {
     KeepThenClose,
     /// The process exits with 3 when a request is there.
     Exit,
+    /// Takes no connection at all; two may wait.
+    Deaf,
 }
 
 fn main() -> io::Result<()> {
@@ -49,13 +52,13 @@ fn main() -> io::Result<()> {
     if address.starts_with('/') {
         let listener = UnixListener::bind(address)?;
         fs::set_permissions(address, fs::Permissions::from_mode(0o666))?;
-        ready()?;
+        hear(&listener, mode)?;
         for stream in listener.incoming() {
             serve_apart(stream?, mode);
         }
     } else {
         let listener = TcpListener::bind(address)?;
-        ready()?;
+        hear(&listener, mode)?;
         for stream in listener.incoming() {
             serve_apart(stream?, mode);
         }
@@ -73,6 +76,7 @@ impl Mode {
             "silent" => Self::Silent,
             "keep-then-reset" => Self::KeepThenReset,
             "keep-then-close" => Self::KeepThenClose,
+            "deaf" => Self::Deaf,
             "exit" => Self::Exit,
             _ => return None,
         })
@@ -88,6 +92,19 @@ fn ready() -> io::Result<()> {
     let mut out = io::stdout();
     writeln!(out, "ready")?;
     out.flush()
+}
+
+/// Says that it listens; a deaf one stays here.
+fn hear(listener: &impl AsFd, mode: Mode) -> io::Result<()> {
+    if !matches!(mode, Mode::Deaf) {
+        return ready();
+    }
+    // Listening once more changes nothing but the backlog.
+    listen(listener, 1)?;
+    ready()?;
+    loop {
+        thread::park();
+    }
 }
 
 fn serve_apart(stream: impl Stream, mode: Mode) {
@@ -113,7 +130,7 @@ fn serve(mut stream: impl Stream, mode: Mode) -> io::Result<()> {
             }
             stream.write_all(ANSWER)
         }
-        Mode::Silent => loop {
+        Mode::Silent | Mode::Deaf => loop {
             thread::park();
         },
         Mode::KeepThenReset => {

@@ -8,6 +8,12 @@
 macro_rules! scenarios {
     ($each:ident) => {
         $each! {
+            accept_queue_full: [
+                unix_socket_of_a_deaf_application,
+                port_of_a_deaf_application,
+                gunicorn_is_stopped,
+                over_since_gunicorn_goes_on,
+            ],
             application_crashed: [
                 gunicorn_worker_segfaults,
                 php_child_segfaults,

@@ -28,17 +28,17 @@ const FILE_ROUNDS: usize = 4;
 
 /// The application that a peer's address reaches now.
 pub(crate) struct Application {
-    reached: Reached,
-    kind: Option<Kind>,
-    settings: Settings,
-    units: Vec<String>,
-    log: Rc<OwnLog>,
+    pub(super) reached: Reached,
+    pub(super) kind: Option<Kind>,
+    pub(super) settings: Settings,
+    pub(super) units: Vec<String>,
+    pub(super) log: Rc<OwnLog>,
 }
 
 /// An application's own log.
 #[derive(Default)]
 pub(crate) struct OwnLog {
-    events: Vec<AppEvent>,
+    pub(super) events: Vec<AppEvent>,
     /// Where it was read; empty when it could not be.
     places: Vec<String>,
 }

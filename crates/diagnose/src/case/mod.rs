@@ -18,6 +18,7 @@ mod owner;
 mod paths;
 mod pools;
 mod processes;
+mod queue;
 mod reuse;
 mod zone;
 
@@ -27,14 +28,14 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record};
 use jiff::Timestamp;
 
-pub(crate) use application::{Idle, Speaks};
+pub(crate) use application::{Application, Idle, Speaks};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use evidence::known;
 pub(crate) use instances::Instance;
 pub(crate) use limits::Descriptors;
 pub use logs::SECONDS_KEPT;
 pub(crate) use memory::MemoryKills;
-pub(crate) use network::{Listener, UnixListener};
+pub(crate) use network::{Listener, Reached, UnixListener};
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
 

@@ -290,7 +290,7 @@ impl Case {
     }
 
     /// A process of nginx's network namespace; `None` for why502's own, where they are the same or nginx is not running.
-    fn netns(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
+    pub(super) fn netns(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
         let instance = self.instance(incident)?;
         let Some(pid) = instance.worker() else {
             return Ok(None);
@@ -735,8 +735,8 @@ impl Case {
 #[derive(Clone, Debug)]
 pub(crate) struct Reached {
     pub(crate) holders: Rc<Vec<Process>>,
-    waiting: u32,
-    backlog: u32,
+    pub(super) waiting: u32,
+    pub(super) backlog: u32,
     pub(crate) exhibit: Exhibit,
 }
 

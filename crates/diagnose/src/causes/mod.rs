@@ -127,6 +127,7 @@ macro_rules! causes {
 }
 
 causes![
+    accept_queue_full::ACCEPT_QUEUE_FULL,
     application_crashed::APPLICATION_CRASHED,
     application_killed_oom::APPLICATION_KILLED_OOM,
     application_slow::APPLICATION_SLOW,

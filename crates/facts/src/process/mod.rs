@@ -31,6 +31,8 @@ pub struct Process {
     pub start: Timestamp,
     /// Whether it has ended and only waits to be reaped.
     pub is_zombie: bool,
+    /// Whether a signal or a debugger has stopped it.
+    pub is_stopped: bool,
 }
 
 impl Process {
@@ -42,6 +44,7 @@ impl Process {
             ppid: stat.ppid,
             start: boot.checked_add(ticks(stat.start_ticks)?).ok()?,
             is_zombie: matches!(stat.state, b'Z' | b'X' | b'x'),
+            is_stopped: matches!(stat.state, b'T' | b't'),
             comm: stat.comm,
             args: args(cmdline),
         })

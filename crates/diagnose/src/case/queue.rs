@@ -1,0 +1,111 @@
+//! The queue of connections that wait for an application: how full it is, what may wait, and what the kernel dropped.
+
+use facts::application::Kind;
+use facts::process::Process;
+use facts::queue::ListenDrops;
+use facts::{Exhibit, Gap, ProbeRequest};
+
+use super::application::Application;
+use super::network::Reached;
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// Process 1 may hold a listener for the service that it starts when somebody connects.
+const INIT: u32 = 1;
+
+impl Reached {
+    /// Whether the kernel takes no further connection into its queue: one more than the backlog may wait
+    /// (`sk_acceptq_is_full`, `unix_recvq_full`).
+    pub(crate) fn is_full(&self) -> bool {
+        self.backlog > 0 && self.waiting > self.backlog
+    }
+
+    /// How many connections may wait.
+    pub(crate) fn backlog(&self) -> u32 {
+        self.backlog
+    }
+
+    /// Its queue now.
+    pub(crate) fn queue_exhibit(&self) -> Exhibit {
+        Exhibit::Record {
+            probe: "sockets",
+            at: None,
+            text: format!(
+                "{} connections wait to be accepted, {} may",
+                self.waiting, self.backlog
+            ),
+        }
+    }
+
+    /// Its processes, if a signal or a debugger has stopped every one that could accept.
+    pub(crate) fn stopped(&self) -> Option<Vec<&Process>> {
+        let holders: Vec<&Process> = self
+            .holders
+            .iter()
+            .filter(|holder| holder.pid != INIT)
+            .collect();
+        let all = !holders.is_empty() && holders.iter().all(|holder| holder.is_stopped);
+        all.then_some(holders)
+    }
+}
+
+impl Application {
+    /// What its kind calls the number of connections that may wait.
+    pub(crate) fn backlog_name(&self) -> &'static str {
+        match self.kind {
+            Some(Kind::Gunicorn | Kind::Uvicorn | Kind::Hypercorn) => "--backlog",
+            Some(Kind::PhpFpm) => "listen.backlog",
+            Some(Kind::Uwsgi) => "--listen",
+            Some(Kind::Puma) => "backlog in its bind",
+            Some(Kind::Unicorn) => ":backlog of its listen",
+            Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => {
+                "the backlog that it gives to listen()"
+            }
+        }
+    }
+
+    /// How many requests it answers at once, where that is set, with the setting's name.
+    pub(crate) fn workers(&self) -> Option<(&'static str, u32)> {
+        let name = match self.kind? {
+            Kind::PhpFpm => "pm.max_children",
+            Kind::Uwsgi => "processes",
+            Kind::Unicorn => "worker_processes",
+            _ => "workers",
+        };
+        let workers = self.settings.workers.as_ref()?;
+        self.settings
+            .is_certain("workers")
+            .then_some((name, workers.value))
+    }
+}
+
+impl Case {
+    /// What the listeners of nginx's network namespace turned away; the application on a local address is in it too.
+    pub(crate) fn listen_drops(&self, incident: &Incident) -> Result<ListenDrops, Gap> {
+        let of = self
+            .netns(incident)?
+            .map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let request = ProbeRequest::host_file(format!("/proc/{of}/net/netstat"));
+        let drops = self
+            .evidence
+            .fact(&request, |_, bytes| ListenDrops::parse(bytes))?;
+        (*drops).ok_or_else(|| {
+            Gap::undecided(
+                "how many connections the kernel dropped",
+                "its counters are not there",
+            )
+        })
+    }
+
+    /// `net.core.somaxconn`, which caps every backlog; `None` where it is another network namespace's.
+    pub(crate) fn somaxconn(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
+        if self.netns(incident)?.is_some() {
+            return Ok(None);
+        }
+        let request = ProbeRequest::host_file("/proc/sys/net/core/somaxconn");
+        let limit = known(self.evidence.fact(&request, |_, bytes| {
+            String::from_utf8_lossy(bytes).trim().parse().ok()
+        }))?;
+        Ok(limit.and_then(|limit| *limit))
+    }
+}
