@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod application;
+pub mod audit;
 pub mod exhibit;
 pub mod gap;
 pub mod journal;
@@ -24,6 +25,7 @@ pub mod passwd;
 pub mod probe;
 pub mod process;
 pub mod queue;
+pub mod selinux;
 pub mod sockets;
 pub mod systemd;
 mod text;

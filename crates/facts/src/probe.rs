@@ -142,6 +142,17 @@ pub enum ProbeRequest {
         /// Where to.
         to: PeerAddress,
     },
+    /// What the SELinux policy in force decides, asked through `/sys/fs/selinux/access`, which takes a question and gives
+    /// its answer and keeps nothing of either. Answer: [`Answer::Bytes`], the kernel's line (`ALLOWED DECIDED AUDITALLOW
+    /// AUDITDENY SEQUENCE FLAGS`, hexadecimal but the fifth); `EINVAL` for a context that the policy does not know.
+    SelinuxAccess {
+        /// The context of who acts, such as `system_u:system_r:httpd_t:s0`.
+        source: String,
+        /// The context of what is acted on.
+        target: String,
+        /// Its class, such as `tcp_socket`.
+        class: String,
+    },
     /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
     /// could not be run.
     Command {
@@ -181,6 +192,7 @@ impl ProbeRequest {
             Self::SocketOwners => "socket-owners",
             Self::NetfilterChains { .. } => "netfilter-chains",
             Self::Connect { .. } => "connect",
+            Self::SelinuxAccess { .. } => "selinux-access",
             Self::Command { .. } => "command",
         }
     }
@@ -246,6 +258,13 @@ impl fmt::Display for ProbeRequest {
                 process(f, *from)?;
                 field(f, to.to_string().as_bytes())
             }
+            Self::SelinuxAccess {
+                source,
+                target,
+                class,
+            } => [source, target, class]
+                .iter()
+                .try_for_each(|name| field(f, name.as_bytes())),
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
         }
     }

@@ -189,6 +189,9 @@ fn describe(request: &ProbeRequest) -> String {
         ProbeRequest::SocketOwners => "which process holds which socket".to_owned(),
         ProbeRequest::NetfilterChains { .. } => "the netfilter chains".to_owned(),
         ProbeRequest::Connect { to, .. } => format!("a connection to {to}"),
+        ProbeRequest::SelinuxAccess { source, target, .. } => {
+            format!("what SELinux lets {source} do to {target}")
+        }
         ProbeRequest::Command { argv } => format!("the output of {}", argv.join(" ")),
     }
 }

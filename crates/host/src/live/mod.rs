@@ -11,6 +11,7 @@ mod lines;
 mod namespace;
 mod netlink;
 mod owners;
+mod selinux;
 mod strings;
 mod view;
 mod walk;
@@ -78,6 +79,7 @@ fn may_hang(request: &ProbeRequest) -> bool {
         | ProbeRequest::Sockets { .. }
         | ProbeRequest::SocketOwners
         | ProbeRequest::NetfilterChains { .. }
+        | ProbeRequest::SelinuxAccess { .. }
         | ProbeRequest::Command { .. } => false,
     }
 }
@@ -101,6 +103,11 @@ fn put(request: &ProbeRequest) -> Answer {
         ProbeRequest::SocketOwners => owners::owners(),
         ProbeRequest::NetfilterChains { netns } => netlink::chains(*netns, budget),
         ProbeRequest::Connect { from, to } => connect::connect(*from, to, budget),
+        ProbeRequest::SelinuxAccess {
+            source,
+            target,
+            class,
+        } => selinux::access(source, target, class),
         ProbeRequest::Command { argv } => command::run(argv, budget),
     };
     answered.unwrap_or_else(refused)
