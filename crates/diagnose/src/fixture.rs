@@ -14,7 +14,7 @@
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
-//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 mnt=2
+//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 mnt=2
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
@@ -30,6 +30,10 @@
 //!                                               `failed RESULT`, `exited ExecStart killed 11`
 //! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
 //!                                               runs, else by dmesg
+//! //- selinux enforcing|permissive              the kernel runs SELinux, with the policy of `facts/testdata/selinux`
+//! //- context 2842 system_u:system_r:httpd_t:s0     what a process is confined as
+//! //- allow httpd_t http_port_t tcp_socket name_connect      what its policy decides; what no such section allows is denied
+//! //- permissive httpd_t                       a domain that is let pass
 //! //- denied file host /proc/2841               every question whose text begins so is answered with errno 13
 //! //- unrecorded connect                        ... or is not in the snapshot
 //! ```
@@ -54,6 +58,11 @@ const MOST_ROUNDS: usize = 40;
 const ROOTS: &str = "type=dir mode=755 uid=0 gid=0 dev=1 ino=1 size=0 mtime=0 ctime=0";
 /// The namespaces that a host starts with.
 const FIRST: u32 = 1;
+
+/// The policy that its kernel has loaded.
+const POLICY: &[u8] = include_bytes!("../../facts/testdata/selinux/tiny.33");
+/// The permissions of its classes, in their places.
+const PERMISSIONS: [&str; 4] = ["search", "write", "connectto", "name_connect"];
 
 /// What `cause` says of the incident in a fixture (given in parts), after the answer for the incident as a whole.
 #[track_caller]
@@ -216,6 +225,20 @@ impl Fixture {
                 let entries = lines.map(|line| host.entry(words.at(1), line)).collect();
                 host.journals.insert(words.at(1).to_owned(), entries);
             }
+            "selinux" => {
+                host.kernel_file("/proc/filesystems", "nodev\tselinuxfs\n");
+                let enforce = if words.has("enforcing") { "1" } else { "0" };
+                host.kernel_file("/sys/fs/selinux/enforce", enforce);
+                host.kernel_file("/sys/fs/selinux/policy", POLICY);
+            }
+            "context" => {
+                host.kernel_file(&format!("/proc/{}/attr/current", words.at(1)), words.at(2));
+            }
+            "allow" => {
+                let rule = [words.at(1), words.at(2), words.at(3), words.at(4)];
+                host.allowed.insert(rule.map(str::to_owned));
+            }
+            "permissive" => drop(host.permissive.insert(words.at(1).to_owned())),
             "kernel" => host.kernel = Some(section.body.clone()),
             "hide" => drop(host.processes.remove(&words.at(1).parse().unwrap())),
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
@@ -389,6 +412,10 @@ pub(crate) struct Host {
     journals: BTreeMap<String, String>,
     /// The kernel's lines, each with its clock.
     kernel: Option<String>,
+    /// What SELinux allows: domain, type, class and permission.
+    allowed: BTreeSet<[String; 4]>,
+    /// Domains that SELinux lets pass.
+    permissive: BTreeSet<String>,
     refused: Vec<(String, Answer)>,
     last_inode: u32,
 }
@@ -425,6 +452,8 @@ impl Host {
             units: BTreeMap::new(),
             journals: BTreeMap::new(),
             kernel: None,
+            allowed: BTreeSet::new(),
+            permissive: BTreeSet::new(),
             refused: Vec::new(),
             last_inode: 9000,
         };
@@ -434,6 +463,7 @@ impl Host {
                 .to_vec(),
             (0, "::1 STREAM localhost\n127.0.0.1 STREAM\n".to_owned()),
         );
+        host.kernel_file("/proc/filesystems", "nodev\tproc\n\text4\n");
         host.process(
             &Words::of("process 1 ppid=0 start=00:00:00"),
             "/sbin/init\n",
@@ -529,10 +559,38 @@ impl Host {
             words.key("ino").unwrap_or("2"),
             changed.as_nanosecond(),
         );
-        if let Some(acl) = words.key("acl") {
-            write!(node, " acl={acl}").unwrap();
+        for key in ["acl", "selinux"] {
+            if let Some(value) = words.key(key) {
+                write!(node, " {key}={value}").unwrap();
+            }
         }
         node
+    }
+
+    fn kernel_file(&mut self, path: &str, bytes: impl AsRef<[u8]>) {
+        let boot = self.boot();
+        self.files.insert(
+            (FIRST, PathBuf::from(path)),
+            (bytes.as_ref().to_vec(), boot),
+        );
+    }
+
+    /// The kernel's answer to a question of access, with the places of [`PERMISSIONS`].
+    fn selinux_access(&self, source: &str, target: &str, class: &str) -> Answer {
+        let kind = |context: &str| facts::selinux::kind(context).map(str::to_owned);
+        let (Some(source), Some(target)) = (kind(source), kind(target)) else {
+            return Answer::Errno(22);
+        };
+        let is_allowed = |permission: &str| {
+            let rule = [&source, &target, class, permission].map(|word| (*word).to_owned());
+            self.allowed.contains(&rule)
+        };
+        let bits = (0..)
+            .zip(PERMISSIONS)
+            .filter(|(_, permission)| is_allowed(permission));
+        let allowed: u32 = bits.map(|(bit, _): (u32, _)| 1 << bit).sum();
+        let flags = u8::from(self.permissive.contains(&source));
+        Answer::Bytes(format!("{allowed:x} ffffffff 0 ffffffff 3 {flags:x}").into_bytes())
     }
 
     /// A line as nginx writes it.
@@ -732,6 +790,13 @@ impl Host {
     }
 
     fn file(&self, view: View, path: &Path) -> Answer {
+        if let Ok(place) = path.strip_prefix("/sys/fs/selinux/class") {
+            let name = place.file_name().and_then(|name| name.to_str());
+            let place = PERMISSIONS.iter().position(|known| Some(*known) == name);
+            return place.map_or(Answer::Errno(2), |place| {
+                Answer::Bytes((place + 1).to_string().into_bytes())
+            });
+        }
         let of_process = path
             .strip_prefix("/proc")
             .ok()
@@ -1005,6 +1070,11 @@ impl Probe for Host {
             ProbeRequest::SocketOwners => Answer::Bytes(self.owners.clone().into_bytes()),
             ProbeRequest::NetfilterChains { .. } => Answer::Bytes(self.chains.clone()),
             ProbeRequest::Connect { from, to } => self.connect(*from, to),
+            ProbeRequest::SelinuxAccess {
+                source,
+                target,
+                class,
+            } => self.selinux_access(source, target, class),
             ProbeRequest::Command { argv } => self.command(argv),
         };
         Record {

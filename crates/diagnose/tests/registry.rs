@@ -39,6 +39,7 @@ fn the_set_of_ids_is_pinned() {
     response-header-too-big
     response-truncated
     running-config-outdated
+    selinux-denies-connect
     socket-missing
     socket-path-mismatch
     socket-permission-denied

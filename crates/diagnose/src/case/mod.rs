@@ -6,6 +6,7 @@ mod access;
 mod application;
 mod buffers;
 mod config;
+mod denials;
 mod evidence;
 mod happenings;
 mod instances;
@@ -20,6 +21,7 @@ mod pools;
 mod processes;
 mod queue;
 mod reuse;
+mod selinux;
 mod zone;
 
 use std::path::PathBuf;
@@ -30,14 +32,16 @@ use jiff::Timestamp;
 
 pub(crate) use application::{Application, Idle, Speaks};
 pub(crate) use config::{Drift, Member, Reuse, Site};
+pub(crate) use denials::LEARN_DENIALS;
 pub(crate) use evidence::known;
 pub(crate) use instances::Instance;
 pub(crate) use limits::Descriptors;
 pub use logs::SECONDS_KEPT;
 pub(crate) use memory::MemoryKills;
-pub(crate) use network::{Listener, Reached, UnixListener};
+pub(crate) use network::{Listener, Reached, Repeated, UnixListener};
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
+pub(crate) use selinux::{Need, Ruling, Selinux, is_connect};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
 use crate::incident::Incident;

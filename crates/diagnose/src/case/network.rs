@@ -19,6 +19,9 @@ use crate::incident::Incident;
 /// A failure in the last minute of the window goes on, where no connection can tell.
 const RECENT_SECONDS: i64 = 60;
 
+/// Permission denied: by owner and mode, or by a security module.
+const EACCES: u16 = 13;
+
 /// Shows every rule.
 const LEARN_RULES: &str = "sudo nft list ruleset";
 
@@ -453,8 +456,25 @@ impl Case {
         Ok(Some(rules))
     }
 
-    /// The failing connection, repeated as nginx's worker would make it.
+    /// The failing connection, repeated as nginx's worker would make it. The repetition does not bear the worker's
+    /// domain or profile: where its errno was theirs to give, they are asked too.
     pub(crate) fn repeated(&self, incident: &Incident) -> Result<Repeated, Gap> {
+        match self.repeated_unconfined(incident)? {
+            Repeated::Same(exhibit) => Ok(Repeated::Same(exhibit)),
+            other if incident.errno == Some(EACCES) => {
+                Ok(self.confined(incident)?.map_or(other, Repeated::Same))
+            }
+            other => Ok(other),
+        }
+    }
+
+    /// What denies the worker's connection, made now, besides owner and mode; `None` where nothing does.
+    fn confined(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        self.selinux_denies(incident)
+    }
+
+    /// The same connection as the worker's user, outside its domain or profile.
+    pub(crate) fn repeated_unconfined(&self, incident: &Incident) -> Result<Repeated, Gap> {
         let Some(address) = incident.address.clone() else {
             return Err(Gap::undecided(
                 "the connection, repeated",

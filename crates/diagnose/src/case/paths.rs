@@ -60,6 +60,11 @@ impl Walked {
         self.walk.broken_at().map(|(_, errno)| errno)
     }
 
+    /// What stands along the path, as far as it could be walked.
+    pub(crate) fn components(&self) -> impl Iterator<Item = Component> {
+        self.walk.components.iter().filter_map(Component::of)
+    }
+
     /// What stands at the end.
     pub(crate) fn file(&self) -> Option<Component> {
         let last = self.walk.components.last()?;
@@ -85,6 +90,11 @@ impl Component {
 
     pub(crate) fn is_directory(&self) -> bool {
         self.node.kind == NodeKind::Directory
+    }
+
+    /// Its SELinux context.
+    pub(crate) fn context(&self) -> Option<&str> {
+        self.node.selinux.as_deref()
     }
 
     /// Whether a POSIX ACL decides here. One that could not be read counts.

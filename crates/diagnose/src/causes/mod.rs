@@ -147,6 +147,7 @@ causes![
     response_header_too_big::RESPONSE_HEADER_TOO_BIG,
     response_truncated::RESPONSE_TRUNCATED,
     running_config_outdated::RUNNING_CONFIG_OUTDATED,
+    selinux_denies_connect::SELINUX_DENIES_CONNECT,
     socket_missing::SOCKET_MISSING,
     socket_path_mismatch::SOCKET_PATH_MISMATCH,
     socket_permission_denied::SOCKET_PERMISSION_DENIED,
