@@ -533,7 +533,7 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn take(&mut self, record: &log::error::Record<'_>) {
         // Most lines speak of no peer: their time is all that counts.
-        if let Some(glance) = log::error::glance(record.bytes)
+        if let Some(glance) = record.glance()
             && !glance.may_name_peer
             && glance.level != Some(log::Level::Emerg)
         {

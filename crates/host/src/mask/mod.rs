@@ -10,8 +10,10 @@ mod forms;
 mod names;
 mod value;
 
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
+use std::thread;
 
 use facts::{Answer, ProbeRequest};
 use memchr::memchr;
@@ -97,23 +99,37 @@ fn mask(bytes: &mut [u8], shape: Shape) {
         Shape::Passwords => passwords(bytes),
         Shape::Text | Shape::Log => {}
     }
-    // Parts that stay in the processor's cache while they are searched for this and that.
-    let mut rest = &mut *bytes;
-    while !rest.is_empty() {
-        let part;
-        (part, rest) = rest.split_at_mut(part_length(rest));
-        named(part, shape);
-        forms::in_a_line(part);
-    }
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = bytes.len().div_ceil(threads).max(PART);
+    thread::scope(|scope| {
+        let mut rest = &mut *bytes;
+        while rest.len() > share {
+            let first;
+            (first, rest) = rest.split_at_mut(whole_lines(rest, share));
+            scope.spawn(move || in_parts(first, shape));
+        }
+        in_parts(rest, shape);
+    });
     forms::over_lines(bytes);
 }
 
-/// Whole lines.
-fn part_length(bytes: &[u8]) -> usize {
+/// Masks part by part, so that a part stays in the processor's cache while it is searched for this and that.
+fn in_parts(bytes: &mut [u8], shape: Shape) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let part;
+        (part, rest) = rest.split_at_mut(whole_lines(rest, PART));
+        named(part, shape);
+        forms::in_a_line(part);
+    }
+}
+
+/// The length of the whole lines that hold the first `least` bytes.
+fn whole_lines(bytes: &[u8], least: usize) -> usize {
     bytes
-        .get(PART..)
+        .get(least..)
         .and_then(|rest| memchr(b'\n', rest))
-        .map_or(bytes.len(), |end| PART + end + 1)
+        .map_or(bytes.len(), |end| least + end + 1)
 }
 
 /// Masks the values of names.

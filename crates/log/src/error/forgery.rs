@@ -69,8 +69,7 @@ pub enum Author {
 use super::class::Class;
 use super::fields::{self, Context};
 use super::phrases::Then;
-use super::{Head, trim_line_end};
-use super::{LIMITS, body};
+use super::{Head, LIMITS, Opening, body, trim_line_end};
 use memchr::memmem;
 
 /// No write of nginx's is longer.
@@ -101,16 +100,30 @@ enum Kind {
 impl Inside {
     /// What a record may hold; `None` for nearly all.
     pub(super) fn of(record: &[u8]) -> Option<Self> {
+        let (head, rest) = Head::parse(trim_line_end(record))?;
+        let head_length = trim_line_end(record).len() - rest.len();
+        Self::opened(&Opening::new(head, head_length, record), record, || true)
+    }
+
+    /// The same of a record that was opened; `is_encoded` says whether it may hold a `%0a` at all.
+    pub(super) fn opened(
+        opening: &Opening,
+        record: &[u8],
+        is_encoded: impl FnOnce() -> bool,
+    ) -> Option<Self> {
         let line = trim_line_end(record);
-        let (head, rest) = Head::parse(line)?;
+        let rest = line.get(opening.head_length..)?;
         // Cheap before dear: few rows quote a client's text, and few requests hold a line feed.
-        let quotes = super::phrase(rest).is_some_and(|row| row.then == Then::Client);
-        let encoded = if quotes { 0 } else { encoded_line_feeds(rest) };
+        let quotes = opening.row.is_some_and(|row| row.then == Then::Client);
+        let encoded = if !quotes && is_encoded() {
+            encoded_line_feeds(rest)
+        } else {
+            0
+        };
         if !quotes && encoded == 0 {
             return None;
         }
-        let at_limit = super::at_limit(line);
-        let event = body(head, rest, at_limit);
+        let event = opening.event(record)?;
         let kind = match event.class {
             _ if !quotes => Kind::Field(encoded),
             Class::FastcgiStderr => Kind::Text,
@@ -120,16 +133,18 @@ impl Inside {
             Kind::Field(_) => event.truncated,
             // A request's line without an errno and without fields has not come to its end.
             Kind::Path | Kind::Text => {
-                head.connection.is_some() && event.context == Context::None && event.errno.is_none()
+                event.connection.is_some()
+                    && event.context == Context::None
+                    && event.errno.is_none()
             }
         };
         let line_feeds = memchr::memchr_iter(b'\n', record).count();
         Some(Self {
             length: record.len(),
             line_feeds,
-            open: broken && !at_limit,
+            open: broken && !super::at_limit(line),
             kind,
-            pid: head.pid,
+            pid: event.pid,
         })
     }
 
@@ -142,22 +157,20 @@ impl Inside {
     ///
     /// Without this being so, [`Inside::holds`] is false for each record in `rest`: a path that was closed in its own
     /// record ends in a line whose request shows each line feed as `%0a`, or where nginx cut its write.
-    pub(super) fn may_hold(&self, rest: &[u8]) -> bool {
+    ///
+    /// `is_encoded` says whether so many bytes of `rest` hold a `%0a`.
+    pub(super) fn may_hold(&self, rest: &[u8], is_encoded: impl FnOnce(usize) -> bool) -> bool {
         if self.kind != Kind::Path || self.open || self.line_feeds == 0 {
             return true;
         }
         let reach = REACH.saturating_sub(self.length).min(rest.len());
-        let is_encoded = || {
-            rest.get(..reach)
-                .is_some_and(|window| encoded_line_feeds(window) > 0)
-        };
         let is_cut = |limit: &usize| {
             limit.checked_sub(self.length).is_some_and(|at| {
                 at == rest.len()
                     || at.checked_sub(1).and_then(|last| rest.get(last)) == Some(&b'\n')
             })
         };
-        LIMITS.iter().any(is_cut) || is_encoded()
+        LIMITS.iter().any(is_cut) || is_encoded(reach)
     }
 
     /// Whether the text reaches into this later record; `behind` is all that stands behind the first record up to
@@ -239,4 +252,37 @@ fn encoded_line_feeds(rest: &[u8]) -> usize {
     memchr::memchr_iter(b'%', rest)
         .filter(|&at| matches!(rest.get(at + 1..at + 3), Some(b"0a" | b"0A")))
         .count()
+}
+
+/// Where the next `%0a` of an input stands: it is asked for at every line, and a log holds few.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Encoded {
+    /// None stands in the input between these offsets.
+    none: std::ops::Range<u64>,
+}
+
+impl Encoded {
+    /// Whether one begins within the first `length` bytes of `text`, which stands at `offset` of the input.
+    pub(super) fn is_in(&mut self, text: &[u8], offset: u64, length: usize) -> bool {
+        let length = length.min(text.len());
+        let until = offset + length as u64;
+        if self.none.contains(&offset) && until <= self.none.end {
+            return false;
+        }
+        let known = usize::try_from(self.none.end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let from = if self.none.contains(&offset) {
+            known.min(length)
+        } else {
+            0
+        };
+        // Two bytes more: it may begin as the last byte.
+        let new = text
+            .get(from..text.len().min(length + 2))
+            .unwrap_or_default();
+        if encoded_line_feeds(new) > 0 {
+            return true;
+        }
+        self.none = if from > 0 { self.none.start } else { offset }..until;
+        false
+    }
 }

@@ -209,22 +209,51 @@ pub struct Glance {
     pub may_name_peer: bool,
 }
 
-/// Reads a plain record's head and the start of its message; `None` for what is carried otherwise.
-pub fn glance(record: &[u8]) -> Option<Glance> {
-    let (head, rest) = Head::parse(record)?;
-    let may_name_peer = phrase(rest).is_some_and(|row| {
-        row.rule.may_be_upstream_failure()
-            || matches!(
-                row.rule,
-                phrases::Rule::Is(Class::ClientAbort) | phrases::Rule::Accept
-            )
-    });
-    Some(Glance {
-        time: head.time,
-        level: head.level,
-        pid: head.pid,
-        may_name_peer,
-    })
+/// A plain record's head and the phrase behind it, found once for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Opening {
+    head: Head,
+    head_length: usize,
+    row: Option<&'static Row>,
+}
+
+impl Opening {
+    /// Of a record whose head is this long.
+    fn new(head: Head, head_length: usize, record: &[u8]) -> Self {
+        let row = phrase(record.get(head_length..).unwrap_or_default());
+        Self {
+            head,
+            head_length,
+            row,
+        }
+    }
+
+    fn glance(&self) -> Glance {
+        let may_name_peer = self.row.is_some_and(|row| {
+            row.rule.may_be_upstream_failure()
+                || matches!(
+                    row.rule,
+                    phrases::Rule::Is(Class::ClientAbort) | phrases::Rule::Accept
+                )
+        });
+        Glance {
+            time: self.head.time,
+            level: self.head.level,
+            pid: self.head.pid,
+            may_name_peer,
+        }
+    }
+
+    /// The event of the record that was opened.
+    fn event<'a>(&self, record: &'a [u8]) -> Option<Event<'a>> {
+        let line = trim_line_end(record);
+        let rest = line.get(self.head_length..)?;
+        Some(assemble(
+            self.head,
+            match_message(self.row, rest),
+            at_limit(line),
+        ))
+    }
 }
 
 /// Whether nginx cut this line, its line feed not counted.
@@ -250,7 +279,7 @@ fn trim_line_end(record: &[u8]) -> &[u8] {
 }
 
 /// What stands before the message.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Head {
     time: Option<LocalTime>,
     level: Option<Level>,
@@ -336,7 +365,7 @@ struct Matched<'a> {
 }
 
 fn body(head: Head, rest: &[u8], at_limit: bool) -> Event<'_> {
-    assemble(head, match_message(rest), at_limit)
+    assemble(head, match_message(phrase(rest), rest), at_limit)
 }
 
 fn assemble(head: Head, matched: Matched<'_>, at_limit: bool) -> Event<'_> {
@@ -449,8 +478,7 @@ fn path_end(rule: Option<phrases::Rule>, message: &[u8], action: Option<While>) 
     }
 }
 
-fn match_message(rest: &[u8]) -> Matched<'_> {
-    let row = phrase(rest);
+fn match_message<'a>(row: Option<&'static Row>, rest: &'a [u8]) -> Matched<'a> {
     let then = row.map_or(Then::Client, |row| row.then);
     if let Some(row) = row.filter(|row| row.then == Then::Nothing)
         && let Some((message, after)) = rest.split_at_checked(row.literal.len())

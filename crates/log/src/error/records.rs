@@ -5,8 +5,8 @@
 //! stands inside the text of an earlier one. What a record means is not asked here.
 
 use super::carrier::{self, Carrier};
-use super::forgery::{Forgery, Inside};
-use super::{Event, Head, parse};
+use super::forgery::{Encoded, Forgery, Inside};
+use super::{Event, Glance, Head, Opening, parse};
 use std::io::{self, Read};
 
 /// A line that is longer is cut into several records: no logger writes such lines, but files have holes.
@@ -27,12 +27,22 @@ pub struct Record<'a> {
     pub line_count: u32,
     /// It stands inside the text of a record before it.
     pub inside: bool,
+    /// Its head and its phrase, read when it was cut out; none for what is carried otherwise.
+    opening: Option<Opening>,
 }
 
 impl<'a> Record<'a> {
+    /// What the start of a plain record tells, without its fields; `None` for what is carried otherwise.
+    pub fn glance(&self) -> Option<Glance> {
+        self.opening.as_ref().map(Opening::glance)
+    }
+
     /// The event of this record, with what its neighbours tell about it.
     pub fn event(&self) -> Option<Event<'a>> {
-        let mut event = parse(self.bytes)?;
+        let mut event = match &self.opening {
+            Some(opening) => opening.event(self.bytes)?,
+            None => parse(self.bytes)?,
+        };
         if self.inside {
             event.forgery = Some(Forgery::InsideText);
         }
@@ -116,7 +126,7 @@ impl<R: Read> Splitter<R> {
     fn complete(&self) -> bool {
         let text = self.buffer.get(self.start..self.filled).unwrap_or_default();
         // The record, one line more than its window, and the window of that.
-        let Some(ahead) = text.get(record_length(text, self.state.carrier).0..) else {
+        let Some(ahead) = text.get(Cut::of(text, self.state.carrier).length..) else {
             return false;
         };
         let Some(window) = ahead.get(WINDOW..) else {
@@ -153,6 +163,9 @@ struct State {
     carrier: Option<Carrier>,
     /// Records that begin before this stand inside another one's text.
     inside_until: u64,
+    /// The head of the record that comes next, and its length: it was read to see where the one before ends.
+    next_head: Option<(Head, usize)>,
+    encoded: Encoded,
 }
 
 impl State {
@@ -161,6 +174,8 @@ impl State {
             offset,
             carrier: None,
             inside_until: 0,
+            next_head: None,
+            encoded: Encoded::default(),
         }
     }
 
@@ -171,27 +186,46 @@ impl State {
         if self.carrier.is_none() {
             self.carrier = head(text);
         }
-        let (length, line_count) = record_length(text, self.carrier);
-        let (bytes, rest) = text.split_at_checked(length)?;
+        let own_head = match self.next_head.take() {
+            None if self.carrier == Some(Carrier::Plain) => plain_head(text),
+            head => head,
+        };
+        let cut = Cut::of(text, self.carrier);
+        let (bytes, rest) = text.split_at_checked(cut.length)?;
+        let opening = own_head.map(|(head, length)| Opening::new(head, length, bytes));
         let record = Record {
             bytes,
             offset: self.offset,
-            line_count,
+            line_count: cut.line_count,
             inside: self.offset < self.inside_until,
+            opening,
         };
-        self.offset += length as u64;
-        if let Some(inside) = Inside::of(bytes) {
-            self.inside_until = self
-                .inside_until
-                .max(self.offset + inside_length(&inside, rest, self.carrier));
+        let behind = self.offset + cut.length as u64;
+        let inside = match &opening {
+            Some(opening) => Inside::opened(opening, bytes, || {
+                self.encoded.is_in(text, self.offset, cut.length)
+            }),
+            None => Inside::of(bytes),
+        };
+        if let Some(inside) = inside {
+            let held = inside_length(&inside, rest, behind, self.carrier, &mut self.encoded);
+            self.inside_until = self.inside_until.max(behind + held);
         }
+        self.offset = behind;
+        self.next_head = cut.next_head;
         Some((record, rest))
     }
 }
 
 /// How many bytes behind a record stand inside its text.
-fn inside_length(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
-    if inside.may_hold(rest) {
+fn inside_length(
+    inside: &Inside,
+    rest: &[u8],
+    rest_offset: u64,
+    carrier: Option<Carrier>,
+    encoded: &mut Encoded,
+) -> u64 {
+    if inside.may_hold(rest, |reach| encoded.is_in(rest, rest_offset, reach)) {
         reach(inside, rest, carrier)
     } else {
         0
@@ -205,7 +239,7 @@ fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
     while inside.length() + at < WINDOW
         && let Some(text) = rest.get(at..).filter(|text| !text.is_empty())
     {
-        let (length, _) = record_length(text, carrier);
+        let length = Cut::of(text, carrier).length;
         at += length;
         let record = text.get(..length).unwrap_or(text);
         if inside.holds(record, rest.get(..at).unwrap_or(rest)) {
@@ -217,19 +251,37 @@ fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
     until as u64
 }
 
-/// The length of the record that `text` begins with, and its number of lines.
-fn record_length(text: &[u8], carrier: Option<Carrier>) -> (usize, u32) {
-    let mut length = line_length(text);
-    let mut line_count = 1;
-    // What is further away than one write can reach is no continuation.
-    while length < WINDOW
-        && let Some(rest) = text.get(length..).filter(|rest| !rest.is_empty())
-        && !begins(rest, carrier)
-    {
-        length += line_length(rest);
-        line_count += 1;
+/// Where the record that a text begins with ends.
+struct Cut {
+    length: usize,
+    line_count: u32,
+    /// The plain head that ends it, and that head's length.
+    next_head: Option<(Head, usize)>,
+}
+
+impl Cut {
+    fn of(text: &[u8], carrier: Option<Carrier>) -> Self {
+        let mut cut = Self {
+            length: line_length(text),
+            line_count: 1,
+            next_head: None,
+        };
+        // What is further away than one write can reach is no continuation.
+        while cut.length < WINDOW
+            && let Some(rest) = text.get(cut.length..).filter(|rest| !rest.is_empty())
+        {
+            cut.next_head = match carrier {
+                Some(Carrier::Plain) => plain_head(rest),
+                _ => None,
+            };
+            if cut.next_head.is_some() || carrier != Some(Carrier::Plain) && head(rest).is_some() {
+                break;
+            }
+            cut.length += line_length(rest);
+            cut.line_count += 1;
+        }
+        cut
     }
-    (length, line_count)
 }
 
 fn line_length(text: &[u8]) -> usize {
@@ -237,23 +289,19 @@ fn line_length(text: &[u8]) -> usize {
     memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1)
 }
 
-/// Whether a physical line begins a record of this carrier's.
-fn begins(line: &[u8], carrier: Option<Carrier>) -> bool {
-    match carrier {
-        Some(Carrier::Plain) => plain_head(line),
-        // Nothing had a head so far, or lines with a prefix: then any head counts.
-        _ => head(line).is_some(),
-    }
-}
-
-fn plain_head(line: &[u8]) -> bool {
+/// A line's own head, and its length.
+fn plain_head(line: &[u8]) -> Option<(Head, usize)> {
     // The year's first digit rejects almost every continuation line.
-    line.first().is_some_and(u8::is_ascii_digit) && Head::parse(line).is_some()
+    if !line.first().is_some_and(u8::is_ascii_digit) {
+        return None;
+    }
+    let (head, rest) = Head::parse(line)?;
+    Some((head, line.len() - rest.len()))
 }
 
 /// How a line with a head is carried.
 fn head(line: &[u8]) -> Option<Carrier> {
-    if plain_head(line) {
+    if plain_head(line).is_some() {
         return Some(Carrier::Plain);
     }
     let line = line.get(..line_length(line)).unwrap_or(line);
@@ -293,9 +341,9 @@ mod tests {
             let path = "y".repeat(long);
             let text = format!("2026/06/23 14:02:11 [error] 1#1: *9 open() \"/{path}{}", pieces.concat());
             let text = text.as_bytes();
-            let (length, _) = record_length(text, Some(Carrier::Plain));
-            let (record, rest) = text.split_at(length);
-            if let Some(inside) = Inside::of(record) && !inside.may_hold(rest) {
+            let (record, rest) = text.split_at(Cut::of(text, Some(Carrier::Plain)).length);
+            let is_encoded = |reach| Encoded::default().is_in(rest, 0, reach);
+            if let Some(inside) = Inside::of(record) && !inside.may_hold(rest, is_encoded) {
                 prop_assert_eq!(reach(&inside, rest, Some(Carrier::Plain)), 0);
             }
         }
