@@ -1,6 +1,8 @@
-//! Names, accounts, addresses, counters and time zones.
+//! Names, accounts, addresses, counters, time zones, and what name servers answer.
 #![no_main]
 
+use facts::dns::{self, Reply};
+use facts::file_system::Room;
 use facts::passwd::Accounts;
 use facts::queue::ListenDrops;
 use facts::zone::{Instants, TzVariable, local_seconds, of_file};
@@ -24,6 +26,10 @@ fuzz_target!(|data: &[u8]| {
     name::addresses(data);
     let hosts = name::hosts(data);
     name::addresses_in_hosts(&hosts, "localhost");
+    Reply::parse(data);
+    dns::name_servers(data);
+    dns::search_domains(data);
+    Room::parse(data);
     local::ipv4(data);
     local::ipv6(data);
     ListenDrops::parse(data);

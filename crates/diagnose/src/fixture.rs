@@ -20,6 +20,9 @@
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
 //! //- hide 1                                    a process that is not to be seen
 //! //- owners denied=3                           processes whose sockets could not be seen
+//! //- connected 127.0.0.1:40000 -> 127.0.0.1:8000 x28000 net=2    so many TCP sockets, their own ports counting up
+//! //- room /var/lib/nginx block=4096 blocks=10 free=0 available=0 files=10 free-files=5 read-only=0
+//! //- dns 127.0.0.53:53 app.example A -> 10.0.0.5 10.0.0.6        or `code 3`, `errno 111`, `timeout`
 //! //- local 10.0.0.5                            an address of the host, besides loopback
 //! //- chain ip nat output rules=2               a netfilter base chain
 //! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
@@ -45,7 +48,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use facts::sockets::{TcpState, TcpTable};
-use facts::{Answer, PeerAddress, Probe, ProbeRequest, Record, SocketKind, Stat, View};
+use facts::{Answer, PeerAddress, Probe, ProbeRequest, Record, RecordKind, SocketKind, Stat, View};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::diagnosis::{CauseVerdict, Diagnosis, Judged, Judgement};
@@ -182,6 +185,31 @@ impl Fixture {
             },
             "owners" => writeln!(host.owners, "# denied {}", words.key("denied").unwrap()).unwrap(),
             "local" => host.addresses.push(words.at(1).parse().unwrap()),
+            "connected" => host.connect_tcp(&words),
+            "room" => {
+                let room = words.words.iter().skip(2).cloned().collect::<Vec<_>>();
+                host.rooms
+                    .insert(PathBuf::from(words.at(1)), room.join(" ") + "\n");
+            }
+            "dns" => {
+                let kind = match words.at(3) {
+                    "A" => RecordKind::A,
+                    "AAAA" => RecordKind::Aaaa,
+                    other => panic!("dns {other}"),
+                };
+                let key = (words.at(1).parse().unwrap(), words.at(2).to_owned(), kind);
+                let answer = match words.after_arrow(0) {
+                    "errno" => Answer::Errno(words.after_arrow(1).parse().unwrap()),
+                    "timeout" => Answer::TimedOut,
+                    "code" => reply(words.after_arrow(1).parse().unwrap(), &[]),
+                    _ => {
+                        let arrow = words.words.iter().position(|word| word == "->").unwrap();
+                        let ips = words.words.iter().skip(arrow + 1);
+                        reply(0, &ips.map(|ip| ip.parse().unwrap()).collect::<Vec<_>>())
+                    }
+                };
+                host.names.insert(key, answer);
+            }
             "chain" => host.chains.extend(chain(&words)),
             "connect" => {
                 let answer = match (words.after_arrow(0), words.after_arrow(1)) {
@@ -401,6 +429,12 @@ pub(crate) struct Host {
     /// Device and inode of the files that are listened on.
     open: BTreeSet<(u64, u64)>,
     owners: String,
+    /// By network namespace: raw messages of sockets that have another end.
+    connected: Vec<(u32, Vec<u8>)>,
+    /// The room on file systems, by a path on them.
+    rooms: BTreeMap<PathBuf, String>,
+    /// Answers of name servers, by server, name and kind.
+    names: BTreeMap<(SocketAddr, String, RecordKind), Answer>,
     addresses: Vec<IpAddr>,
     chains: Vec<u8>,
     connects: BTreeMap<String, Answer>,
@@ -445,6 +479,9 @@ impl Host {
             open: BTreeSet::new(),
             owners: String::new(),
             addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+            connected: Vec::new(),
+            rooms: BTreeMap::new(),
+            names: BTreeMap::new(),
             chains: Vec::new(),
             connects: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -744,6 +781,30 @@ impl Host {
             .push((words.namespace("net"), message(20, &payload)));
     }
 
+    /// `struct inet_diag_msg` of sockets in TIME-WAIT.
+    fn connect_tcp(&mut self, words: &Words) {
+        let local: SocketAddr = words.at(1).parse().unwrap();
+        let remote: SocketAddr = words.after_arrow(0).parse().unwrap();
+        let times: u16 = words
+            .after_arrow(1)
+            .strip_prefix('x')
+            .map_or(1, |n| n.parse().unwrap());
+        let octets = |ip: IpAddr| match ip {
+            IpAddr::V4(ip) => [ip.octets().as_slice(), &[0; 12]].concat(),
+            IpAddr::V6(ip) => ip.octets().to_vec(),
+        };
+        for port in local.port()..local.port() + times {
+            let mut payload = vec![if local.is_ipv4() { 2 } else { 10 }, 6, 0, 0];
+            payload.extend(port.to_be_bytes());
+            payload.extend(remote.port().to_be_bytes());
+            payload.extend(octets(local.ip()));
+            payload.extend(octets(remote.ip()));
+            payload.extend([0; 32]);
+            self.connected
+                .push((words.namespace("net"), message(20, &payload)));
+        }
+    }
+
     /// `struct unix_diag_msg` with `UNIX_DIAG_NAME`, `_VFS` and `_RQLEN` (linux/unix_diag.h).
     fn listen_unix(&mut self, words: &Words) {
         let path = words.at(2);
@@ -960,6 +1021,19 @@ impl Host {
         Answer::Bytes(text.into_bytes())
     }
 
+    /// Of the nearest path above that is told of.
+    fn room(&self, path: &Path) -> Answer {
+        let told = path.ancestors().find_map(|above| self.rooms.get(above));
+        told.map_or(Answer::Errno(2), |room| {
+            Answer::Bytes(room.clone().into_bytes())
+        })
+    }
+
+    fn dns(&self, server: SocketAddr, name: &str, kind: RecordKind) -> Answer {
+        let key = (server, name.to_owned(), kind);
+        self.names.get(&key).cloned().unwrap_or(Answer::TimedOut)
+    }
+
     fn connect(&self, from: Option<u32>, to: &PeerAddress) -> Answer {
         if let Some(answer) = self.connects.get(&to.to_string()) {
             return answer.clone();
@@ -998,6 +1072,13 @@ impl Host {
             }
             SocketKind::UnixListening => self.unix.clone(),
             SocketKind::TcpEstablished => Vec::new(),
+            SocketKind::TcpConnected => {
+                let here = self
+                    .connected
+                    .iter()
+                    .filter(|(net, _)| *net == self.net(of));
+                here.flat_map(|(_, message)| message.clone()).collect()
+            }
         }
     }
 
@@ -1064,6 +1145,7 @@ impl Probe for Host {
             ProbeRequest::Directory { view, path } => self.directory(*view, path),
             ProbeRequest::Link { path } => self.link(path),
             ProbeRequest::Walk { view, path } => self.walk(*view, path),
+            ProbeRequest::FileSystem { path, .. } => self.room(path),
             ProbeRequest::Strings { path, .. } => self.strings(path),
             ProbeRequest::Environment { .. } => Answer::Bytes(Vec::new()),
             ProbeRequest::Sockets { netns, kind } => Answer::Bytes(self.sockets(*netns, *kind)),
@@ -1075,6 +1157,9 @@ impl Probe for Host {
                 target,
                 class,
             } => self.selinux_access(source, target, class),
+            ProbeRequest::Dns {
+                server, name, kind, ..
+            } => self.dns(*server, name, *kind),
             ProbeRequest::Command { argv } => self.command(argv),
         };
         Record {
@@ -1082,6 +1167,22 @@ impl Probe for Host {
             answer,
         }
     }
+}
+
+/// A name server's message (RFC 1035): a header, no question, and an answer for each address.
+fn reply(code: u8, ips: &[IpAddr]) -> Answer {
+    let count = u8::try_from(ips.len()).unwrap();
+    let mut bytes = vec![0, 0, 0x81, 0x80 | code, 0, 0, 0, count, 0, 0, 0, 0];
+    for ip in ips {
+        let (kind, octets) = match ip {
+            IpAddr::V4(ip) => (1, ip.octets().to_vec()),
+            IpAddr::V6(ip) => (28, ip.octets().to_vec()),
+        };
+        let length = u8::try_from(octets.len()).unwrap();
+        bytes.extend([1, b'x', 0, 0, kind, 0, 1, 0, 0, 0, 5, 0, length]);
+        bytes.extend(octets);
+    }
+    Answer::Bytes(bytes)
 }
 
 /// The fields of a line about a request.

@@ -10,7 +10,9 @@
 pub mod address;
 pub mod application;
 pub mod audit;
+pub mod dns;
 pub mod exhibit;
+pub mod file_system;
 pub mod gap;
 pub mod journal;
 pub mod kernel_log;
@@ -35,4 +37,4 @@ pub mod zone;
 pub use address::PeerAddress;
 pub use exhibit::{ConfSpan, Exhibit};
 pub use gap::{Gap, GapKind};
-pub use probe::{Answer, Probe, ProbeRequest, Record, SocketKind, Stat, View};
+pub use probe::{Answer, Probe, ProbeRequest, Record, RecordKind, SocketKind, Stat, View};

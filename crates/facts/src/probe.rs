@@ -4,6 +4,7 @@
 //! by the live host, from a snapshot, or not at all.
 
 use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,8 +29,19 @@ pub enum SocketKind {
     TcpListening,
     /// Established TCP sockets, IPv4 and IPv6.
     TcpEstablished,
+    /// Every TCP socket that has another end, IPv4 and IPv6: opening, established, closing and TIME-WAIT.
+    TcpConnected,
     /// Listening unix sockets, with their file's device and inode.
     UnixListening,
+}
+
+/// What is asked of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RecordKind {
+    /// Its IPv4 addresses.
+    A,
+    /// Its IPv6 addresses.
+    Aaaa,
 }
 
 /// One question put to a host.
@@ -104,6 +116,15 @@ pub enum ProbeRequest {
         /// Absolute path in that view.
         path: PathBuf,
     },
+    /// The room on the file system that holds a path. Answer: [`Answer::Bytes`], one line:
+    /// `block=4096 blocks=N free=N available=N files=N free-files=N read-only=0`, as statvfs(3) gives them: `available` is
+    /// what others than root may use, `files` 0 where the file system has no fixed number.
+    FileSystem {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view, of something that exists.
+        path: PathBuf,
+    },
     /// The NUL-terminated strings of a binary that begin with one of these prefixes, each followed by NUL.
     Strings {
         /// Absolute path as why502 sees it, such as `/proc/1/exe`.
@@ -153,6 +174,18 @@ pub enum ProbeRequest {
         /// Its class, such as `tcp_socket`.
         class: String,
     },
+    /// A question put to a name server over UDP from a process's network namespace, as nginx's own `resolver` puts it.
+    /// Answer: [`Answer::Bytes`], the server's message; [`Answer::Errno`] or [`Answer::TimedOut`] where none came.
+    Dns {
+        /// A process in the namespace; `None` for why502's own.
+        netns: Option<u32>,
+        /// The name server.
+        server: SocketAddr,
+        /// The name.
+        name: String,
+        /// What is asked of it.
+        kind: RecordKind,
+    },
     /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
     /// could not be run.
     Command {
@@ -186,6 +219,7 @@ impl ProbeRequest {
             Self::Directory { .. } => "directory",
             Self::Link { .. } => "link",
             Self::Walk { .. } => "walk",
+            Self::FileSystem { .. } => "file-system",
             Self::Strings { .. } => "strings",
             Self::Environment { .. } => "environment",
             Self::Sockets { .. } => "sockets",
@@ -193,6 +227,7 @@ impl ProbeRequest {
             Self::NetfilterChains { .. } => "netfilter-chains",
             Self::Connect { .. } => "connect",
             Self::SelinuxAccess { .. } => "selinux-access",
+            Self::Dns { .. } => "dns",
             Self::Command { .. } => "command",
         }
     }
@@ -200,7 +235,7 @@ impl ProbeRequest {
     /// How long an answer may take before the asker gives up.
     pub fn budget(&self) -> Duration {
         match self {
-            Self::Connect { .. } => Duration::from_secs(2),
+            Self::Connect { .. } | Self::Dns { .. } => Duration::from_secs(2),
             _ => Duration::from_secs(5),
         }
     }
@@ -229,7 +264,9 @@ impl fmt::Display for ProbeRequest {
                 field(f, from.as_bytes())?;
                 write!(f, " {limit}")
             }
-            Self::Directory { view, path } | Self::Walk { view, path } => {
+            Self::Directory { view, path }
+            | Self::Walk { view, path }
+            | Self::FileSystem { view, path } => {
                 view.write(f)?;
                 field(f, path.as_os_str().as_bytes())
             }
@@ -249,6 +286,7 @@ impl fmt::Display for ProbeRequest {
                 f.write_str(match kind {
                     SocketKind::TcpListening => " tcp-listening",
                     SocketKind::TcpEstablished => " tcp-established",
+                    SocketKind::TcpConnected => " tcp-connected",
                     SocketKind::UnixListening => " unix-listening",
                 })
             }
@@ -265,6 +303,20 @@ impl fmt::Display for ProbeRequest {
             } => [source, target, class]
                 .iter()
                 .try_for_each(|name| field(f, name.as_bytes())),
+            Self::Dns {
+                netns,
+                server,
+                name,
+                kind,
+            } => {
+                process(f, *netns)?;
+                field(f, server.to_string().as_bytes())?;
+                field(f, name.as_bytes())?;
+                f.write_str(match kind {
+                    RecordKind::A => " A",
+                    RecordKind::Aaaa => " AAAA",
+                })
+            }
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
         }
     }

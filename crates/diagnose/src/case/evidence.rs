@@ -183,6 +183,12 @@ fn describe(request: &ProbeRequest) -> String {
         ProbeRequest::Directory { path, .. } => format!("the names in {}", path.display()),
         ProbeRequest::Link { path } => path.display().to_string(),
         ProbeRequest::Walk { path, .. } => format!("owner and mode along {}", path.display()),
+        ProbeRequest::FileSystem { path, .. } => {
+            format!("the room on the file system of {}", path.display())
+        }
+        ProbeRequest::Dns { server, name, .. } => {
+            format!("what the name server {server} answers for {name}")
+        }
         ProbeRequest::Strings { path, .. } => format!("the strings in {}", path.display()),
         ProbeRequest::Environment { pid, .. } => format!("the environment of process {pid}"),
         ProbeRequest::Sockets { .. } => "the socket table".to_owned(),

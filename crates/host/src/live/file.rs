@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use facts::{Answer, Stat, View};
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{Dir, FileType, OFlags, StatVfsMountFlags};
 use rustix::io::{self, Errno};
 
 use super::view;
@@ -71,6 +71,22 @@ pub(super) fn directory(view: View, path: &Path) -> io::Result<Answer> {
     }
     names.sort_unstable();
     Ok(Answer::Bytes(names.concat()))
+}
+
+/// The form of the line stands at `facts::ProbeRequest::FileSystem`.
+pub(super) fn file_system(view: View, path: &Path) -> io::Result<Answer> {
+    let found = rustix::fs::fstatvfs(view::locate(view, path)?)?;
+    let line = format!(
+        "block={} blocks={} free={} available={} files={} free-files={} read-only={}\n",
+        found.f_frsize,
+        found.f_blocks,
+        found.f_bfree,
+        found.f_bavail,
+        found.f_files,
+        found.f_ffree,
+        u8::from(found.f_flag.contains(StatVfsMountFlags::RDONLY)),
+    );
+    Ok(Answer::Bytes(line.into_bytes()))
 }
 
 pub(super) fn link(path: &Path) -> io::Result<Answer> {

@@ -5,6 +5,7 @@
 
 mod command;
 mod connect;
+mod dns;
 mod file;
 mod guard;
 mod lines;
@@ -69,11 +70,13 @@ fn may_hang(request: &ProbeRequest) -> bool {
         ProbeRequest::File { path, .. }
         | ProbeRequest::LinesSince { path, .. }
         | ProbeRequest::Directory { path, .. }
-        | ProbeRequest::Walk { path, .. } => {
+        | ProbeRequest::Walk { path, .. }
+        | ProbeRequest::FileSystem { path, .. } => {
             !path.starts_with("/proc") && !path.starts_with("/sys")
         }
         ProbeRequest::Strings { .. } => true,
         ProbeRequest::Connect { .. }
+        | ProbeRequest::Dns { .. }
         | ProbeRequest::Link { .. }
         | ProbeRequest::Environment { .. }
         | ProbeRequest::Sockets { .. }
@@ -97,6 +100,7 @@ fn put(request: &ProbeRequest) -> Answer {
         ProbeRequest::Directory { view, path } => file::directory(*view, path),
         ProbeRequest::Link { path } => file::link(path),
         ProbeRequest::Walk { view, path } => walk::lines(*view, path),
+        ProbeRequest::FileSystem { view, path } => file::file_system(*view, path),
         ProbeRequest::Strings { path, prefixes } => strings::strings(path, prefixes),
         ProbeRequest::Environment { pid, names } => file::environment(*pid, names),
         ProbeRequest::Sockets { netns, kind } => netlink::sockets(*netns, *kind, budget),
@@ -108,6 +112,12 @@ fn put(request: &ProbeRequest) -> Answer {
             target,
             class,
         } => selinux::access(source, target, class),
+        ProbeRequest::Dns {
+            netns,
+            server,
+            name,
+            kind,
+        } => dns::ask(*netns, *server, name, *kind, budget),
         ProbeRequest::Command { argv } => command::run(argv, budget),
     };
     answered.unwrap_or_else(refused)

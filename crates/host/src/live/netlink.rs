@@ -41,6 +41,7 @@ pub(super) fn sockets(
     let requests = match kind {
         SocketKind::TcpListening => tcp(&inet::StateFlags::LISTEN),
         SocketKind::TcpEstablished => tcp(&inet::StateFlags::ESTABLISHED),
+        SocketKind::TcpConnected => tcp(&(inet::StateFlags::all() - inet::StateFlags::LISTEN)),
         SocketKind::UnixListening => vec![unix_listening()],
     };
     dump(netns, SOCK_DIAG, SOCK_DIAG_BY_FAMILY, &requests, budget)

@@ -57,6 +57,8 @@ impl Shape {
             ProbeRequest::Directory { .. }
             | ProbeRequest::Link { .. }
             | ProbeRequest::Walk { .. }
+            | ProbeRequest::FileSystem { .. }
+            | ProbeRequest::Dns { .. }
             | ProbeRequest::Sockets { .. }
             | ProbeRequest::SocketOwners
             | ProbeRequest::NetfilterChains { .. }
