@@ -38,6 +38,16 @@ pub(crate) fn abandon(port: u16, path: &str, patience: Duration) -> Result<()> {
     Ok(())
 }
 
+/// Sends one request, reads nothing for `pause`, and then whatever comes.
+pub(crate) fn linger(port: u16, path: &str, pause: Duration) -> Result<()> {
+    let mut stream = send(port, "GET", path, "")?;
+    std::thread::sleep(pause);
+    let mut bytes = Vec::new();
+    // An answer that is cut may end in a reset.
+    stream.read_to_end(&mut bytes).ok();
+    Ok(())
+}
+
 fn send(port: u16, method: &str, path: &str, headers: &str) -> Result<TcpStream> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
     stream

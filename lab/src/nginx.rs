@@ -52,6 +52,7 @@ pub struct Setup<'a> {
     lab: &'a Lab,
     level: &'a str,
     hosts: Option<&'a str>,
+    before: &'a str,
     main: &'a str,
     connections: u32,
 }
@@ -80,6 +81,7 @@ impl Lab {
             lab: self,
             level: "warn",
             hosts: None,
+            before: "",
             main: "",
             connections: 256,
         }
@@ -100,6 +102,12 @@ impl<'a> Setup<'a> {
             hosts: Some(hosts),
             ..self
         }
+    }
+
+    /// A command run before nginx starts, in the mount namespace that is then nginx's alone; `$PREFIX` is its directory.
+    #[must_use]
+    pub fn before(self, before: &'a str) -> Self {
+        Self { before, ..self }
     }
 
     /// Further directives of the main context.
@@ -152,19 +160,11 @@ impl<'a> Setup<'a> {
             "-g".into(),
             "daemon off;".into(),
         ];
-        let process = match self.hosts {
-            None => self.lab.start("nginx", PROGRAM, args)?,
-            Some(hosts) => {
-                let hosts = self.lab.file("hosts", hosts)?;
-                let script = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-                let mut wrapped: Vec<OsString> =
-                    ["-m", "--propagation", "private", "sh", "-c", script]
-                        .map(Into::into)
-                        .into();
-                wrapped.extend([hosts.into(), PROGRAM.into()]);
-                wrapped.extend(args);
-                self.lab.start("nginx", "unshare", wrapped)?
-            }
+        let process = if self.hosts.is_none() && self.before.is_empty() {
+            self.lab.start("nginx", PROGRAM, args)?
+        } else {
+            self.lab
+                .start("nginx", "unshare", self.apart(&prefix, args)?)?
         };
         let mut nginx = Nginx {
             process,
@@ -174,6 +174,27 @@ impl<'a> Setup<'a> {
         };
         nginx.await_up()?;
         Ok(nginx)
+    }
+}
+
+impl Setup<'_> {
+    /// The arguments of `unshare` that start nginx in a mount namespace of its own.
+    fn apart(&self, prefix: &Path, args: Vec<OsString>) -> Result<Vec<OsString>> {
+        let mut script = vec![format!("PREFIX='{}'", prefix.display())];
+        if let Some(hosts) = self.hosts {
+            let hosts = self.lab.file("hosts", hosts)?;
+            script.push(format!("mount --bind '{}' /etc/hosts", hosts.display()));
+        }
+        if !self.before.is_empty() {
+            script.push(self.before.to_owned());
+        }
+        script.push("exec \"$@\"".to_owned());
+        let mut all: Vec<OsString> = ["-m", "--propagation", "private", "sh", "-c"]
+            .map(Into::into)
+            .into();
+        all.extend([script.join(" && ").into(), "sh".into(), PROGRAM.into()]);
+        all.extend(args);
+        Ok(all)
     }
 }
 
@@ -265,6 +286,14 @@ impl Nginx {
                 .map(|client| client.join().ok().flatten());
             answers.filter(|answer| *answer == Some(status)).count()
         })
+    }
+
+    /// A client that reads nothing for a while, and then all.
+    ///
+    /// # Errors
+    /// When nginx does not let it in.
+    pub fn linger(&self, path: &str, pause: Duration) -> Result<()> {
+        client::linger(self.port, path, pause)
     }
 
     /// A client that goes away without an answer.

@@ -28,6 +28,7 @@ fn the_set_of_ids_is_pinned() {
     nginx-not-running
     nginx-out-of-file-descriptors
     nginx-out-of-worker-connections
+    nginx-temp-path-unwritable
     no-live-peers
     not-an-upstream-fault
     peer-address-mismatch

@@ -68,6 +68,14 @@ macro_rules! scenarios {
                 worker_connections_is_small,
                 nginx_dials_itself,
             ],
+            nginx_temp_path_unwritable: [
+                body_directory_is_of_another_user,
+                response_cannot_be_kept,
+                disk_is_full,
+                no_more_files_can_be_made,
+                mounted_read_only,
+                directory_is_gone,
+            ],
             no_live_peers: [
                 all_peers_are_dead,
                 one_is_down_by_configuration,

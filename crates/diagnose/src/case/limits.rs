@@ -1,7 +1,9 @@
 //! What nginx allows itself and what the host allows it: connections and descriptors.
 
 use std::net::IpAddr;
+use std::path::Path;
 
+use bstr::ByteSlice as _;
 use conf::{ContextKind, DirectiveRef, Model};
 use facts::process::{Process, limits};
 use facts::{ConfSpan, Exhibit, Gap, PeerAddress, ProbeRequest, View};
@@ -12,6 +14,15 @@ use super::processes::proc_file;
 use super::{Case, known};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Fix, Safety, Step};
+
+/// The directives that name directories of temporary files.
+const TEMP_PATHS: [&str; 5] = [
+    "client_body_temp_path",
+    "proxy_temp_path",
+    "fastcgi_temp_path",
+    "uwsgi_temp_path",
+    "scgi_temp_path",
+];
 
 /// A number that nginx is told, or would take by itself.
 pub(crate) struct Setting {
@@ -173,6 +184,31 @@ impl Case {
             });
         }
         Ok(steps)
+    }
+
+    /// The directive that names the directory under which a temporary file is kept.
+    pub(crate) fn temp_path(
+        &self,
+        incident: &Incident,
+        file: &Path,
+    ) -> Result<Option<ConfSpan>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let instance = self.instance(incident)?;
+        let model = &configured.model;
+        let all = model.contexts().iter().flat_map(|context| {
+            let names = TEMP_PATHS.iter();
+            names.flat_map(|name| model.own(context.id, name))
+        });
+        let holds = |at: &&DirectiveRef| {
+            let folder = model
+                .arg(**at, 0)
+                .map(|value| value.to_path_lossy().into_owned());
+            folder.is_some_and(|folder| file.starts_with(instance.prefix.join(folder)))
+        };
+        Ok(all
+            .into_iter()
+            .find(holds)
+            .and_then(|at| directive(model, Some(*at))))
     }
 
     /// A fix that changes nginx's own settings and reloads it.

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use facts::file_system::Room;
 use facts::passwd::Accounts;
 use facts::walk::{AclState, ConnectAccess, Credentials, NodeKind, Walk};
-use facts::{Gap, GapKind, ProbeRequest, View};
+use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
 use super::{Case, known};
@@ -63,6 +64,15 @@ impl Walked {
     /// What stands along the path, as far as it could be walked.
     pub(crate) fn components(&self) -> impl Iterator<Item = Component> {
         self.walk.components.iter().filter_map(Component::of)
+    }
+
+    /// The last directory on the way that exists.
+    pub(crate) fn last_directory(&self) -> Option<PathBuf> {
+        let components = self.walk.components.iter().rev();
+        let mut directories = components
+            .filter_map(Component::of)
+            .filter(Component::is_directory);
+        Some(directories.next()?.path)
     }
 
     /// What stands at the end.
@@ -135,6 +145,39 @@ impl Identity {
         }
     }
 
+    /// The directories that keep this user from making a file or directory at the end of a path: those that may not be
+    /// passed, and the last that exists if it may not be written.
+    pub(crate) fn kept_from_making(&self, walked: &Walked) -> Result<Vec<Component>, Gap> {
+        let directories: Vec<Component> = walked
+            .walk
+            .components
+            .iter()
+            .filter_map(Component::of)
+            .filter(Component::is_directory)
+            .collect();
+        let last = directories.len().saturating_sub(1);
+        let mut denying = Vec::new();
+        for (idx, directory) in directories.into_iter().enumerate() {
+            let search = directory.node.can_search(&self.credentials);
+            let write = if idx == last {
+                directory.node.can_write(&self.credentials)
+            } else {
+                Some(true)
+            };
+            let (Some(search), Some(write)) = (search, write) else {
+                let path = directory.path.display().to_string();
+                return Err(
+                    Gap::undecided(format!("the ACL of {path}"), "it could not be read")
+                        .learn(format!("getfacl {path}")),
+                );
+            };
+            if !(search && write) {
+                denying.push(directory);
+            }
+        }
+        Ok(denying)
+    }
+
     /// Every component that denies this user.
     fn denying(&self, walked: &Walked) -> Vec<Component> {
         let components = walked.walk.components.iter().filter_map(Component::of);
@@ -188,6 +231,46 @@ impl Case {
         Ok(Walked { walk })
     }
 
+    /// The room on the file system that holds a path, as nginx sees it.
+    pub(crate) fn room(&self, incident: &Incident, path: &Path) -> Result<(Room, Exhibit), Gap> {
+        let instance = self.instance(incident)?;
+        let request = ProbeRequest::FileSystem {
+            view: instance.view,
+            path: path.to_owned(),
+        };
+        let told = self
+            .evidence
+            .fact(&request, |record, line| (record.at, Room::parse(line)))?;
+        let (at, room) = *told;
+        let room = room.ok_or_else(|| {
+            Gap::undecided(
+                format!("the room under {}", path.display()),
+                "the record is unreadable",
+            )
+        })?;
+        let files = if room.lacks_files() {
+            ", no more files can be made there"
+        } else {
+            ""
+        };
+        let state = if room.is_read_only {
+            ", it is mounted read-only"
+        } else {
+            ""
+        };
+        let exhibit = Exhibit::Record {
+            probe: "file-system",
+            at: Some(at),
+            text: format!(
+                "{} of {} are free now on the file system of {}{files}{state}",
+                bytes(room.available),
+                bytes(room.total),
+                path.display()
+            ),
+        };
+        Ok((room, exhibit))
+    }
+
     /// Whether a path exists in the host's own view though nginx has another.
     pub(crate) fn exists_outside(&self, incident: &Incident, path: &Path) -> Result<bool, Gap> {
         let instance = self.instance(incident)?;
@@ -232,6 +315,17 @@ impl Case {
             credentials,
         })
     }
+}
+
+/// A size as people read it.
+fn bytes(size: u64) -> String {
+    const UNITS: [&str; 5] = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+    let (mut size, mut unit) = (size, 0);
+    while size >= 10_240 && unit + 1 < UNITS.len() {
+        size /= 1024;
+        unit += 1;
+    }
+    format!("{size} {}", UNITS.get(unit).unwrap_or(&"bytes"))
 }
 
 impl Component {

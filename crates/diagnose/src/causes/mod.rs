@@ -136,6 +136,7 @@ causes![
     nginx_not_running::NGINX_NOT_RUNNING,
     nginx_out_of_file_descriptors::NGINX_OUT_OF_FILE_DESCRIPTORS,
     nginx_out_of_worker_connections::NGINX_OUT_OF_WORKER_CONNECTIONS,
+    nginx_temp_path_unwritable::NGINX_TEMP_PATH_UNWRITABLE,
     no_live_peers::NO_LIVE_PEERS,
     not_an_upstream_fault::NOT_AN_UPSTREAM_FAULT,
     peer_address_mismatch::PEER_ADDRESS_MISMATCH,
