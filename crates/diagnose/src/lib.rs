@@ -14,6 +14,7 @@ mod engine;
 #[cfg(test)]
 mod fixture;
 pub mod incident;
+mod selinux;
 mod tie;
 pub mod verdict;
 

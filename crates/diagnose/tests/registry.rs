@@ -41,6 +41,7 @@ fn the_set_of_ids_is_pinned() {
     response-truncated
     running-config-outdated
     selinux-denies-connect
+    selinux-denies-socket
     socket-missing
     socket-path-mismatch
     socket-permission-denied

@@ -41,7 +41,7 @@ pub(crate) use memory::MemoryKills;
 pub(crate) use network::{Listener, Reached, Repeated, UnixListener};
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
-pub(crate) use selinux::{Need, Ruling, Selinux, is_connect};
+pub(crate) use selinux::{Need, Ruling, Selinux};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
 use crate::incident::Incident;

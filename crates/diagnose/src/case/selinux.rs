@@ -9,7 +9,6 @@ use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest};
 use super::processes::proc_file;
 use super::{Case, known};
 use crate::incident::Incident;
-use crate::verdict::{AGAIN, Fix, Safety, Step};
 
 /// The longest context; the kernel's own limit is a page.
 const CONTEXT_LIMIT: u64 = 4096;
@@ -71,34 +70,6 @@ impl Need {
     /// The type of what is acted on.
     pub(crate) fn kind(&self) -> &str {
         facts::selinux::kind(&self.target).unwrap_or_default()
-    }
-}
-
-impl Need {
-    /// A module that allows just this: the last resort, for a person to weigh.
-    pub(crate) fn module(needs: &[&Self]) -> Fix {
-        let rule = |need: &&Self| {
-            format!(
-                "(allow {} {} ({} ({})))",
-                need.domain(),
-                need.kind(),
-                need.class,
-                need.permission
-            )
-        };
-        let rules: Vec<String> = needs.iter().map(rule).collect();
-        Fix {
-            summary: "a policy module of your own, reviewed, where nothing narrower fits"
-                .to_owned(),
-            safety: Safety::DisplayOnly,
-            steps: vec![
-                Step::Advice {
-                    text: format!("write to nginx_local.cil: {}", rules.join(" ")),
-                },
-                Step::command(["semodule", "-i", "nginx_local.cil"]),
-            ],
-            verify: Some(AGAIN.to_owned()),
-        }
     }
 }
 
@@ -315,7 +286,7 @@ impl Case {
                 target,
                 class: "unix_stream_socket",
                 permission: "connectto",
-                what: "the application that listens there".to_owned(),
+                what: "the socket of the application that listens there".to_owned(),
             }),
             Err(pending) if pending.kind == GapKind::Pending => return Err(pending),
             Err(missing) => gap = gap.or(Some(missing)),
@@ -332,6 +303,13 @@ impl Case {
                 "its process could not be named",
             )
         })?;
+        // It labels the sockets that it makes for others as it was told to.
+        if holder.pid == 1 {
+            return Err(Gap::undecided(
+                "the SELinux label of the socket",
+                "systemd listens on it for its unit",
+            ));
+        }
         self.context_of(holder.pid)
     }
 
@@ -396,6 +374,41 @@ impl Case {
         })
     }
 
+    /// The type that the files' rules give a path, where they name one and `matchpathcon` tells.
+    pub(crate) fn expected_kind(&self, path: &std::path::Path) -> Result<Option<String>, Gap> {
+        let Some(text) = path.to_str() else {
+            return Ok(None);
+        };
+        let request = ProbeRequest::command(["matchpathcon", "-n", text]);
+        let output = known(self.evidence.bytes(&request))?;
+        let context = output.map(|(_, output)| String::from_utf8_lossy(output).trim().to_owned());
+        Ok(context.and_then(|context| facts::selinux::kind(&context).map(str::to_owned)))
+    }
+
+    /// A path as the rules of files name it: some begin where another path is taken for it, such as `/run` for `/var/run`.
+    pub(crate) fn as_labelled(&self, path: &std::path::Path) -> Result<std::path::PathBuf, Gap> {
+        let config = known(
+            self.evidence
+                .bytes(&ProbeRequest::host_file("/etc/selinux/config")),
+        )?;
+        let store = config.and_then(|(_, config)| facts::selinux::store(config));
+        let Some(store) = store else {
+            return Ok(path.to_owned());
+        };
+        let file =
+            |name| ProbeRequest::host_file(format!("/etc/selinux/{store}/contexts/files/{name}"));
+        let (own, shipped) = (file("file_contexts.subs"), file("file_contexts.subs_dist"));
+        drop(self.evidence.batch([own.clone(), shipped.clone()])?);
+        for request in [own, shipped] {
+            if let Some((_, rules)) = known(self.evidence.bytes(&request))?
+                && let Some(substituted) = facts::selinux::substituted(path, rules)
+            {
+                return Ok(substituted);
+            }
+        }
+        Ok(path.to_owned())
+    }
+
     /// Whether the policy in force would let the domain of a need do the same to another type.
     pub(crate) fn would_pass(&self, need: &Need, kind: &str) -> Result<bool, Gap> {
         let other = Need {
@@ -407,7 +420,7 @@ impl Case {
 }
 
 /// Whether a record is SELinux's denial of a connection to this TCP port.
-pub(crate) fn is_connect(record: &facts::audit::AccessRecord, port: u16) -> bool {
+fn is_connect(record: &facts::audit::AccessRecord, port: u16) -> bool {
     match &record.module {
         facts::audit::SecurityModule::SeLinux(avc) => {
             let connects = avc

@@ -1,10 +1,11 @@
 //! See the doc comment of [`SELINUX_DENIES_CONNECT`].
 
-use facts::{Exhibit, Gap, GapKind, PeerAddress};
+use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, LEARN_DENIALS, Need, Repeated, Ruling, Selinux, is_connect, known};
+use crate::case::{Case, Need, Repeated, known};
 use crate::incident::Incident;
+use crate::selinux::{self, Weighed};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 /// Types of ports that nobody has claimed, in every policy that descends from the reference policy.
@@ -59,106 +60,36 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let PeerAddress::Tcp(address) = incident.dialled()? else {
         return Ok(Verdict::RuledOut(proof));
     };
-    let mode = case.selinux()?;
-    if let Selinux::Off(off) = &*mode {
-        return Ok(Verdict::RuledOut(proof.and(off.clone())));
-    }
     let port = address.port();
-    let denied = known(case.denied(incident, |record| is_connect(record, port)))?.flatten();
-    let ruling = match &*mode {
-        Selinux::Enforcing => known(case.rulings(incident))?.and_then(|rulings| rulings.rulings.first().cloned()),
-        _ => None,
+    let weighed = selinux::weigh(incident, case, proof, |_, avc| {
+        avc.class == "tcp_socket" && avc.port == Some(port) && avc.permissions.iter().any(|permission| permission == "name_connect")
+    })?;
+    let denial = match weighed {
+        Weighed::Not(verdict) => return Ok(verdict),
+        Weighed::Denied(denial) => denial,
     };
-    let now = ruling.as_ref().filter(|ruling| !ruling.passes);
-    let proof = match (&denied, now) {
-        // A record of that second proves it for good, whatever holds now.
-        (Some(denied), now) => proof.and(denied.exhibit.clone()).with(now.map(Ruling::exhibit)),
-        (None, Some(now)) => {
-            unrecorded(incident, case, now)?;
-            let again = case.still_failing(incident)?;
-            proof.and(now.exhibit()).with(Some(again).filter(|again| *again != now.exhibit()))
-        }
-        (None, None) => return passed(incident, case, &mode, ruling.as_ref(), proof),
+    let Some(now) = denial.now.first() else {
+        return Ok(Verdict::Confirmed(Confirmation {
+            summary: format!("SELinux forbids nginx to connect to tcp port {port}{}", denial.since),
+            proof: denial.proof,
+            fixes: Vec::new(),
+        }));
     };
     let hidden = match known(case.repeated_unconfined(incident))? {
-        Some(Repeated::Other(exhibit)) if now.is_some() => Some(exhibit),
+        Some(Repeated::Other(exhibit)) => Some(exhibit),
         _ => None,
     };
-    let fixes = match now {
-        Some(now) => fixes(case, &now.need, port, hidden.as_ref())?,
-        None => Vec::new(),
-    };
-    let state = match (&*mode, now) {
-        (_, Some(now)) => format!(", which is labelled {}", now.need.kind()),
-        (Selinux::Enforcing, None) if ruling.is_some() => "; the policy in force lets it pass now".to_owned(),
-        (Selinux::Enforcing, None) => String::new(),
-        _ => "; it is permissive now".to_owned(),
-    };
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("SELinux forbids nginx to connect to tcp port {port}{state}"),
-        proof: proof.with(hidden),
-        fixes,
+        summary: format!("SELinux forbids nginx to connect to tcp port {port}, which is labelled {}", now.need.kind()),
+        fixes: fixes(case, &now.need, port, hidden.as_ref())?,
+        proof: denial.proof.with(hidden),
     }))
-}
-
-/// That the policy denies it now but no record tells of it: it counts where denials are not logged.
-fn unrecorded(incident: &Incident, case: &Case, now: &Ruling) -> Result<(), Gap> {
-    if now.is_silent {
-        return Ok(());
-    }
-    match known(case.denials())? {
-        Some(denials) if denials.cover(incident) => Err(Gap::undecided(
-            "whether SELinux denied it when it failed",
-            "the policy in force denies it now, and audit recorded no denial then",
-        )
-        .leaning(format!(
-            "the policy in force denies {} {} to {}",
-            now.need.domain(),
-            now.need.permission,
-            now.need.what
-        ))
-        .learn(LEARN_DENIALS)),
-        _ => Ok(()),
-    }
-}
-
-/// Nothing of SELinux denies it now, and no record says that it did.
-fn passed(
-    incident: &Incident,
-    case: &Case,
-    mode: &Selinux,
-    ruling: Option<&Ruling>,
-    proof: Proof,
-) -> Result<Verdict, Gap> {
-    let lets_pass: Exhibit = match (mode, ruling) {
-        (Selinux::Permissive(exhibit), _) => exhibit.clone(),
-        (_, Some(ruling)) => ruling.exhibit(),
-        (_, None) => {
-            return Err(unlearned(incident, case)?);
-        }
-    };
-    let again = case.still_failing(incident)?;
-    Ok(Verdict::RuledOut(proof.and(lets_pass).and(again)))
-}
-
-/// Why neither the policy nor a record tells.
-fn unlearned(incident: &Incident, case: &Case) -> Result<Gap, Gap> {
-    let why = match case.rulings(incident) {
-        Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
-        Err(gap) => gap,
-        Ok(rulings) => rulings
-            .gap
-            .clone()
-            .unwrap_or_else(|| Gap::undecided("what SELinux decides", "it could not be asked")),
-    };
-    let learn = why.learn.clone().unwrap_or_else(|| LEARN_DENIALS.into());
-    Ok(why.leaning("SELinux enforces on this host").learn(learn))
 }
 
 /// What the loaded policy makes work, the narrowest first.
 fn fixes(case: &Case, need: &Need, port: u16, hidden: Option<&Exhibit>) -> Result<Vec<Fix>, Gap> {
     let Some(policy) = known(case.selinux_policy())? else {
-        return Ok(vec![Need::module(&[need])]);
+        return Ok(vec![selinux::module(&[need])]);
     };
     let label = (need.kind() != HTTP_PORT && policy.has_type(HTTP_PORT) && case.would_pass(need, HTTP_PORT)?).then(|| {
         let verb = if policy.has_own_label(port) { "-m" } else { "-a" };
@@ -188,7 +119,7 @@ fn fixes(case: &Case, need: &Need, port: u16, hidden: Option<&Exhibit>) -> Resul
     }
     let mut fixes = narrow;
     fixes.extend(wide.into_iter().map(boolean));
-    fixes.push(Need::module(&[need]));
+    fixes.push(selinux::module(&[need]));
     if let Some(Exhibit::Record { text, .. }) = hidden {
         for fix in &mut fixes {
             fix.steps.push(Step::Advice {
@@ -437,13 +368,13 @@ mod tests {
         answer: none, ongoing
         unknown: whether SELinux denied it when it failed: the policy in force denies it now, and audit recorded no denial then
         learn: sudo ausearch -m AVC -c nginx -ts recent   (or: sudo dmesg -T | grep -i denied)
-        leaning: the policy in force denies httpd_t name_connect to tcp port 3000
+        leaning: the policy in force denies httpd_t name_connect on tcp port 3000
         ");
         assert_snapshot!(check(ID, [HOST, ENFORCING, &AUDIT.replace("1795224491", "1795224500")]), @"
         answer: none, ongoing
         unknown: whether SELinux denied it when it failed: the policy in force denies it now, and audit recorded no denial then
         learn: sudo ausearch -m AVC -c nginx -ts recent   (or: sudo dmesg -T | grep -i denied)
-        leaning: the policy in force denies httpd_t name_connect to tcp port 3000
+        leaning: the policy in force denies httpd_t name_connect on tcp port 3000
         ");
     }
 

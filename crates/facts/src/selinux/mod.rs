@@ -3,11 +3,14 @@
 mod policy;
 mod reader;
 
+use std::path::{Path, PathBuf};
+
 use bstr::ByteSlice as _;
 
 pub use policy::{Policy, Switch};
 
 use crate::ProbeRequest;
+use crate::text::owned;
 
 /// The kernel's interface (`selinuxfs`).
 const ROOT: &str = "/sys/fs/selinux";
@@ -46,6 +49,30 @@ pub fn kind(context: &str) -> Option<&str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.:,".contains(c);
     let kind = context.split(':').nth(2)?;
     (context.chars().all(is_plain) && !kind.is_empty()).then_some(kind)
+}
+
+/// Which store of policy is in use (`SELINUXTYPE` in `/etc/selinux/config`), such as `targeted`.
+pub fn store(config: &[u8]) -> Option<String> {
+    let named = config
+        .lines()
+        .rev()
+        .find_map(|line| line.trim_ascii().strip_prefix(b"SELINUXTYPE="))?;
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_".contains(byte);
+    let is_name = !named.is_empty() && named.iter().all(is_name);
+    is_name.then(|| owned(named))
+}
+
+/// The path that the rules of files name in place of another, by `file_contexts.subs` or `.subs_dist`: lines of an alias
+/// and what is meant by it. `None` where no alias fits.
+pub fn substituted(path: &Path, rules: &[u8]) -> Option<PathBuf> {
+    rules.lines().find_map(|line| {
+        let mut words = line.fields();
+        let (alias, meant) = (words.next()?, words.next()?);
+        let rest = path.strip_prefix(owned(alias)).ok()?;
+        alias
+            .starts_with(b"/")
+            .then(|| Path::new(&owned(meant)).join(rest))
+    })
 }
 
 /// What the kernel answers to `ProbeRequest::SelinuxAccess` (`sel_write_access`).

@@ -120,11 +120,41 @@ fn the_kernel_lists_selinux_among_its_file_systems() {
     assert!(!is_registered(b"nodev\tsysfs\n\text4\n"));
 }
 
+#[test]
+fn a_path_is_named_as_the_rules_of_files_name_it() {
+    let debian = b"# comment\n/var/run /run\n/var/run/lock /run/lock\n";
+    let fedora = b"/run /var/run\n/run/lock /var/lock\n";
+    for (path, rules, expected) in [
+        ("/var/run/app.sock", &debian[..], Some("/run/app.sock")),
+        ("/run/app.sock", debian, None),
+        ("/run/app.sock", fedora, Some("/var/run/app.sock")),
+        ("/running/app.sock", fedora, None),
+    ] {
+        assert_eq!(
+            substituted(path.as_ref(), rules),
+            expected.map(PathBuf::from),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn the_store_in_use_is_named_by_the_configuration() {
+    assert_eq!(
+        store(b"# SELINUXTYPE=x\nSELINUXTYPE=targeted\n").as_deref(),
+        Some("targeted")
+    );
+    assert_eq!(store(b"SELINUXTYPE=../..\n"), None);
+    assert_eq!(store(b"SELINUX=enforcing\n"), None);
+}
+
 proptest! {
     #[test]
     fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>, at: prop::sample::Index, byte: u8) {
         Policy::parse(&bytes);
         Decision::parse(&bytes);
+        store(&bytes);
+        substituted("/run/app.sock".as_ref(), &bytes);
         for (_, tiny) in TINY {
             let mut changed = tiny.to_vec();
             let at = at.index(changed.len());
