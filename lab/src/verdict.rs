@@ -22,6 +22,7 @@ use crate::nginx::Nginx;
 pub struct Expectation {
     peer: Option<String>,
     failure: Option<&'static str>,
+    status: Option<u64>,
     truth: Truth,
     also: Vec<&'static str>,
     ruled_out: Vec<&'static str>,
@@ -62,6 +63,7 @@ impl Expectation {
         Self {
             peer: None,
             failure: None,
+            status: None,
             truth,
             also: Vec::new(),
             ruled_out: Vec::new(),
@@ -84,6 +86,13 @@ impl Expectation {
     #[must_use]
     pub fn of_failure(mut self, failure: &'static str) -> Self {
         self.failure = Some(failure);
+        self
+    }
+
+    /// The status its clients got, where no failure class tells it apart.
+    #[must_use]
+    pub fn of_status(mut self, status: u64) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -143,6 +152,9 @@ impl Expectation {
             && self
                 .failure
                 .is_none_or(|failure| text(incident, "failure") == failure)
+            && self
+                .status
+                .is_none_or(|status| incident.get("status").and_then(Value::as_u64) == Some(status))
     }
 
     fn check(&self, incident: &Value) -> Result<()> {

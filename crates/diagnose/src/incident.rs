@@ -12,6 +12,8 @@ use log::error::{Class, Protocol, While};
 pub enum Origin {
     /// Lines of an error log.
     ErrorLog,
+    /// Lines of an access log: the application itself answered so.
+    AccessLog,
     /// The host's state alone: nginx is not running.
     Host,
 }

@@ -68,7 +68,7 @@ pub(crate) fn counted(n: u64, one: &str) -> String {
 pub(crate) fn status(incident: &Incident) -> Cow<'static, str> {
     match (incident.status, incident.origin) {
         (Some(status), _) => status.to_string().into(),
-        (None, Origin::ErrorLog) => "log".into(),
+        (None, Origin::ErrorLog | Origin::AccessLog) => "log".into(),
         (None, Origin::Host) => "host".into(),
     }
 }

@@ -14,6 +14,11 @@ macro_rules! scenarios {
                 gunicorn_is_stopped,
                 over_since_gunicorn_goes_on,
             ],
+            application_answered_5xx: [
+                told_by_the_access_log,
+                made_by_nginx,
+                not_told_by_combined,
+            ],
             application_crashed: [
                 gunicorn_worker_segfaults,
                 php_child_segfaults,

@@ -15,10 +15,10 @@ use log::access::{Access, Format};
 
 use super::{Case, Instance, known};
 use crate::diagnosis::Impact;
-use crate::incident::Incident;
+use crate::incident::{Incident, Origin};
 
 /// The newest part of an access log that is read: its stamps do not sort, so the window cannot be searched for.
-const ACCESS_LIMIT: u64 = 8 << 20;
+pub(super) const ACCESS_LIMIT: u64 = 8 << 20;
 
 /// An access log that tells of upstreams.
 struct Telling {
@@ -29,6 +29,14 @@ struct Telling {
 impl Case {
     /// Who felt an incident; `None` where no access log tells of upstreams.
     pub(crate) fn impact(&self, incident: &Incident) -> Result<Option<Impact>, Gap> {
+        // Each of its lines is a client's failed request.
+        if incident.origin == Origin::AccessLog {
+            return Ok(Some(Impact {
+                requests: incident.count,
+                failed: incident.count,
+                rescued: 0,
+            }));
+        }
         let impact = self.evidence.once(format!("impact {}", incident.id), || {
             let mut impact = Impact {
                 requests: 0,
@@ -148,62 +156,6 @@ impl Case {
             }
         })?;
         Ok((*found).clone())
-    }
-
-    /// Requests that got 502 or 504 by the access logs of an instance whose error logs say nothing of any: "no incident"
-    /// alone would be no answer.
-    pub(crate) fn unlogged_failures(&self, idx: usize) -> Result<Option<Gap>, Gap> {
-        const LOGS: usize = 8;
-        let instances = self.instances()?;
-        let Some(instance) = instances.get(idx) else {
-            return Ok(None);
-        };
-        let Some(configured) = known(self.configured(idx))? else {
-            return Ok(None);
-        };
-        let model = &configured.model;
-        let mut logs: Vec<(PathBuf, Format)> = Vec::new();
-        for context in model.servers().chain(model.locations()) {
-            for (path, format) in logs_of(model, instance, context.id) {
-                if logs.len() < LOGS && !logs.iter().any(|(known, _)| *known == path) {
-                    logs.push((path, format));
-                }
-            }
-        }
-        let request = |path: &PathBuf| ProbeRequest::LinesSince {
-            view: instance.view,
-            path: path.clone(),
-            from: String::new(),
-            limit: ACCESS_LIMIT,
-        };
-        drop(
-            self.evidence
-                .batch(logs.iter().map(|(path, _)| request(path)))?,
-        );
-        let from = self.window_start().as_second();
-        for (path, format) in logs {
-            let Ok((_, bytes)) = self.evidence.bytes(&request(&path)) else {
-                continue;
-            };
-            let failed = bytes
-                .lines()
-                .filter_map(|line| format.parse(line))
-                .filter(|access| {
-                    matches!(access.status(), Some(502 | 504))
-                        && access.time().is_some_and(|at| at >= from)
-                });
-            let failed = failed.count();
-            if failed > 0 {
-                return Ok(Some(
-                    Gap::undecided(
-                        format!("why {failed} requests got 502 or 504 ({})", path.display()),
-                        "no error line says it: the error log's level hides it, or the application itself answered so",
-                    )
-                    .learn(format!("grep -E '\" 50[24] ' {}", path.display())),
-                ));
-            }
-        }
-        Ok(None)
     }
 
     /// When the peer last answered a request, as far as an access log tells.
@@ -407,7 +359,11 @@ impl Case {
 }
 
 /// The access logs that are written at a place, with their formats; none where one of them is no file.
-fn logs_of(model: &Model, instance: &Instance, context: conf::ContextId) -> Vec<(PathBuf, Format)> {
+pub(super) fn logs_of(
+    model: &Model,
+    instance: &Instance,
+    context: conf::ContextId,
+) -> Vec<(PathBuf, Format)> {
     named_logs(model, instance, context)
         .into_iter()
         .map(|(path, format)| (path, format.map_or_else(Format::combined, compiled)))
@@ -415,7 +371,7 @@ fn logs_of(model: &Model, instance: &Instance, context: conf::ContextId) -> Vec<
 }
 
 /// The same with the formats as the configuration has them; none for nginx's own.
-fn named_logs<'m>(
+pub(super) fn named_logs<'m>(
     model: &'m Model,
     instance: &Instance,
     context: conf::ContextId,
@@ -530,7 +486,7 @@ fn only_peer(model: &Model, pass: &Pass) -> bool {
     }
 }
 
-fn compiled(format: &LogFormat) -> Format {
+pub(super) fn compiled(format: &LogFormat) -> Format {
     let escape = match format.escape {
         Escape::Default => log::access::Escape::Default,
         Escape::Json => log::access::Escape::Json,

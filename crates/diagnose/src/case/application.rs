@@ -110,6 +110,11 @@ impl Application {
         self.reached.exhibit.clone()
     }
 
+    /// Whether it is an nginx itself.
+    pub(crate) fn is_nginx(&self) -> bool {
+        self.holders().iter().any(|holder| holder.nginx().is_some())
+    }
+
     /// The processes that hold its socket, the oldest first.
     pub(super) fn holders(&self) -> &[Process] {
         &self.reached.holders

@@ -96,7 +96,7 @@ impl Case {
             }
             let mut incidents = Vec::new();
             for tally in tallies.into_values() {
-                incidents.push(self.settled(tally)?);
+                incidents.push(self.settled(tally.counted())?);
             }
             facts.incidents = incidents;
             Ok(facts)
@@ -392,23 +392,12 @@ impl Case {
             .collect()
     }
 
-    /// Completes a tally with what only the configuration knows.
-    fn settled(&self, tally: Tally) -> Result<Incident, Gap> {
-        let Tally {
-            mut incident,
-            servers,
-        } = tally;
-        let mut ranked: Vec<(BString, u64)> = servers.into_iter().collect();
-        ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-        incident.servers = ranked
-            .into_iter()
-            .take(SERVERS_TOLD)
-            .map(|(name, _)| name.to_str_lossy().into_owned())
-            .collect();
+    /// Completes an incident with what only the configuration knows.
+    pub(super) fn settled(&self, mut incident: Incident) -> Result<Incident, Gap> {
         let sites = known(self.sites(&incident))?;
         incident.explained = sites.as_ref().is_some_and(|sites| !sites.is_empty());
-        incident.upstream =
-            sites.and_then(|sites| sites.first().and_then(|site| site.upstream.clone()));
+        let site = sites.as_ref().and_then(|sites| sites.first());
+        incident.upstream = site.and_then(|site| site.upstream.clone());
         Ok(incident)
     }
 
@@ -465,6 +454,24 @@ impl Case {
             };
             (exhibit, emergency.message.clone())
         }))
+    }
+}
+
+impl Tally {
+    /// The incident with its servers, the most frequent first.
+    fn counted(self) -> Incident {
+        let Self {
+            mut incident,
+            servers,
+        } = self;
+        let mut ranked: Vec<(BString, u64)> = servers.into_iter().collect();
+        ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        incident.servers = ranked
+            .into_iter()
+            .take(SERVERS_TOLD)
+            .map(|(name, _)| name.to_str_lossy().into_owned())
+            .collect();
+        incident
     }
 }
 

@@ -3,6 +3,7 @@
 //! Accessors ask for evidence by needing it (see [`evidence`]); they never decide whether a cause holds.
 
 mod access;
+mod answered;
 mod application;
 mod buffers;
 mod config;
@@ -131,6 +132,9 @@ impl Case {
                 }
                 Err(gap) => gaps.push(gap),
             }
+            if let Ok(answered) = self.answered_failures(idx) {
+                incidents.extend(answered.incidents.iter().cloned());
+            }
         }
         if let Some(selection) = &self.options.selection {
             incidents.retain(|incident| selection.matches(incident));
@@ -167,7 +171,11 @@ impl Case {
                 .as_ref()
                 .is_some_and(|logs| logs.upstream_failures == 0)
             {
-                gaps.extend(self.unlogged_failures(idx).ok().flatten());
+                gaps.extend(
+                    self.answered_failures(idx)
+                        .ok()
+                        .and_then(|answered| answered.unlogged.clone()),
+                );
             }
             if let Some(logs) = &logs {
                 window.lines += logs.lines;

@@ -58,6 +58,21 @@ enum Shape {
     Peers,
 }
 
+/// Variables whose text no client chooses, beside those of a known shape.
+const OWN: [&str; 11] = [
+    "connection_time",
+    "hostname",
+    "nginx_version",
+    "pipe",
+    "request_completion",
+    "request_id",
+    "scheme",
+    "server_addr",
+    "server_name",
+    "server_protocol",
+    "upstream_cache_status",
+];
+
 /// The variables with an accessor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
@@ -154,6 +169,34 @@ impl Format {
             .take(MAX_VALUES)
             .map(|slot| slot.name.as_str())
             .filter(|name| !name.is_empty())
+    }
+
+    /// Whether no text of a client's can be taken for a status, a time or what is said of upstreams: between it and them
+    /// stands a quote, which nginx escapes in a client's text.
+    pub fn is_unforgeable(&self) -> bool {
+        if self.escape == Escape::None {
+            return false;
+        }
+        let mut is_open = false;
+        for slot in &self.slots {
+            let ends_in_quote = match self.escape {
+                Escape::Default => slot.literal.contains(&b'"'),
+                Escape::Json => slot.literal.starts_with(b"\""),
+                Escape::None => false,
+            };
+            match slot.shape {
+                Shape::Any => {
+                    is_open = !ends_in_quote && (is_open || !OWN.contains(&slot.name.as_str()));
+                }
+                // A time ends at the quote itself: nothing before it has the form of one.
+                Shape::TimeLocal | Shape::TimeIso8601 if is_open && ends_in_quote => {
+                    is_open = false;
+                }
+                _ if is_open => return false,
+                _ => {}
+            }
+        }
+        true
     }
 
     /// Cuts one line; `None` when this format did not write it.
@@ -324,6 +367,42 @@ mod tests {
     use super::*;
     use bstr::ByteSlice as _;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_clients_text_is_kept_from_the_rest_by_quotes() {
+        let is_unforgeable =
+            |template: &str, escape| Format::compile(template.as_bytes(), escape).is_unforgeable();
+        for (template, expected) in [
+            (
+                r#"$remote_addr - $remote_user [$time_local] "$request" $status "$http_user_agent" $upstream_addr $upstream_status"#,
+                true,
+            ),
+            (
+                r#"$remote_addr [$time_local] "$request" $status us=$upstream_status ua=$http_user_agent"#,
+                true,
+            ),
+            (
+                "$remote_addr [$time_local] $status ua=$http_user_agent us=$upstream_status",
+                false,
+            ),
+            ("$host $status $upstream_status", false),
+            ("$server_name $request_id $status $upstream_status", true),
+            ("$remote_user$http_x $status", false),
+        ] {
+            assert_eq!(
+                is_unforgeable(template, Escape::Default),
+                expected,
+                "{template}"
+            );
+            assert!(!is_unforgeable(template, Escape::None), "{template}");
+        }
+        let json = r#"{"ua":"$http_user_agent","us":"$upstream_status"}"#;
+        assert!(is_unforgeable(json, Escape::Json));
+        assert!(!is_unforgeable(
+            r#"{"ua":$http_x ,"us":"$upstream_status"}"#,
+            Escape::Json
+        ));
+    }
 
     const LINE: &[u8] = b"203.0.113.7 - - [21/Nov/2026:01:43:17 +0100] \"GET /a HTTP/1.1\" 502 157 \"-\" \"curl/8\"\n";
 

@@ -246,6 +246,7 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
             .and_then(|instance| instance.pid),
         origin: match incident.origin {
             Origin::ErrorLog => "error-log",
+            Origin::AccessLog => "access-log",
             Origin::Host => "host",
         },
         peer: &incident.peer,

@@ -1,0 +1,222 @@
+//! Requests that an application itself answered with 502, 503 or 504: no error line speaks of them, an access log does.
+//!
+//! nginx gives an attempt a `$upstream_header_time` once the application's response header is there: then the status
+//! beside it is the application's own. Only a format in which no client's text can pass for it is believed.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use bstr::ByteSlice as _;
+use facts::{Gap, PeerAddress, ProbeRequest};
+use jiff::Timestamp;
+use log::access::{Access, Attempt, Format};
+
+use super::access::{ACCESS_LIMIT, compiled, named_logs};
+use super::logs::{identity, path_of};
+use super::{Case, Instance, SECONDS_KEPT, known};
+use crate::incident::{Incident, Origin};
+
+/// Access logs that are read.
+const LOGS: usize = 16;
+
+/// Server names and paths that are kept.
+const NAMES_KEPT: usize = 16;
+
+/// Longer lines are shown cut.
+const SHOWN_BYTES: usize = 500;
+
+/// What the access logs of an instance tell of failed requests.
+#[derive(Default)]
+pub(crate) struct AnsweredFailures {
+    /// Those that an application answered so itself.
+    pub(crate) incidents: Vec<Incident>,
+    /// Others with 502 or 504, of which only an error log could say why.
+    pub(crate) unlogged: Option<Gap>,
+}
+
+impl Case {
+    /// The failed requests that the access logs of an instance tell of.
+    pub(crate) fn answered_failures(&self, idx: usize) -> Result<Rc<AnsweredFailures>, Gap> {
+        self.evidence.once(format!("answered failures {idx}"), || {
+            let instances = self.instances()?;
+            let (Some(instance), Some(configured)) =
+                (instances.get(idx), known(self.configured(idx))?)
+            else {
+                return Ok(AnsweredFailures::default());
+            };
+            let logs = logs_to_read(&configured.model, instance);
+            let request = |path: &PathBuf| ProbeRequest::LinesSince {
+                view: instance.view,
+                path: path.clone(),
+                from: String::new(),
+                limit: ACCESS_LIMIT,
+            };
+            drop(
+                self.evidence
+                    .batch(logs.iter().map(|(path, _)| request(path)))?,
+            );
+            let mut found = AnsweredFailures::default();
+            let mut incidents: BTreeMap<(String, u16), Incident> = BTreeMap::new();
+            for (path, format) in &logs {
+                let Ok((_, bytes)) = self.evidence.bytes(&request(path)) else {
+                    continue;
+                };
+                let unlogged =
+                    self.read_access(idx, instance, (path, format, bytes), &mut incidents);
+                if unlogged > 0 && found.unlogged.is_none() {
+                    found.unlogged = Some(unexplained(unlogged, path));
+                }
+            }
+            for incident in incidents.into_values() {
+                let mut incident = self.settled(incident)?;
+                for site in known(self.sites(&incident))?
+                    .iter()
+                    .flat_map(|sites| sites.iter())
+                {
+                    incident.servers.extend(site.servers.iter().cloned());
+                }
+                incident.servers.dedup();
+                incident.servers.truncate(NAMES_KEPT);
+                found.incidents.push(incident);
+            }
+            Ok(found)
+        })
+    }
+
+    /// Reads one log; gives how many requests got 502 or 504 without its telling why.
+    fn read_access(
+        &self,
+        idx: usize,
+        instance: &Instance,
+        (path, format, bytes): (&Path, &Format, &[u8]),
+        incidents: &mut BTreeMap<(String, u16), Incident>,
+    ) -> u64 {
+        let window = self.window_start().as_second()..=self.options.now.as_second();
+        let is_believed = format.is_unforgeable();
+        let mut unlogged = 0;
+        for line in bytes.lines() {
+            let Some(access) = format.parse(line) else {
+                continue;
+            };
+            let (Some(status @ 502..=504), Some(at)) = (access.status(), access.time()) else {
+                continue;
+            };
+            let Ok(time) = Timestamp::from_second(at) else {
+                continue;
+            };
+            if !window.contains(&at) {
+                continue;
+            }
+            let Some(peer) = answered_by(&access, status).filter(|_| is_believed) else {
+                unlogged += u64::from(status != 503);
+                continue;
+            };
+            let incident = incidents
+                .entry((peer.clone(), status))
+                .or_insert_with(|| first(idx, instance, &peer, status, time, (path, line)));
+            count(incident, &access, time);
+        }
+        unlogged
+    }
+}
+
+/// The peer whose own answer the client got.
+fn answered_by(access: &Access<'_>, status: u16) -> Option<String> {
+    let last: Attempt<'_> = access.attempts().last()?;
+    let is_own = last.status == Some(status) && last.header_time.is_some();
+    let peer = last.addr.filter(|_| is_own)?.to_str().ok()?;
+    PeerAddress::parse(peer.as_bytes()).map(|_| peer.to_owned())
+}
+
+/// One log for each place that writes some: a request counts once.
+fn logs_to_read(model: &conf::Model, instance: &Instance) -> Vec<(PathBuf, Format)> {
+    let mut logs: Vec<(PathBuf, Format)> = Vec::new();
+    for context in model.servers().chain(model.locations()) {
+        let named = named_logs(model, instance, context.id);
+        let mut formats = named
+            .into_iter()
+            .map(|(path, format)| (path, format.map_or_else(Format::combined, compiled)));
+        let Some(first) = formats.next() else {
+            continue;
+        };
+        let tells = |(_, format): &(PathBuf, Format)| {
+            format
+                .variables()
+                .any(|name| name == "upstream_header_time")
+        };
+        let (path, format) = if tells(&first) {
+            first
+        } else {
+            formats.find(tells).unwrap_or(first)
+        };
+        if logs.len() < LOGS && !logs.iter().any(|(known, _)| *known == path) {
+            logs.push((path, format));
+        }
+    }
+    logs
+}
+
+fn first(
+    idx: usize,
+    instance: &Instance,
+    peer: &str,
+    status: u16,
+    at: Timestamp,
+    (log, line): (&Path, &[u8]),
+) -> Incident {
+    Incident {
+        id: identity(
+            &instance.config,
+            peer.as_bytes(),
+            &format!("answered-{status}"),
+            "",
+        ),
+        instance: idx,
+        origin: Origin::AccessLog,
+        peer: peer.to_owned(),
+        address: PeerAddress::parse(peer.as_bytes()),
+        upstream: None,
+        protocol: None,
+        failure: None,
+        errno: None,
+        action: None,
+        status: Some(status),
+        count: 0,
+        first_seen: at,
+        last_seen: at,
+        seconds: BTreeMap::new(),
+        servers: Vec::new(),
+        paths: std::collections::BTreeSet::new(),
+        sample: line
+            .get(..SHOWN_BYTES)
+            .unwrap_or(line)
+            .to_str_lossy()
+            .into_owned(),
+        log: Some(log.to_owned()),
+        explained: false,
+    }
+}
+
+fn count(incident: &mut Incident, access: &Access<'_>, at: Timestamp) {
+    incident.count += 1;
+    incident.first_seen = incident.first_seen.min(at);
+    incident.last_seen = incident.last_seen.max(at);
+    *incident.seconds.entry(at.as_second()).or_default() += 1;
+    if incident.seconds.len() > SECONDS_KEPT {
+        incident.seconds.pop_first();
+    }
+    if let Some(path) = access.request().and_then(path_of)
+        && incident.paths.len() < NAMES_KEPT
+    {
+        incident.paths.insert(path);
+    }
+}
+
+fn unexplained(count: u64, path: &Path) -> Gap {
+    Gap::undecided(
+        format!("why {count} requests got 502 or 504 ({})", path.display()),
+        "no error line says it: the error log's level hides it, or the application itself answered so",
+    )
+    .learn(format!("grep -E '\" 50[24] ' {}", path.display()))
+}
