@@ -92,6 +92,16 @@ impl Incident {
         read(&event)
     }
 
+    /// The most of its requests that waited for a response at one time, where each waited for the read time-out, in
+    /// seconds, and its line names the second in which that ended.
+    pub(crate) fn waited_at_once(&self, time_out: i64) -> u64 {
+        let together = |&from: &i64| -> u64 {
+            let window = self.seconds.range(from..from + time_out.max(1));
+            window.map(|(_, count)| count).sum()
+        };
+        self.seconds.keys().map(together).max().unwrap_or(0)
+    }
+
     /// Whether the failure is of this class.
     pub fn is(&self, class: Class) -> bool {
         self.failure == Some(class)

@@ -25,6 +25,7 @@ fn the_set_of_ids_is_pinned() {
     application-killed-oom
     application-slow
     application-worker-timeout
+    fpm-children-exhausted
     keepalive-connection-stale
     nginx-not-running
     nginx-out-of-file-descriptors

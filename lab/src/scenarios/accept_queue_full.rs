@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use rustix::process::Signal;
 
 use crate::process::until;
-use crate::{Expectation, Gunicorn, Lab, Nginx, Process};
+use crate::{Expectation, Gunicorn, Lab, Nginx, Pool, Process};
 
 const FULL: &str = "failed (11: Resource temporarily unavailable) while connecting to upstream";
 
@@ -53,8 +53,31 @@ pub fn gunicorn_is_stopped(lab: &Lab) -> Result<()> {
     let gunicorn = stopped(lab, &socket)?;
     let _waiting = fill(&socket)?;
     let nginx = refused(lab, &socket)?;
-    let pid = gunicorn.pid();
-    lab.diagnose(&nginx, &[truth(&socket).naming("is stopped and takes no connection").naming(pid.to_string())])
+    let worker = gunicorn.children()?.first().copied().context("gunicorn has no worker")?;
+    let truth = truth(&socket).naming("what accepts is stopped").naming(worker.to_string());
+    lab.diagnose(&nginx, &[truth])
+}
+
+/// php-fpm's children were stopped: they are not busy, and no more of them would help.
+pub fn children_of_php_are_stopped(lab: &Lab) -> Result<()> {
+    let socket = lab.path("php8.2-fpm.sock");
+    let listen = socket.display().to_string();
+    let php = lab.php_fpm(&Pool { name: "www", listen: &listen, extra: "listen.backlog = 1" })?;
+    php.signal_group(Signal::STOP)?;
+    let _waiting = fill(&socket)?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        fastcgi_pass unix:@socket;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("socket", &listen)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&[FULL])?;
+    lab.diagnose(&nginx, &[truth(&socket).naming("what accepts is stopped")])
 }
 
 /// It goes on, and the queue is empty again: the errno still says what it was.

@@ -12,6 +12,7 @@ macro_rules! scenarios {
                 unix_socket_of_a_deaf_application,
                 port_of_a_deaf_application,
                 gunicorn_is_stopped,
+                children_of_php_are_stopped,
                 over_since_gunicorn_goes_on,
             ],
             application_answered_5xx: [
@@ -46,6 +47,12 @@ macro_rules! scenarios {
                 uwsgi_harakiri,
                 gunicorn_unit_timeout,
                 another_units_timeout,
+            ],
+            fpm_children_exhausted: [
+                static_pool_with_a_full_queue,
+                dynamic_pool_that_said_so,
+                more_requests_than_children,
+                slow_page_with_a_child_to_spare,
             ],
             healthy: [
                 nothing_is_wrong,

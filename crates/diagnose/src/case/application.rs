@@ -274,8 +274,10 @@ impl Application {
     /// That it ran as many children as it may: requests wait in its queue, and it has not even seen them.
     pub(crate) fn is_exhausted(&self, incident: &Incident) -> Option<String> {
         let last = incident.last_seen.as_second() + AFTER;
+        // Pools share their master's log.
         let event = self.log.events.iter().rev().find(|event| {
             matches!(event.what, What::MaxChildren { .. })
+                && (event.pool.is_none() || event.pool == self.settings.name)
                 && event.at.is_some_and(|at| at.as_second() <= last)
         });
         match event {

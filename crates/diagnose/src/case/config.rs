@@ -854,32 +854,57 @@ impl Case {
         ))
     }
 
-    /// The read time-out in force where the peer is dialled.
+    /// The read time-out in force where the peer is dialled, of the first place that does.
     pub(crate) fn read_timeout(&self, incident: &Incident) -> Result<Limit, Gap> {
-        let configured = self.configured(incident.instance)?;
-        let instance = self.instance(incident)?;
-        let sites = self.sites(incident)?;
-        let site = sites.first().ok_or_else(|| {
+        let time_outs = self.read_timeouts(incident)?;
+        time_outs.into_iter().next().ok_or_else(|| {
             Gap::undecided(
                 "the read time-out in force",
                 "nothing on disk dials this peer",
             )
-        })?;
-        let name = read_timeout_of(site.protocol);
-        Ok(match configured.model.value_in_force(site.context, name) {
-            Some((value, at)) => Limit {
-                name,
-                text: value.to_string(),
-                exhibit: span(&configured.model, at, None).map(Exhibit::Config),
-            },
-            None => Limit {
-                name,
-                text: conf::default_of(name, instance.version_numbers())
-                    .unwrap_or("60s")
-                    .to_owned(),
-                exhibit: None,
-            },
         })
+    }
+
+    /// The shortest read time-out in force where the peer is dialled, in whole seconds.
+    pub(crate) fn shortest_read_timeout(&self, incident: &Incident) -> Result<i64, Gap> {
+        let time_outs = self.read_timeouts(incident)?;
+        let seconds = time_outs.iter().map(|limit| {
+            let time = conf::units::parse_time(limit.text.as_bytes())?;
+            i64::try_from(time.as_secs()).ok()
+        });
+        let shortest = seconds.collect::<Option<Vec<i64>>>();
+        shortest
+            .and_then(|all| all.into_iter().min())
+            .ok_or_else(|| {
+                Gap::undecided(
+                    "the read time-out in force",
+                    "the configuration does not tell",
+                )
+            })
+    }
+
+    fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let instance = self.instance(incident)?;
+        let sites = self.sites(incident)?;
+        let limit = |site: &Site| {
+            let name = read_timeout_of(site.protocol);
+            match configured.model.value_in_force(site.context, name) {
+                Some((value, at)) => Limit {
+                    name,
+                    text: value.to_string(),
+                    exhibit: span(&configured.model, at, None).map(Exhibit::Config),
+                },
+                None => Limit {
+                    name,
+                    text: conf::default_of(name, instance.version_numbers())
+                        .unwrap_or("60s")
+                        .to_owned(),
+                    exhibit: None,
+                },
+            }
+        };
+        Ok(sites.iter().map(limit).collect())
     }
 }
 

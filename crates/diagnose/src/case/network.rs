@@ -766,9 +766,9 @@ impl Reached {
         who(&self.holders)
     }
 
-    /// Whether connections wait to be accepted.
+    /// Whether connections wait to be accepted. One may be the repeated connection of why502's own, made just now.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.waiting > 0
+        self.waiting > 1
     }
 
     /// Its queue of connections, where some wait.

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use facts::application::php_fpm::{self, Config};
-use facts::application::{Bind, Kind, LogFile, Settings};
+use facts::application::{Bind, Kind, LogFile, Setting, Settings};
 use facts::{Exhibit, Gap, PeerAddress, ProbeRequest, View};
 
 use super::{Case, known};
@@ -26,6 +26,16 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.set.name
+    }
+
+    /// How many children it may have, where that is set.
+    pub(super) fn max_children(&self) -> Option<Setting<u32>> {
+        self.set.max_children.clone()
+    }
+
     /// Whether it is set to listen on this address.
     pub(crate) fn listens_on(&self, address: &PeerAddress) -> bool {
         self.bind()

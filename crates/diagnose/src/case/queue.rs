@@ -37,15 +37,21 @@ impl Reached {
         }
     }
 
-    /// Its processes, if a signal or a debugger has stopped every one that could accept.
+    /// Its processes that a signal or a debugger has stopped, if these are all that accept. A master leaves that to its
+    /// workers.
     pub(crate) fn stopped(&self) -> Option<Vec<&Process>> {
-        let holders: Vec<&Process> = self
+        let is_parent = |process: &Process| {
+            let mut others = self.holders.iter();
+            process.pid == INIT || others.any(|other| other.ppid == process.pid)
+        };
+        let mut accepting = self.holders.iter().filter(|holder| !is_parent(holder));
+        let all = accepting.all(|process| process.is_stopped);
+        let stopped: Vec<&Process> = self
             .holders
             .iter()
-            .filter(|holder| holder.pid != INIT)
+            .filter(|holder| holder.is_stopped)
             .collect();
-        let all = !holders.is_empty() && holders.iter().all(|holder| holder.is_stopped);
-        all.then_some(holders)
+        (all && !stopped.is_empty()).then_some(stopped)
     }
 }
 

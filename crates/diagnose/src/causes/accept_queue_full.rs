@@ -113,10 +113,10 @@ fn confirmed(incident: &Incident, case: &Case, listener: &Reached, proof: Proof,
         let state = Exhibit::Record {
             probe: "process",
             at: None,
-            text: format!("every process that could accept is stopped (pid {})", pids.join(", ")),
+            text: format!("every process that accepts is stopped (pid {})", pids.join(", ")),
         };
         return Ok(Verdict::Confirmed(Confirmation {
-            summary: format!("{who} is stopped and takes no connection; its queue ({backlog} may wait) is full"),
+            summary: format!("{who} takes no connection, for what accepts is stopped; its queue ({backlog} may wait) is full"),
             proof: proof.and(state),
             fixes: vec![Fix {
                 summary: format!("let {who} go on"),
@@ -264,12 +264,12 @@ mod tests {
             //- connect unix:/run/app.sock -> errno 11
         "]), @"
         answer: accept-queue-full, ongoing
-        confirmed: serve (pid 77) is stopped and takes no connection; its queue (64 may wait) is full
+        confirmed: serve (pid 77) takes no connection, for what accepts is stopped; its queue (64 may wait) is full
         - log 14:02:11 x1: connect() to unix:/run/app.sock failed (11: Resource temporarily unavailable) while connecting to upstream
         - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 11: Resource temporarily unavailable
         - sockets: 65 connections wait to be accepted, 64 may
         - sockets 12:30:00: LISTEN unix:/run/app.sock pid 77 /srv/bin/serve
-        - process: every process that could accept is stopped (pid 77, 78)
+        - process: every process that accepts is stopped (pid 77, 78)
         fix, unsafe: let serve (pid 77) go on
           $ kill -CONT 77 78
         ");

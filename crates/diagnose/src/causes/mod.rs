@@ -133,6 +133,7 @@ causes![
     application_killed_oom::APPLICATION_KILLED_OOM,
     application_slow::APPLICATION_SLOW,
     application_worker_timeout::APPLICATION_WORKER_TIMEOUT,
+    fpm_children_exhausted::FPM_CHILDREN_EXHAUSTED,
     keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,
     nginx_not_running::NGINX_NOT_RUNNING,
     nginx_out_of_file_descriptors::NGINX_OUT_OF_FILE_DESCRIPTORS,
