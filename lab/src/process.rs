@@ -115,6 +115,22 @@ impl Process {
         kill_process_group(group, signal).with_context(|| format!("signal {}", self.name))
     }
 
+    /// Stops it and all it forked, as a debugger would; returns when none of them runs any more.
+    ///
+    /// # Errors
+    /// When one goes on.
+    pub fn pause(&self) -> Result<()> {
+        self.signal_group(Signal::STOP)?;
+        let mut all = self.children()?;
+        all.push(self.pid());
+        let stopped = || {
+            all.iter()
+                .all(|&pid| state_of(pid) == Some('T'))
+                .then_some(())
+        };
+        until(Duration::from_secs(5), stopped).with_context(|| format!("{} goes on", self.name))
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Errors
@@ -255,6 +271,12 @@ fn living(kin: Kin) -> Result<Vec<u32>> {
     }
     found.sort_unstable();
     Ok(found)
+}
+
+/// The letter of a process's state.
+fn state_of(pid: u32) -> Option<char> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// A process's user id.

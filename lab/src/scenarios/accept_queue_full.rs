@@ -63,7 +63,7 @@ pub fn children_of_php_are_stopped(lab: &Lab) -> Result<()> {
     let socket = lab.path("php8.2-fpm.sock");
     let listen = socket.display().to_string();
     let php = lab.php_fpm(&Pool { name: "www", listen: &listen, extra: "listen.backlog = 1" })?;
-    php.signal_group(Signal::STOP)?;
+    php.pause()?;
     let _waiting = fill(&socket)?;
     let site = "\
 server {
@@ -97,7 +97,7 @@ pub fn over_since_gunicorn_goes_on(lab: &Lab) -> Result<()> {
 fn stopped(lab: &Lab, socket: &Path) -> Result<Process> {
     let how = Gunicorn { backlog: Some(1), ..Gunicorn::default() };
     let gunicorn = lab.gunicorn(&format!("unix:{}", socket.display()), &how)?;
-    gunicorn.signal_group(Signal::STOP)?;
+    gunicorn.pause()?;
     Ok(gunicorn)
 }
 
