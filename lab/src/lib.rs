@@ -6,7 +6,7 @@
 //! Whatever it starts ends with the [`Lab`], even when the test panics or is killed.
 //!
 //! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node and python3, and
-//! systemd-container and mmdebstrap for the machines that have units and a journal;
+//! systemd-container and mmdebstrap for the machines that have units and a journal, and iproute2, nftables and iptables;
 //! `cargo xtask test` installs them.
 //!
 //! Environment: `WHY502_BIN` names the binary to ask (otherwise the one built beside the tests),
@@ -19,6 +19,7 @@ mod client;
 mod guard;
 mod lab;
 mod memory;
+mod network;
 mod nginx;
 mod ports;
 mod process;
@@ -30,6 +31,7 @@ mod verdict;
 pub use application::{Gunicorn, Pool};
 pub use built::{target_dir, why502};
 pub use lab::Lab;
+pub use network::{Inside, Network};
 pub use nginx::{Nginx, Setup, Values};
 pub use process::Process;
 pub use python::environment;

@@ -31,7 +31,15 @@ const TARGETS: &[(&str, &[&str])] = &[
         ],
     ),
     ("walk", &[]),
-    ("netfilter", &["crates/facts/testdata/chains.bin"]),
+    (
+        "netfilter",
+        &[
+            "crates/facts/testdata/chains.bin",
+            "crates/facts/testdata/firewall/iptables-save",
+            "crates/facts/testdata/firewall/iptables-save-ufw",
+            "crates/facts/testdata/firewall/nft.json",
+        ],
+    ),
     ("names", &[]),
     ("systemd", &[]),
     ("journal", &[]),

@@ -53,6 +53,18 @@ pub(crate) const LAB: &[Need] = &[
         package: "systemd-container",
         is_there: || Path::new("/usr/bin/systemd-nspawn").exists(),
     },
+    Need {
+        package: "iproute2",
+        is_there: || run::succeeds("ip", &["-V"]),
+    },
+    Need {
+        package: "nftables",
+        is_there: || Path::new("/usr/sbin/nft").exists(),
+    },
+    Need {
+        package: "iptables",
+        is_there: || Path::new("/usr/sbin/iptables-legacy").exists(),
+    },
     // Any node will do, be it the distribution's or another.
     Need {
         package: "nodejs",

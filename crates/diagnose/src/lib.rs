@@ -7,6 +7,7 @@
     reason = "a diagnosis is made from records alone"
 )]
 
+mod allow;
 pub mod case;
 pub mod causes;
 pub mod diagnosis;

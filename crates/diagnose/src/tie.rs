@@ -299,7 +299,11 @@ pub(crate) fn verdict(
     };
     let again = case.still_failing(incident)?;
     let proof = match incident.address {
-        Some(PeerAddress::Tcp(_)) => proof.and(again).and(case.connects_unredirected(incident)?),
+        Some(PeerAddress::Tcp(_)) => match case.unhindered(incident)? {
+            Ok(unhindered) => proof.and(again).and(unhindered),
+            // Even at the right address nobody would be reached.
+            Err(rule) => return Ok(Verdict::RuledOut(proof.and(again).and(rule))),
+        },
         _ => proof.and(again),
     };
     Ok(Verdict::Confirmed(Confirmation {

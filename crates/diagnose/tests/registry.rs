@@ -25,6 +25,8 @@ fn the_set_of_ids_is_pinned() {
     application-killed-oom
     application-slow
     application-worker-timeout
+    firewall-drops-connect
+    firewall-rejects-connect
     fpm-children-exhausted
     keepalive-connection-stale
     nginx-not-running

@@ -192,6 +192,13 @@ pub enum ProbeRequest {
         /// Program and arguments.
         argv: Vec<String>,
     },
+    /// The same in another process's network namespace, for programs that show what belongs to one.
+    CommandIn {
+        /// A process in the namespace.
+        netns: u32,
+        /// Program and arguments.
+        argv: Vec<String>,
+    },
 }
 
 impl ProbeRequest {
@@ -208,6 +215,17 @@ impl ProbeRequest {
     pub fn command<const N: usize>(argv: [&str; N]) -> Self {
         Self::Command {
             argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
+        }
+    }
+
+    /// A program with its arguments, in the network namespace of a process; of why502 itself with `None`.
+    pub fn command_in<const N: usize>(netns: Option<u32>, argv: [&str; N]) -> Self {
+        match netns {
+            Some(netns) => Self::CommandIn {
+                netns,
+                argv: argv.iter().map(|&arg| arg.to_owned()).collect(),
+            },
+            None => Self::command(argv),
         }
     }
 
@@ -229,6 +247,7 @@ impl ProbeRequest {
             Self::SelinuxAccess { .. } => "selinux-access",
             Self::Dns { .. } => "dns",
             Self::Command { .. } => "command",
+            Self::CommandIn { .. } => "command-in",
         }
     }
 
@@ -318,6 +337,10 @@ impl fmt::Display for ProbeRequest {
                 })
             }
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
+            Self::CommandIn { netns, argv } => {
+                write!(f, " {netns}")?;
+                argv.iter().try_for_each(|arg| field(f, arg.as_bytes()))
+            }
         }
     }
 }

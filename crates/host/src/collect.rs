@@ -47,7 +47,9 @@ pub fn collect(probe: &dyn Probe, requests: &[ProbeRequest]) -> Vec<Record> {
 fn waits(request: &ProbeRequest) -> bool {
     matches!(
         request,
-        ProbeRequest::Command { .. } | ProbeRequest::Connect { .. }
+        ProbeRequest::Command { .. }
+            | ProbeRequest::CommandIn { .. }
+            | ProbeRequest::Connect { .. }
     )
 }
 

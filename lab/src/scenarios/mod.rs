@@ -48,6 +48,23 @@ macro_rules! scenarios {
                 gunicorn_unit_timeout,
                 another_units_timeout,
             ],
+            firewall_drops_connect: [
+                output_drops,
+                input_policy_drops_loopback,
+                answers_are_dropped,
+                the_peers_own_firewall_drops,
+            ],
+            firewall_rejects_connect: [
+                nft_resets_the_worker,
+                iptables_rejects_on_the_way_in,
+                older_tables_reject,
+                a_host_is_prohibited,
+                nobody_listens_behind_it,
+                a_rule_for_another_port,
+                a_rule_redirects_to_a_dead_port,
+                nginx_in_a_network_of_its_own,
+                the_peers_own_firewall_rejects,
+            ],
             fpm_children_exhausted: [
                 static_pool_with_a_full_queue,
                 dynamic_pool_that_said_so,

@@ -198,7 +198,9 @@ fn describe(request: &ProbeRequest) -> String {
         ProbeRequest::SelinuxAccess { source, target, .. } => {
             format!("what SELinux lets {source} do to {target}")
         }
-        ProbeRequest::Command { argv } => format!("the output of {}", argv.join(" ")),
+        ProbeRequest::Command { argv } | ProbeRequest::CommandIn { argv, .. } => {
+            format!("the output of {}", argv.join(" "))
+        }
     }
 }
 

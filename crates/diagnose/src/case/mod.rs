@@ -9,6 +9,7 @@ mod buffers;
 mod config;
 mod denials;
 mod evidence;
+pub(crate) mod firewall;
 mod fpm;
 mod happenings;
 mod instances;

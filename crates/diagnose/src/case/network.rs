@@ -1,10 +1,9 @@
 //! What listens in nginx's network namespace, who holds it, and whether the failing connection still fails.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use facts::netfilter::{BaseChains, ChainKind, Hook};
 use facts::owners::SocketOwners;
 use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
@@ -21,9 +20,6 @@ const RECENT_SECONDS: i64 = 60;
 
 /// Permission denied: by owner and mode, or by a security module.
 const EACCES: u16 = 13;
-
-/// Shows every rule.
-const LEARN_RULES: &str = "sudo nft list ruleset";
 
 /// Network namespaces that are looked into: a host with more is full of containers.
 const NAMESPACES: usize = 64;
@@ -335,127 +331,6 @@ impl Case {
         Ok(local.contains(&address.ip()))
     }
 
-    /// That nothing sends a connection to this peer elsewhere: no address translation of what this host sends.
-    pub(crate) fn connects_unredirected(&self, incident: &Incident) -> Result<Exhibit, Gap> {
-        let netns = self.netns(incident)?;
-        let is_ipv6 = incident
-            .address
-            .as_ref()
-            .and_then(PeerAddress::ip)
-            .is_some_and(|ip| ip.is_ipv6());
-        let of = netns.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
-        let tables = if is_ipv6 {
-            "ip6_tables_names"
-        } else {
-            "ip_tables_names"
-        };
-        let chains = self.base_chains(netns);
-        let legacy = self.kernel_table(&format!("/proc/{of}/net/{tables}"));
-        let services = self.kernel_table(&format!("/proc/{of}/net/ip_vs"));
-        let (chains, legacy, services) = (chains?, legacy?, services?);
-        // The older tables and IPVS stand beside nf_tables, and none of them lists the others.
-        let in_nft = !chains.complete
-            || chains
-                .at(Hook::Output, is_ipv6)
-                .any(|chain| chain.kind == ChainKind::Nat && !chain.is_idle());
-        let in_legacy = legacy.lines().any(|table| table == "nat");
-        let in_ipvs = services
-            .lines()
-            .any(|line| line.starts_with("TCP ") || line.starts_with("FWM "));
-        if !(in_nft || in_legacy || in_ipvs) {
-            return Ok(Exhibit::Record {
-                probe: "netfilter-chains",
-                at: None,
-                text: "no rule translates the address of what this host sends".to_owned(),
-            });
-        }
-        let undecided = || {
-            Gap::undecided(
-                "whether a rule redirects the connection",
-                "address translation is in force",
-            )
-            .learn(LEARN_RULES)
-        };
-        match incident.address {
-            // Of another namespace the programs of this one tell nothing.
-            Some(PeerAddress::Tcp(address))
-                if netns.is_none() && !in_ipvs && !(in_legacy && is_ipv6) =>
-            {
-                let rules = self
-                    .redirecting_rules(in_nft, in_legacy)?
-                    .ok_or_else(undecided)?;
-                if !rules.iter().all(|rule| misses(rule, address)) {
-                    return Err(undecided());
-                }
-                let text = format!(
-                    "none of the {} rules that redirect matches {address}",
-                    rules.len()
-                );
-                Ok(Exhibit::Record {
-                    probe: "command",
-                    at: None,
-                    text,
-                })
-            }
-            _ => Err(undecided()),
-        }
-    }
-
-    /// The base chains of nginx's network namespace; a kernel without nf_tables has none.
-    fn base_chains(&self, netns: Option<u32>) -> Result<Rc<BaseChains>, Gap> {
-        let request = ProbeRequest::NetfilterChains { netns };
-        match self.evidence.record(&request)?.answer {
-            Answer::Errno(errno) if !matches!(errno, 1 | 13) => Ok(Rc::new(BaseChains {
-                chains: Vec::new(),
-                complete: true,
-            })),
-            _ => {
-                let chains = self
-                    .evidence
-                    .fact(&request, |_, bytes| BaseChains::parse(bytes));
-                chains.map_err(|gap| gap.learn(LEARN_RULES))
-            }
-        }
-    }
-
-    /// A file in which the kernel lists what is loaded; empty where the module is not.
-    fn kernel_table(&self, path: &str) -> Result<String, Gap> {
-        match self.evidence.bytes(&ProbeRequest::host_file(path)) {
-            Ok((_, bytes)) => Ok(String::from_utf8_lossy(bytes).into_owned()),
-            Err(gap) if gap.kind == GapKind::Absent => Ok(String::new()),
-            Err(gap) => Err(gap.learn(LEARN_RULES)),
-        }
-    }
-
-    /// Every rule that sends connections elsewhere, as the programs list them; `None` where one of them could not.
-    fn redirecting_rules(&self, in_nft: bool, in_legacy: bool) -> Result<Option<Vec<String>>, Gap> {
-        let ruleset = ProbeRequest::command(["nft", "-n", "list", "ruleset"]);
-        let saved = ProbeRequest::command(["iptables-save", "-t", "nat"]);
-        drop(self.evidence.batch([ruleset.clone(), saved.clone()])?);
-        let text = |request: &ProbeRequest| {
-            self.evidence
-                .bytes(request)
-                .ok()
-                .map(|(_, text)| String::from_utf8_lossy(text).into_owned())
-        };
-        // iptables-save of the nf_tables kind lists none of the older tables.
-        let older = |text: &String| !text.contains("nf_tables") && !text.contains("iptables-nft");
-        let listed = [
-            (in_nft, text(&ruleset)),
-            (in_legacy, text(&saved).filter(older)),
-        ];
-        let mut rules = Vec::new();
-        for (_, text) in listed.into_iter().filter(|(needed, _)| *needed) {
-            let Some(text) = text else { return Ok(None) };
-            rules.extend(
-                text.lines()
-                    .filter(|line| redirects(line))
-                    .map(str::to_owned),
-            );
-        }
-        Ok(Some(rules))
-    }
-
     /// The failing connection, repeated as nginx's worker would make it. The repetition does not bear the worker's
     /// domain or profile: where its errno was theirs to give, they are asked too.
     pub(crate) fn repeated(&self, incident: &Incident) -> Result<Repeated, Gap> {
@@ -632,39 +507,6 @@ impl Case {
         known
     }
 
-    /// The chains that may refuse or drop this connection.
-    fn firewall_of(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        if incident.action != Some(log::error::While::ConnectingToUpstream) {
-            return Ok(None);
-        }
-        let request = ProbeRequest::NetfilterChains {
-            netns: self.netns(incident)?,
-        };
-        let chains = self
-            .evidence
-            .fact(&request, |_, bytes| BaseChains::parse(bytes))?;
-        let is_ipv6 = incident
-            .address
-            .as_ref()
-            .and_then(PeerAddress::ip)
-            .is_some_and(|ip| ip.is_ipv6());
-        let hooks = [Hook::Output, Hook::Input];
-        let filters: Vec<String> = hooks
-            .into_iter()
-            .flat_map(|hook| chains.at(hook, is_ipv6))
-            .filter(|chain| chain.kind == ChainKind::Filter && !chain.is_idle())
-            .map(|chain| format!("{} {}", chain.table, chain.name))
-            .collect();
-        Ok((!filters.is_empty()).then(|| Exhibit::Record {
-            probe: "netfilter-chains",
-            at: None,
-            text: format!(
-                "firewall rules are in force, and one may refuse this ({}): sudo nft list ruleset",
-                filters.join(", ")
-            ),
-        }))
-    }
-
     /// Listeners on the peer's port in network namespaces other than nginx's.
     pub(crate) fn elsewhere(&self, incident: &Incident, port: u16) -> Result<Option<Exhibit>, Gap> {
         let own = self.netns(incident)?;
@@ -790,59 +632,6 @@ impl Reached {
     }
 }
 
-/// Whether a rule's line, of `nft list ruleset` or `iptables-save`, sends a connection elsewhere.
-fn redirects(line: &str) -> bool {
-    ["DNAT", "REDIRECT", "NETMAP", "dnat ", "redirect"]
-        .iter()
-        .any(|word| line.contains(word))
-}
-
-/// Whether a rule that redirects is for other destination ports or addresses than this one.
-fn misses(rule: &str, address: SocketAddr) -> bool {
-    // What is quoted is a comment, or the name of a device.
-    let words: Vec<&str> = rule
-        .split('"')
-        .step_by(2)
-        .flat_map(str::split_whitespace)
-        .collect();
-    words.iter().enumerate().any(|(at, word)| {
-        let before = at.checked_sub(1).and_then(|before| words.get(before));
-        let mut after = words.iter().skip(at + 1);
-        let mut value = after.next();
-        let negated = before == Some(&"!") || value == Some(&"!=");
-        if value == Some(&"!=") {
-            value = after.next();
-        }
-        let matches = match (*word, value) {
-            ("--dport" | "dport", Some(value)) => {
-                value.parse().ok().map(|port: u16| port == address.port())
-            }
-            ("-d" | "daddr", Some(value)) => is_within(address.ip(), value),
-            _ => None,
-        };
-        matches == Some(negated)
-    })
-}
-
-/// Whether an address is of a network such as `10.0.0.0/8`; `None` where the text is none, or of the other family.
-fn is_within(ip: IpAddr, network: &str) -> Option<bool> {
-    let (base, length) = match network.split_once('/') {
-        Some((base, length)) => (base, Some(length.parse::<u32>().ok()?)),
-        None => (network, None),
-    };
-    match (ip, base.parse().ok()?) {
-        (IpAddr::V4(ip), IpAddr::V4(base)) => {
-            let shift = 32_u32.checked_sub(length.unwrap_or(32))?;
-            Some((u64::from(ip.to_bits()) >> shift) == (u64::from(base.to_bits()) >> shift))
-        }
-        (IpAddr::V6(ip), IpAddr::V6(base)) => {
-            let shift = 128_u32.checked_sub(length.unwrap_or(128))?;
-            Some(ip.to_bits().checked_shr(shift) == base.to_bits().checked_shr(shift))
-        }
-        _ => None,
-    }
-}
-
 /// An errno as nginx and glibc print it.
 fn errno_text(errno: i32) -> String {
     let text = match errno {
@@ -861,88 +650,4 @@ fn errno_text(errno: i32) -> String {
         _ => return format!("errno {errno}"),
     };
     format!("{errno}: {text}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_rule_misses_by_port_by_address_or_by_sparing_loopback() {
-        let address: SocketAddr = "127.0.0.1:8000".parse().unwrap();
-        for (rule, missed) in [
-            (
-                "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432",
-                true,
-            ),
-            (
-                "-A OUTPUT -d 10.0.0.1/32 -p tcp -j DNAT --to-destination 10.0.0.2",
-                true,
-            ),
-            (
-                "-A OUTPUT ! -d 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000",
-                true,
-            ),
-            (
-                "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            ("-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.2", false),
-            (
-                "-A OUTPUT -p tcp ! --dport 5432 -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            (
-                "-A OUTPUT -p tcp ! --dport 8000 -j REDIRECT --to-ports 9000",
-                true,
-            ),
-            (
-                "-A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            (
-                "-A OUTPUT -d 127.0.0.0/8 -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            (
-                "-A OUTPUT -m multiport --dports 80,8000 -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            (
-                "-A OUTPUT -m comment --comment \"not --dport 1\" -j REDIRECT --to-ports 9000",
-                false,
-            ),
-            ("tcp dport 5432 dnat to 172.17.0.2:5432", true),
-            (
-                "iifname != \"docker0\" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432",
-                true,
-            ),
-            ("tcp dport 8000-9000 dnat to 172.17.0.2", false),
-            ("tcp dport != 5432 redirect to :9000", false),
-            ("tcp dport { 80, 8000 } redirect to :9000", false),
-            ("ip daddr != 10.0.0.1 redirect to :9000", false),
-            ("ip daddr != 127.0.0.0/8 redirect to :9000", true),
-            ("ip6 daddr ::1 redirect to :9000", false),
-        ] {
-            assert!(redirects(rule), "{rule}");
-            assert_eq!(misses(rule, address), missed, "{rule}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_of_a_network_by_its_first_bits() {
-        let loopback = "::1".parse().unwrap();
-        assert_eq!(is_within(loopback, "::/0"), Some(true));
-        assert_eq!(is_within(loopback, "::2/127"), Some(false));
-        assert_eq!(
-            is_within("10.1.2.3".parse().unwrap(), "0.0.0.0/0"),
-            Some(true)
-        );
-        assert_eq!(
-            is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/24"),
-            Some(true)
-        );
-        assert_eq!(is_within("10.1.2.3".parse().unwrap(), "10.1.2.0/99"), None);
-        assert_eq!(is_within(loopback, "10.0.0.1"), None);
-    }
 }

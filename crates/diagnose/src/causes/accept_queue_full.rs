@@ -91,8 +91,12 @@ fn of_tcp(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             _ => gap,
         });
     }
-    let direct = case.connects_unredirected(incident)?;
     let again = case.still_failing(incident)?;
+    let direct = match case.unhindered(incident)? {
+        Ok(direct) => direct,
+        // The connection does not get as far as the queue.
+        Err(rule) => return Ok(Verdict::RuledOut(proof.and(again).and(rule))),
+    };
     let proof = proof.and(again).and(listener.queue_exhibit()).and(direct);
     confirmed(incident, case, &listener, proof, "is")
 }
@@ -283,7 +287,7 @@ mod tests {
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: no answer
         - sockets: 129 connections wait to be accepted, 128 may
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
         fix, shown: take connections faster
           find what holds the workers of serve (pid 4120): its own log
@@ -344,7 +348,7 @@ mod tests {
             //- chain ip nat output rules=1
         "]), @"
         answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
+        unknown: the firewall's rules: they could not be listed
         learn: sudo nft list ruleset
         ");
     }

@@ -133,6 +133,8 @@ causes![
     application_killed_oom::APPLICATION_KILLED_OOM,
     application_slow::APPLICATION_SLOW,
     application_worker_timeout::APPLICATION_WORKER_TIMEOUT,
+    firewall_drops_connect::FIREWALL_DROPS_CONNECT,
+    firewall_rejects_connect::FIREWALL_REJECTS_CONNECT,
     fpm_children_exhausted::FPM_CHILDREN_EXHAUSTED,
     keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,
     nginx_not_running::NGINX_NOT_RUNNING,

@@ -81,7 +81,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 10.0.0.5:8000, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 10.0.0.5:8000 pid 4120 gunicorn --bind 10.0.0.5:8000 shop.wsgi
         - sockets: the only listener on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
@@ -165,7 +165,7 @@ mod tests {
             //- chain ip nat output rules=2
         "]), @"
         answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
+        unknown: the firewall's rules: they could not be listed
         learn: sudo nft list ruleset
         ");
     }

@@ -85,7 +85,7 @@ mod tests {
         confirmed: http.server (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
         - sockets: the only listener on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
@@ -109,7 +109,7 @@ mod tests {
         confirmed: app (pid 4120) listens on 0.0.0.0:8000, nginx dials [::1]:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4120 app
         - sockets: the only listener on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
@@ -138,7 +138,7 @@ mod tests {
         confirmed: app (pid 4120) listens on [::1]:8000, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN [::1]:8000 pid 4120 app
         - sockets: the only listener on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
@@ -170,7 +170,7 @@ mod tests {
         confirmed: http.server (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000; another address answered, clients saw no error
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
         - sockets: the only listener on that port
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000;

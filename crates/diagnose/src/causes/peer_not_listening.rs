@@ -12,10 +12,11 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The log shows errno 111 for a TCP peer on this host, no socket listens on its address in nginx's network
-    /// namespace, nothing redirects the connection elsewhere, and a connection made as nginx's worker is refused now.
+    /// namespace, no firewall rule rejects or redirects the connection, and a connection made as nginx's worker is refused now.
     ///
     /// ## Ruled out when
-    /// The failure is another one, or a socket listens there while the connection is still refused.
+    /// The failure is another one, a socket listens there while the connection is still refused, or a firewall rule of
+    /// this host refuses it before it gets there.
     ///
     /// ## Fix
     /// Start the unit that owns the address, or repair what keeps it from starting.
@@ -27,7 +28,7 @@ declare_cause! {
     /// ## See also
     /// `peer-port-mismatch`, `peer-address-mismatch`, `peer-family-mismatch` and `peer-transport-mismatch` say more: the
     /// application runs, but listens elsewhere.
-    /// A firewall that rejects looks the same in the log.
+    /// `firewall-rejects-connect` looks the same in the log.
     pub(crate) static PEER_NOT_LISTENING = {
         id: "peer-not-listening", since: "0.1.0", stage: Connect, refines: [],
         judge: Alone(judge),
@@ -64,7 +65,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         )));
     }
     let again = case.still_failing(incident)?;
-    let unredirected = case.connects_unredirected(incident)?;
+    let unhindered = match case.unhindered(incident)? {
+        Ok(unhindered) => unhindered,
+        // Nobody listens, and yet that is not why: the connection does not get as far.
+        Err(rule) => return Ok(Verdict::RuledOut(proof.and(again).and(rule))),
+    };
     let silence = Exhibit::Record {
         probe: "sockets",
         at: None,
@@ -73,7 +78,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let netns = case.in_nginx_netns(incident)?;
     let elsewhere = known(case.elsewhere(incident, address.port()))?.flatten();
     let is_elsewhere = elsewhere.is_some();
-    let proof = proof.and(again).and(silence).and(unredirected).with(elsewhere);
+    let proof = proof.and(again).and(silence).and(unhindered).with(elsewhere);
     let owner = known(case.owner(incident))?.flatten();
     let place = match netns {
         Some(pid) => format!("{address} in nginx's network namespace (that of pid {pid})"),
@@ -171,7 +176,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
         ");
@@ -192,7 +197,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 10.0.0.5:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 10.0.0.5:8000; nothing but nginx listens on TCP
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         fix, shown: start the application that is to listen on 10.0.0.5:8000
           start the application that is to listen on 10.0.0.5:8000, or correct the address that nginx dials
         ");
@@ -210,7 +215,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 127.0.0.1:8000; these do: [::]:8000 app (pid 4120)
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
         ");
@@ -228,7 +233,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: app (pid 4120) listens on 127.0.0.1:8000, but in another network namespace than nginx
         fix, shown: dial an address that both network namespaces share
           make nginx dial an address of the application's own network namespace (a container's address, or a published port) in place of 127.0.0.1:8000
@@ -253,7 +258,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - unit: shop.service has ExecStart=/srv/shop/venv/bin/gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - unit: shop.service has failed (exit-code, status 1)
         - journal 14:02:10: [Errno 98] Address already in use
@@ -486,81 +491,135 @@ mod tests {
     }
 
     #[test]
-    fn unknown_where_a_rule_may_send_the_connection_elsewhere() {
+    fn unknown_where_the_rules_cannot_be_listed() {
         assert_snapshot!(check(ID, [HOST, "
             //- chain ip nat output rules=2
         "]), @"
         answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
+        unknown: the firewall's rules: they could not be listed
         learn: sudo nft list ruleset
         ");
     }
 
     #[test]
-    fn confirmed_where_no_rule_that_redirects_can_match() {
-        assert_snapshot!(check(ID, [HOST, r#"
-            //- chain ip nat output rules=2
-            //- command iptables-save -t nat
+    fn confirmed_where_no_rule_can_match() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- iptables
+            *nat
+            :OUTPUT ACCEPT
+            :DOCKER -
             -A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
-            -A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432
-            //- command nft -n list ruleset
-            ip daddr != 127.0.0.0/8 fib daddr type local counter packets 0 bytes 0 jump DOCKER
-            iifname != "docker0" tcp dport 5432 counter packets 0 bytes 0 dnat to 172.17.0.2:5432
-        "#]), @"
+            -A DOCKER ! -i docker0 -p tcp -m tcp --dport 8000 -j DNAT --to-destination 172.17.0.2:8000
+            COMMIT
+            *filter
+            :INPUT DROP
+            :OUTPUT ACCEPT
+            -A INPUT -i lo -j ACCEPT
+            -A OUTPUT -p tcp -m tcp --dport 8001 -j REJECT --reject-with icmp-port-unreachable
+        "]), @"
         answer: peer-not-listening, ongoing
         confirmed: nothing listens on 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
-        - command: none of the 1 rules that redirect matches 127.0.0.1:8000
+        - command: no firewall rule of this host rejects, drops or redirects a connection to 127.0.0.1:8000
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
         ");
     }
 
     #[test]
-    fn unknown_where_a_rule_redirects_all_ports_but_one() {
+    fn unknown_where_a_rule_sends_the_connection_elsewhere() {
+        for rule in [
+            "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
+            "-A OUTPUT -p tcp -m tcp ! --dport 5432 -j REDIRECT --to-ports 9000",
+            "-A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000",
+        ] {
+            let rules = format!("//- iptables\n*nat\n:OUTPUT ACCEPT\n{rule}\n");
+            let said = check(ID, [HOST, &rules]);
+            assert!(said.contains("a rule sends it elsewhere (REDIRECT to 9000)"), "{said}");
+            assert!(said.starts_with("answer: none"), "{said}");
+        }
+    }
+
+    #[test]
+    fn unknown_where_it_cannot_be_told_whether_a_rule_matches() {
         assert_snapshot!(check(ID, [HOST, "
-            //- chain ip nat output rules=2
-            //- command iptables-save -t nat
-            -A OUTPUT -p tcp -m tcp ! --dport 5432 -j REDIRECT --to-ports 9000
-            //- command nft -n list ruleset
-            tcp dport != 5432 counter packets 0 bytes 0 redirect to :9000
+            //- iptables
+            *filter
+            :OUTPUT ACCEPT
+            -A OUTPUT -m set --match-set blocked dst -j REJECT --reject-with icmp-port-unreachable
         "]), @"
         answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
+        unknown: whether the firewall lets 127.0.0.1:8000 pass: it cannot be told whether this rule matches: -A OUTPUT -m set --match-set blocked dst -j REJECT --reject-with icmp-port-unreachable (table ip filter, chain OUTPUT)
+        learn: sudo nft list ruleset
+        leaning: a firewall rule may reject it: -A OUTPUT -m set --match-set blocked dst -j REJECT --reject-with icmp-port-unreachable
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_a_rule_refuses_what_nobody_would_answer() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- iptables
+            *filter
+            :OUTPUT ACCEPT
+            -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        "]), @"
+        answer: firewall-rejects-connect, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - command: table ip filter, chain OUTPUT: -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_a_rule_that_may_drop_it_cannot_have_refused_it() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- iptables
+            *filter
+            :OUTPUT ACCEPT
+            -A OUTPUT -m set --match-set blocked dst -j DROP
+        "]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
+        - command: no firewall rule of this host rejects, drops or redirects a connection to 127.0.0.1:8000
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
+        ");
+    }
+
+    #[test]
+    fn unknown_where_older_tables_cannot_be_listed() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /proc/self/net/ip_tables_names
+            filter
+        "]), @"
+        answer: none, ongoing
+        unknown: the firewall's rules: they could not be listed
         learn: sudo nft list ruleset
         ");
     }
 
     #[test]
-    fn unknown_where_a_rule_redirects_all_addresses_but_one() {
+    fn confirmed_where_older_tables_let_it_pass() {
         assert_snapshot!(check(ID, [HOST, "
-            //- chain ip nat output rules=2
-            //- command iptables-save -t nat
-            -A OUTPUT ! -d 10.0.0.1/32 -s 127.0.0.0/8 -p tcp -j REDIRECT --to-ports 9000
-            //- command nft -n list ruleset
-            ip saddr 127.0.0.0/8 ip daddr != 10.0.0.1 counter packets 0 bytes 0 redirect to :9000
+            //- iptables-legacy
+            *filter
+            :OUTPUT ACCEPT
+            -A OUTPUT -p udp -j REJECT
         "]), @"
-        answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
-        learn: sudo nft list ruleset
-        ");
-    }
-
-    #[test]
-    fn unknown_where_nftables_redirect_what_iptables_does_not_list() {
-        // iptables-save shows its own tables alone.
-        assert_snapshot!(check(ID, [HOST, "
-            //- chain ip nat output rules=1
-            //- command iptables-save -t nat
-            -A DOCKER ! -i docker0 -p tcp -m tcp --dport 5432 -j DNAT --to-destination 172.17.0.2:5432
-            //- command nft -n list ruleset
-            tcp dport 8000 redirect to :9000
-        "]), @"
-        answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
-        learn: sudo nft list ruleset
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
+        - command: no firewall rule of this host rejects, drops or redirects a connection to 127.0.0.1:8000
+        fix, shown: start the application that is to listen on 127.0.0.1:8000
+          start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
         ");
     }
 

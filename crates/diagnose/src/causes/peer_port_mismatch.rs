@@ -82,7 +82,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -108,7 +108,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -132,7 +132,7 @@ mod tests {
         confirmed: serve (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 /srv/bin/serve
         - unit: it runs as shop.service, named like the upstream
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -157,7 +157,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -182,7 +182,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -250,7 +250,7 @@ mod tests {
             //- chain inet nat output rules=1
         "]), @"
         answer: none, ongoing
-        unknown: whether a rule redirects the connection: address translation is in force
+        unknown: the firewall's rules: they could not be listed
         learn: sudo nft list ruleset
         ");
     }
@@ -350,7 +350,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -379,7 +379,7 @@ mod tests {
         confirmed: serve (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 /srv/bin/serve --bind 127.0.0.1:8001
         - unit: store.service has ExecStart=/srv/bin/serve --bind 127.0.0.1:8000
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
@@ -503,7 +503,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on 10.0.0.5:8001, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 10.0.0.5:8001 pid 4120 gunicorn shop.wsgi
         - process: its command line names shop: gunicorn shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;

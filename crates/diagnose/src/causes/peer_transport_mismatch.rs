@@ -82,7 +82,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) listens on unix:/run/shop.sock, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - netfilter-chains: no rule translates the address of what this host sends
+        - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN unix:/run/shop.sock pid 4120 gunicorn --bind unix:/run/shop.sock shop.wsgi
         - process: its command line names shop: gunicorn --bind unix:/run/shop.sock shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;

@@ -78,7 +78,27 @@ const PROGRAMS: &[Program] = &[
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
+        ..program("ip6tables-legacy-save")
+    },
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
+        ..program("ip6tables-nft-save")
+    },
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
         ..program("ip6tables-save")
+    },
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
+        ..program("iptables-legacy-save")
+    },
+    Program {
+        never: &["--file", "--modprobe"],
+        never_letters: "fM",
+        ..program("iptables-nft-save")
     },
     Program {
         never: &["--file", "--modprobe"],
@@ -373,6 +393,7 @@ mod tests {
             ("ss -tK", false),
             ("iptables-save -t nat", true),
             ("iptables-save -f /etc/x", false),
+            ("ip6tables-legacy-save -M /bin/sh", false),
             ("semanage port -l", true),
             ("semanage port -a -t http_port_t", false),
             ("semanage export", false),

@@ -83,7 +83,8 @@ fn may_hang(request: &ProbeRequest) -> bool {
         | ProbeRequest::SocketOwners
         | ProbeRequest::NetfilterChains { .. }
         | ProbeRequest::SelinuxAccess { .. }
-        | ProbeRequest::Command { .. } => false,
+        | ProbeRequest::Command { .. }
+        | ProbeRequest::CommandIn { .. } => false,
     }
 }
 
@@ -119,6 +120,10 @@ fn put(request: &ProbeRequest) -> Answer {
             kind,
         } => dns::ask(*netns, *server, name, *kind, budget),
         ProbeRequest::Command { argv } => command::run(argv, budget),
+        ProbeRequest::CommandIn { netns, argv } => {
+            // A program begins in the namespace of the thread that starts it.
+            namespace::in_network(Some(*netns), || command::run(argv, budget))
+        }
     };
     answered.unwrap_or_else(refused)
 }

@@ -50,7 +50,9 @@ impl Shape {
     fn of(request: &ProbeRequest) -> Option<Self> {
         match request {
             ProbeRequest::File { path, .. } => Self::of_file(path),
-            ProbeRequest::LinesSince { .. } | ProbeRequest::Command { .. } => Some(Self::Log),
+            ProbeRequest::LinesSince { .. }
+            | ProbeRequest::Command { .. }
+            | ProbeRequest::CommandIn { .. } => Some(Self::Log),
             ProbeRequest::Strings { .. } => Some(Self::Text),
             ProbeRequest::Environment { .. } => Some(Self::Environment),
             // Names, numbers and messages of the kernel.
