@@ -70,8 +70,12 @@ fn of_unix_queue(incident: &Incident, case: &Case, pool: &FpmPool) -> Result<Ver
 }
 
 fn of_tcp_queue(incident: &Incident, case: &Case, pool: &FpmPool) -> Result<Verdict, Gap> {
-    let direct = case.connects_unredirected(incident)?;
     let again = case.still_failing(incident).map_err(|gap| lean(gap, incident, pool, 0))?;
+    let direct = match case.unhindered(incident)? {
+        Ok(direct) => direct,
+        // The connection does not get as far as the queue.
+        Err(rule) => return Ok(Verdict::RuledOut(Proof::new(incident.exhibit()).and(again).and(rule))),
+    };
     of_full_queue(incident, case, pool, Proof::new(incident.exhibit()).and(again).and(direct))
 }
 
