@@ -31,7 +31,7 @@
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
-//! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopped`, `started`,
+//! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopping`, `stopped`, `stopped-to-restart`, `started`,
 //!                                               `failed RESULT`, `exited ExecStart killed 11`
 //! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
 //!                                               runs, else by dmesg
@@ -681,7 +681,7 @@ impl Host {
         let id = match words.next().unwrap() {
             "started" => "39f53479d3a045ac8e11786248231fbf",
             "stopping" => "de5b426a63be47a7b6ac3eaac82e2f6f",
-            "stopped" => "9d1aaa27d60140bd96365438aad20286",
+            "stopped" | "stopped-to-restart" => "9d1aaa27d60140bd96365438aad20286",
             "failed" => "d9b373ed55a64feb8242e02dbe79a49c",
             "exited" => "98e322203f7a4ed290d09fe03c09fe15",
             _ => {
@@ -691,11 +691,16 @@ impl Host {
                 );
             }
         };
+        let job = if message.starts_with("stopped-to-restart") {
+            "restart"
+        } else {
+            "stop"
+        };
         let mut word = || words.next().unwrap_or_default();
         let (command, code, status) = (word(), word(), word());
         format!(
             "{{\"__REALTIME_TIMESTAMP\":\"{at}\",\"_PID\":\"1\",\"_COMM\":\"systemd\",\"_UID\":\"0\",\"UNIT\":\"{unit}\",\
-             \"MESSAGE_ID\":\"{id}\",\"COMMAND\":\"{command}\",\"UNIT_RESULT\":\"{command}\",\"EXIT_CODE\":\"{code}\",\"EXIT_STATUS\":\"{status}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
+             \"MESSAGE_ID\":\"{id}\",\"JOB_TYPE\":\"{job}\",\"COMMAND\":\"{command}\",\"UNIT_RESULT\":\"{command}\",\"EXIT_CODE\":\"{code}\",\"EXIT_STATUS\":\"{status}\",\"MESSAGE\":\"{unit} {message}\"}}\n"
         )
     }
 

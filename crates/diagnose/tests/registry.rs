@@ -23,6 +23,7 @@ fn the_set_of_ids_is_pinned() {
     application-answered-5xx
     application-crashed
     application-killed-oom
+    application-restarted
     application-slow
     application-worker-timeout
     firewall-drops-connect

@@ -74,6 +74,8 @@ pub struct UnitEvent {
     pub unit: String,
     /// Whether it is a unit of a user's manager.
     pub is_user: bool,
+    /// Whether it was done to start the unit again at once (`systemctl restart`).
+    pub is_restart: bool,
     /// What happened.
     pub what: UnitChange,
 }
@@ -237,6 +239,7 @@ fn event(text: &dyn Fn(&str) -> Option<String>, writer: &Writer) -> Option<UnitE
     Some(UnitEvent {
         unit,
         is_user,
+        is_restart: text("JOB_TYPE").as_deref() == Some("restart"),
         what,
     })
 }
@@ -281,6 +284,7 @@ mod tests {
             Some(UnitEvent {
                 unit: "nginx.service".to_owned(),
                 is_user: false,
+                is_restart: false,
                 what: UnitChange::Started
             })
         );
@@ -373,6 +377,7 @@ mod tests {
             Some(UnitEvent {
                 unit: "shop.service".to_owned(),
                 is_user: true,
+                is_restart: false,
                 what: UnitChange::Started
             })
         );

@@ -139,21 +139,6 @@ pub fn unit_dies_and_is_restarted(lab: &Lab) -> Result<()> {
     machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
 }
 
-/// Somebody restarted the unit in the middle of a request: its end was asked for, nothing crashed.
-pub fn unit_is_restarted_by_hand(lab: &Lab) -> Result<()> {
-    let machine = lab.machine()?;
-    one_process(&machine)?;
-    machine.nginx_site(UNIT_SITE)?;
-    machine.settle();
-    machine.run("(until [ -e /run/slow ]; do sleep 0.05; done; systemctl restart shop.service) > /dev/null 2>&1 &")?;
-    machine.expect(1, "GET", "/slow", 502)?;
-    machine.journalled("shop.service", "Stopped shop.service")?;
-    machine.accepting("127.0.0.1:8000")?;
-    machine.expect(1, "GET", "/", 200)?;
-    machine.logged(&["while reading response header from upstream", "GET /slow"])?;
-    machine.diagnose(&[Expectation::undetermined()])
-}
-
 /// The application closes connections unanswered while another unit dies of SIGSEGV.
 pub fn another_unit_dies(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;

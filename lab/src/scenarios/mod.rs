@@ -27,7 +27,6 @@ macro_rules! scenarios {
                 process_exits_without_a_record,
                 closes_and_lives_on,
                 unit_dies_and_is_restarted,
-                unit_is_restarted_by_hand,
                 another_unit_dies,
                 gunicorn_unit_worker_segfaults,
             ],
@@ -35,6 +34,11 @@ macro_rules! scenarios {
                 gunicorn_worker_in_a_memory_group,
                 another_groups_process,
                 sigkill_by_hand,
+            ],
+            application_restarted: [
+                unit_is_restarted_by_hand,
+                restarts_while_clients_come,
+                gunicorn_of_no_unit,
             ],
             application_slow: [
                 first_byte_comes_late,

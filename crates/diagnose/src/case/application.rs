@@ -130,6 +130,43 @@ impl Application {
         &self.log.events
     }
 
+    /// How it can be started anew without cutting off what it is answering.
+    pub(crate) fn graceful(&self) -> &'static str {
+        match self.kind {
+            Some(Kind::Gunicorn) => {
+                "reload it instead of restarting it (SIGHUP): its workers end what they are answering within --graceful-timeout"
+            }
+            Some(Kind::PhpFpm) => {
+                "set process_control_timeout, by default 0, so that children end what they are answering"
+            }
+            Some(Kind::Uwsgi) => {
+                "reload it instead of restarting it (SIGHUP, --reload-mercy): its workers end what they are answering"
+            }
+            Some(Kind::Puma) => {
+                "use a phased restart (SIGUSR1): its workers are replaced one by one"
+            }
+            Some(Kind::Unicorn) => {
+                "start the new master beside the old one (SIGUSR2), then end the old one (SIGQUIT)"
+            }
+            Some(Kind::Uvicorn) => {
+                "give it time to end what it is answering: --timeout-graceful-shutdown"
+            }
+            Some(Kind::Hypercorn) => "give it time to end what it is answering: --graceful-timeout",
+            Some(Kind::Node) => "have it close its server at SIGTERM and end what it is answering",
+            Some(Kind::Java) => {
+                "have it end what it is answering: server.shutdown=graceful (Spring Boot)"
+            }
+            Some(Kind::PythonHttpServer) | None => {
+                "have it end what it is answering before it stops"
+            }
+        }
+    }
+
+    /// Where its own log was read.
+    pub(super) fn log_places(&self) -> &[String] {
+        &self.log.places
+    }
+
     /// Where its log is, for people.
     pub(crate) fn log_place(&self) -> String {
         self.log
@@ -187,7 +224,8 @@ impl Application {
             What::WorkerExited {
                 how,
                 after_timeout: false,
-            } => !matches!(how, Exit::Code(0)),
+                // Who ends by SIGTERM was told to.
+            } => !matches!(how, Exit::Code(0) | Exit::Signal(15)),
             _ => false,
         });
         let mut places = self.log.places.clone();

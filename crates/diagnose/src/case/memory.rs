@@ -50,9 +50,9 @@ impl MemoryKills {
 }
 
 /// Who is behind a peer, as far as a killed process can be told to be one of theirs.
-struct Behind {
-    application: Option<Rc<Application>>,
-    units: Vec<String>,
+pub(super) struct Behind {
+    pub(super) application: Option<Rc<Application>>,
+    pub(super) units: Vec<String>,
     cgroups: Vec<Rc<Cgroup>>,
     /// The unit's last main process, where it is dead.
     last_main: Option<u32>,
@@ -145,7 +145,7 @@ impl Case {
     }
 
     /// Who is behind a peer: what listens there now or, where nothing does, the unit that is meant to.
-    fn behind(&self, incident: &Incident) -> Result<Behind, Gap> {
+    pub(super) fn behind(&self, incident: &Incident) -> Result<Behind, Gap> {
         let is_service = |unit: &String| unit.ends_with(".service");
         let missing = match self.application(incident) {
             Ok(application) => {

@@ -23,6 +23,7 @@ mod paths;
 mod pools;
 mod processes;
 mod queue;
+mod restarts;
 mod reuse;
 mod selinux;
 mod zone;

@@ -210,7 +210,7 @@ mod tests {
             14:02:11.2 stopped
             14:02:12 started
         "]), @"
-        answer: none, over
+        answer: application-restarted, over
         unknown: whether a process of the application died: nothing of it stands in journalctl -u shop.service
         ");
     }

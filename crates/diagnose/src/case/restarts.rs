@@ -1,0 +1,251 @@
+//! When a peer's application was stopped and started again, by its unit's journal and its own log.
+
+use facts::application::log::What;
+use facts::journal::{Entry, UnitChange};
+use facts::{Exhibit, Gap};
+use jiff::Timestamp;
+use log::error::Class;
+
+use super::memory::Behind;
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// A connection that its owner closed is noticed within the second, or in the next one.
+const AFTER: i64 = 1;
+
+/// Exhibits of restarts that are shown.
+const SHOWN: usize = 6;
+
+/// The restarts that concern an incident.
+pub(crate) struct Restarts {
+    found: Vec<Restart>,
+    places: Vec<String>,
+    who: String,
+    behind: Behind,
+}
+
+/// A stop that was asked for, and the start after it.
+struct Restart {
+    from: Timestamp,
+    /// When the last process had ended.
+    stopped: Option<Timestamp>,
+    /// When it ran again.
+    to: Timestamp,
+    /// Whether it was stopped to be started at once.
+    is_job: bool,
+    who: String,
+    probe: &'static str,
+}
+
+impl Restarts {
+    /// The unit or the application, for people.
+    pub(crate) fn who(&self) -> &str {
+        &self.who
+    }
+
+    /// How the application can be restarted without harm.
+    pub(crate) fn graceful(&self) -> &'static str {
+        let application = self.behind.application.as_ref();
+        application.map_or(
+            "have it end what it is answering before it stops",
+            |application| application.graceful(),
+        )
+    }
+
+    /// What shows that restarts cover every failing second.
+    pub(crate) fn covering(&self, incident: &Incident) -> Option<Vec<Exhibit>> {
+        let mut used: Vec<usize> = Vec::new();
+        for &second in incident.seconds.keys() {
+            let idx = self
+                .found
+                .iter()
+                .position(|restart| restart.covers(incident, second))?;
+            if !used.contains(&idx) {
+                used.push(idx);
+            }
+        }
+        let used = used.into_iter().filter_map(|idx| self.found.get(idx));
+        let exhibits: Vec<Exhibit> = used.flat_map(Restart::exhibits).take(SHOWN).collect();
+        (!exhibits.is_empty()).then_some(exhibits)
+    }
+
+    /// That nothing of the kind can have happened.
+    pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
+        self.behind.application.as_ref()?.ran_throughout(incident)
+    }
+
+    /// Why they do not suffice.
+    pub(crate) fn gap(&self, incident: &Incident) -> Gap {
+        let missing = "whether the application was restarted when it failed";
+        let why = match self.places.as_slice() {
+            [] => format!("nothing tells when {} was started and stopped", self.who),
+            places => format!(
+                "no stop and start that covers it stands in {}",
+                places.join(", ")
+            ),
+        };
+        let explained = incident
+            .seconds
+            .keys()
+            .filter(|&&second| {
+                self.found
+                    .iter()
+                    .any(|restart| restart.covers(incident, second))
+            })
+            .count();
+        let gap = Gap::undecided(missing, why);
+        if explained == 0 {
+            return gap;
+        }
+        gap.leaning(format!(
+            "{} was restarted in {explained} of {} failing seconds",
+            self.who,
+            incident.seconds.len()
+        ))
+    }
+}
+
+impl Restart {
+    fn covers(&self, incident: &Incident, second: i64) -> bool {
+        // What was being answered is cut off until the last process has ended; who connects meets nobody until the
+        // application listens again, and that the stop was meant to last is no restart.
+        let last = if incident.is(Class::ConnectRefused) {
+            if !self.is_job {
+                return false;
+            }
+            self.to.as_second()
+        } else {
+            self.stopped.unwrap_or(self.to).as_second() + AFTER
+        };
+        (self.from.as_second()..=last).contains(&second)
+    }
+
+    fn exhibits(&self) -> [Exhibit; 2] {
+        let exhibit = |at, what: &str| Exhibit::Record {
+            probe: self.probe,
+            at: Some(at),
+            text: format!("{} {what}", self.who),
+        };
+        [
+            exhibit(self.from, "was told to stop"),
+            exhibit(self.to, "was started again"),
+        ]
+    }
+}
+
+impl Case {
+    /// The restarts of the application behind a peer.
+    pub(crate) fn restarts(&self, incident: &Incident) -> Result<Restarts, Gap> {
+        let behind = self.behind(incident)?;
+        let mut found = Vec::new();
+        let mut places = Vec::new();
+        for unit in &behind.units {
+            if let Some(journal) = known(self.journal(unit))? {
+                places.push(format!("journalctl -u {unit}"));
+                found.extend(of_unit(unit, &journal));
+            }
+        }
+        if let Some(application) = &behind.application {
+            found.extend(of_log(&application.who(), application.events()));
+            places.extend(application.log_places().iter().cloned());
+            // systemd calls a simple service started before it listens.
+            for restart in &mut found {
+                let listens = application
+                    .events()
+                    .iter()
+                    .filter(|event| matches!(event.what, What::Listening { .. } | What::Ready));
+                let up = listens
+                    .filter_map(|event| event.at)
+                    .find(|&at| at >= restart.to);
+                restart.to = up
+                    .filter(|up| up.duration_since(restart.to).as_secs() < STARTS_WITHIN)
+                    .unwrap_or(restart.to);
+            }
+        }
+        places.dedup();
+        let who = match (behind.units.first(), &behind.application) {
+            (Some(unit), _) => unit.clone(),
+            (None, Some(application)) => application.who(),
+            (None, None) => incident.peer.clone(),
+        };
+        Ok(Restarts {
+            found,
+            places,
+            who,
+            behind,
+        })
+    }
+}
+
+/// An application that listens later than this after its start was started another time.
+const STARTS_WITHIN: i64 = 60;
+
+/// The restarts that a unit's journal tells of; what crashed or was killed for memory was not told to stop.
+fn of_unit(unit: &str, journal: &[Entry]) -> Vec<Restart> {
+    let mut found = Vec::new();
+    let mut open: Option<Restart> = None;
+    for entry in journal {
+        let Some(event) = &entry.event else { continue };
+        match &event.what {
+            UnitChange::Stopping => {
+                open = Some(Restart {
+                    from: entry.at,
+                    stopped: None,
+                    to: entry.at,
+                    is_job: false,
+                    who: unit.to_owned(),
+                    probe: "journal",
+                });
+            }
+            UnitChange::Stopped => {
+                if let Some(restart) = &mut open {
+                    restart.stopped = Some(entry.at);
+                    restart.is_job = event.is_restart;
+                }
+            }
+            UnitChange::Started => {
+                found.extend(open.take().map(|restart| Restart {
+                    to: entry.at,
+                    ..restart
+                }));
+            }
+            UnitChange::OutOfMemory
+            | UnitChange::KilledForPressure
+            | UnitChange::CoreDumped { .. }
+            | UnitChange::Failed(_) => open = None,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The restarts that an application's own log tells of.
+fn of_log(who: &str, events: &[facts::application::log::AppEvent]) -> Vec<Restart> {
+    let mut found = Vec::new();
+    let mut open: Option<Timestamp> = None;
+    for event in events {
+        let Some(at) = event.at else { continue };
+        let is_stop = match &event.what {
+            What::ShuttingDown => true,
+            What::Signal { name } => ["term", "quit", "int", "usr2"].contains(&name.as_str()),
+            _ => false,
+        };
+        if is_stop {
+            open = open.or(Some(at));
+        } else if matches!(
+            event.what,
+            What::Starting | What::Listening { .. } | What::Ready
+        ) && let Some(from) = open.take()
+        {
+            found.push(Restart {
+                from,
+                stopped: None,
+                to: at,
+                is_job: false,
+                who: who.to_owned(),
+                probe: "application-log",
+            });
+        }
+    }
+    found
+}
