@@ -214,6 +214,40 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// dnsmasq with these records (`--host-record=...` and the like), answering on a port of 127.0.0.1; `.lab` is its own
+    /// domain, and it refuses the rest.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn name_server(&self, records: &[&str]) -> Result<(Process, String)> {
+        let port = self.port()?;
+        let mut args: Vec<OsString> = [
+            "--no-daemon",
+            "--no-resolv",
+            "--no-hosts",
+            "--conf-file=/dev/null",
+        ]
+        .map(Into::into)
+        .into();
+        args.extend(
+            [
+                "--listen-address=127.0.0.1",
+                "--bind-interfaces",
+                "--user=root",
+                "--pid-file=",
+            ]
+            .map(Into::into),
+        );
+        args.extend(["--local=/lab/".into(), format!("--port={port}").into()]);
+        args.extend(records.iter().map(Into::into));
+        let mut process = self.start("dnsmasq", "/usr/sbin/dnsmasq", args)?;
+        let address = format!("127.0.0.1:{port}");
+        await_accepting(&mut process, &address)?;
+        Ok((process, address))
+    }
+}
+
 /// Waits until somebody accepts connections at a path or an `address:port`.
 fn await_accepting(process: &mut Process, address: &str) -> Result<()> {
     let address = address.strip_prefix("unix:").unwrap_or(address);

@@ -373,6 +373,36 @@ impl Nginx {
         renewed.with_context(|| format!("nginx did not reload:\n{}", self.log()))
     }
 
+    /// Changes what nginx sees as `/etc/hosts`, where it was given its own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn change_hosts(&self, lab: &Lab, hosts: &str) -> Result<()> {
+        // In place: the mount shows this very file.
+        fs::write(lab.path("hosts"), hosts).context("change nginx's hosts file")
+    }
+
+    /// Tries to start a stopped nginx whose configuration it must refuse.
+    ///
+    /// # Errors
+    /// When it starts.
+    pub fn start_refused(&self, lab: &Lab) -> Result<()> {
+        let args: Vec<OsString> = vec![
+            "-p".into(),
+            self.prefix.clone().into(),
+            "-c".into(),
+            self.config().into(),
+            "-e".into(),
+            self.error_log().into(),
+        ];
+        let status = lab.start("nginx", PROGRAM, args)?.wait()?;
+        ensure!(
+            !status.success(),
+            "nginx took a configuration it should refuse"
+        );
+        Ok(())
+    }
+
     /// Asks for a reload that nginx must refuse, keeping its workers.
     ///
     /// # Errors

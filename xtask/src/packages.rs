@@ -46,6 +46,10 @@ pub(crate) const LAB: &[Need] = &[
         is_there: || Path::new("/usr/lib/uwsgi/plugins/python3_plugin.so").exists(),
     },
     Need {
+        package: "dnsmasq-base",
+        is_there: || Path::new("/usr/sbin/dnsmasq").exists(),
+    },
+    Need {
         package: "mmdebstrap",
         is_there: || Path::new("/usr/bin/mmdebstrap").exists(),
     },

@@ -41,6 +41,7 @@ fn the_set_of_ids_is_pinned() {
     peer-not-listening
     peer-port-mismatch
     peer-transport-mismatch
+    resolver-missing
     response-header-invalid
     response-header-too-big
     response-truncated
@@ -51,6 +52,8 @@ fn the_set_of_ids_is_pinned() {
     socket-path-mismatch
     socket-permission-denied
     socket-stale
+    upstream-address-outdated
+    upstream-name-unresolvable
     ");
 }
 

@@ -154,6 +154,10 @@ macro_rules! scenarios {
                 unit_moved_to_a_unix_socket,
                 socket_unit_of_the_upstreams_name,
             ],
+            resolver_missing: [
+                variable_without_a_resolver,
+                name_of_no_upstream,
+            ],
             response_header_invalid: [
                 a_byte_that_may_not_stand_there,
                 php_script_with_a_space_in_a_name,
@@ -192,6 +196,17 @@ macro_rules! scenarios {
             socket_stale: [
                 left_by_a_dead_application,
                 plain_file_in_its_place,
+            ],
+            upstream_address_outdated: [
+                name_has_moved,
+                name_has_not_moved,
+            ],
+            upstream_name_unresolvable: [
+                name_server_does_not_know_it,
+                only_ipv6_is_refused,
+                name_server_is_dead,
+                nginx_does_not_start,
+                name_resolves_and_nothing_listens,
             ],
         }
     };

@@ -127,6 +127,16 @@ fn uri_of(rest: &str, has_scheme: bool) -> &str {
     rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("")
 }
 
+/// A host name that the configuration dials.
+pub(crate) struct NameDialled {
+    /// The name.
+    pub(crate) name: String,
+    /// The directive that holds it.
+    pub(crate) span: ConfSpan,
+    /// Whether nginx looks it up again while it runs (`resolve`).
+    pub(crate) is_resolved_again: bool,
+}
+
 /// A server of an upstream, for `no live upstreams`.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -379,69 +389,19 @@ impl Case {
             names.dedup();
             // More names than this are no case for one round of look-ups.
             names.truncate(64);
-            let view = self.view_of_instance(idx)?;
-            let lookups = names
-                .iter()
-                .filter_map(|name| self.lookup_of(view, name).transpose());
-            let lookups: Vec<ProbeRequest> = lookups.collect::<Result<_, Gap>>()?;
+            let mut lookups = Vec::new();
+            for name in &names {
+                lookups.extend(self.lookups_of(idx, name)?);
+            }
             drop(self.evidence.batch(lookups)?);
             let mut resolved = Vec::new();
             for name in names {
-                if let Some(addresses) = known(self.resolve(view, &name))? {
+                if let Some(addresses) = known(self.resolve(idx, &name))? {
                     resolved.push((name, addresses));
                 }
             }
             Ok(resolved)
         })
-    }
-
-    /// The addresses of a name as nginx would resolve it: by the hosts file that it sees, then by the host's resolver.
-    fn resolve(&self, view: View, name: &str) -> Result<Vec<IpAddr>, Gap> {
-        let in_hosts = self.in_hosts(view, name)?;
-        if !in_hosts.is_empty() {
-            return Ok(in_hosts);
-        }
-        let lookup = self.lookup_of(view, name)?.ok_or_else(|| {
-            Gap::new(
-                GapKind::NotAsked,
-                format!("the address of {name}"),
-                "--no-connect sends nothing, and only host names are looked up",
-            )
-        })?;
-        let addresses = self
-            .evidence
-            .fact(&lookup, |_, bytes| facts::name::addresses(bytes))?;
-        Ok(addresses.to_vec())
-    }
-
-    /// The question to the host's resolver, for a host name that the hosts file does not have.
-    fn lookup_of(&self, view: View, name: &str) -> Result<Option<ProbeRequest>, Gap> {
-        if !is_host_name(name) || !self.in_hosts(view, name)?.is_empty() {
-            return Ok(None);
-        }
-        Ok(self.options.connect.then(|| facts::name::request(name)))
-    }
-
-    fn in_hosts(&self, view: View, name: &str) -> Result<Vec<IpAddr>, Gap> {
-        let hosts = ProbeRequest::File {
-            view,
-            path: PathBuf::from("/etc/hosts"),
-            limit: 4 << 20,
-        };
-        let hosts = known(
-            self.evidence
-                .fact(&hosts, |_, bytes| facts::name::hosts(bytes)),
-        )?;
-        Ok(hosts
-            .map(|hosts| facts::name::addresses_in_hosts(&hosts, name))
-            .unwrap_or_default())
-    }
-
-    fn view_of_instance(&self, idx: usize) -> Result<View, Gap> {
-        Ok(self
-            .instances()?
-            .get(idx)
-            .map_or(View::Host, |instance| instance.view))
     }
 
     /// Whether a configuration, of this instance or another, dials this address somewhere other than where the
@@ -618,8 +578,7 @@ impl Case {
                 host: conf::Host::Name(name),
                 port,
             } => {
-                let ips =
-                    known(self.resolve(self.view_of_instance(idx)?, name))?.unwrap_or_default();
+                let ips = known(self.resolve(idx, name))?.unwrap_or_default();
                 ips.into_iter()
                     .map(|ip| PeerAddress::Tcp((ip, *port).into()))
                     .collect()
@@ -634,6 +593,20 @@ impl Case {
 
     /// What could dial peers that stand in no file: variables and names resolved at run time.
     pub(crate) fn dynamic_peers(&self, incident: &Incident) -> Result<Option<String>, Gap> {
+        if let Some(giver) = self.run_time_giver(incident)? {
+            return Ok(Some(giver));
+        }
+        let named = self.names_dialled(incident)?.into_iter().next();
+        Ok(named.map(|named| {
+            format!(
+                "{} may have had this address when nginx started",
+                named.name
+            )
+        }))
+    }
+
+    /// What gives nginx peers while it runs: a variable, Lua, a service.
+    pub(crate) fn run_time_giver(&self, incident: &Incident) -> Result<Option<String>, Gap> {
         let configured = self.configured(incident.instance)?;
         let model = &configured.model;
         let variable = model.passes().iter().find(|pass| {
@@ -651,28 +624,42 @@ impl Case {
                 model.text(pass.directive)
             )));
         }
-        if let Some(at) = model
+        let giver = model
             .upstreams()
             .iter()
-            .find_map(|upstream| run_time_servers(model, upstream))
-        {
-            return Ok(Some(format!(
-                "{} gives servers at run time",
-                model.text(at)
-            )));
+            .find_map(|upstream| run_time_servers(model, upstream));
+        Ok(giver.map(|at| format!("{} gives servers at run time", model.text(at))))
+    }
+
+    /// The host names that the configuration dials on the peer's port.
+    pub(crate) fn names_dialled(&self, incident: &Incident) -> Result<Vec<NameDialled>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let port = incident.address.as_ref().and_then(PeerAddress::port);
+        let mut names: Vec<NameDialled> = Vec::new();
+        for (at, address) in dialled_at(model) {
+            let conf::Address::Tcp {
+                host: conf::Host::Name(name),
+                port: dialled,
+            } = address
+            else {
+                continue;
+            };
+            let Some(span) = span(model, at, Some(0)).filter(|_| Some(dialled) == port) else {
+                continue;
+            };
+            let is_new = names.iter().all(|other| other.name != name);
+            let is_resolved_again = model.args(at).iter().any(|arg| *arg == "resolve");
+            if is_new || is_resolved_again {
+                names.retain(|other| other.name != name);
+                names.push(NameDialled {
+                    name,
+                    span,
+                    is_resolved_again,
+                });
+            }
         }
-        let named = dialled_addresses(model)
-            .into_iter()
-            .find_map(|address| match address {
-                conf::Address::Tcp {
-                    host: conf::Host::Name(name),
-                    port,
-                } if Some(port) == incident.address.as_ref().and_then(PeerAddress::port) => {
-                    Some(name)
-                }
-                _ => None,
-            });
-        Ok(named.map(|name| format!("{name} may have had this address when nginx started")))
+        Ok(names)
     }
 
     /// That the worker which dialled the peer still serves: what it runs is what it ran then.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use log::error::Class;
 
 use super::processes::{command_line, program};
-use super::{Case, known};
+use super::{Case, Instance, known};
 use crate::incident::Incident;
 
 /// A failure in the last minute of the window goes on, where no connection can tell.
@@ -290,7 +290,11 @@ impl Case {
 
     /// A process of nginx's network namespace; `None` for why502's own, where they are the same or nginx is not running.
     pub(super) fn netns(&self, incident: &Incident) -> Result<Option<u32>, Gap> {
-        let instance = self.instance(incident)?;
+        self.netns_of(&self.instance(incident)?)
+    }
+
+    /// The same of an instance.
+    pub(super) fn netns_of(&self, instance: &Instance) -> Result<Option<u32>, Gap> {
         let Some(pid) = instance.worker() else {
             return Ok(None);
         };
@@ -429,6 +433,10 @@ impl Case {
         // Clients that leave are told of; no upstream fails.
         if incident.is(Class::ClientAbort) {
             return false;
+        }
+        if incident.is(Class::Dns) {
+            let unresolved = self.is_unresolved(incident);
+            return unresolved.unwrap_or_else(|_| self.is_recent(incident));
         }
         // Whether nginx is within its own limits, a connection of somebody else does not tell.
         let is_limit = incident.is(Class::FdExhaustion) || incident.is(Class::WorkerConnections);

@@ -149,6 +149,7 @@ causes![
     peer_not_listening::PEER_NOT_LISTENING,
     peer_port_mismatch::PEER_PORT_MISMATCH,
     peer_transport_mismatch::PEER_TRANSPORT_MISMATCH,
+    resolver_missing::RESOLVER_MISSING,
     response_header_invalid::RESPONSE_HEADER_INVALID,
     response_header_too_big::RESPONSE_HEADER_TOO_BIG,
     response_truncated::RESPONSE_TRUNCATED,
@@ -159,6 +160,8 @@ causes![
     socket_path_mismatch::SOCKET_PATH_MISMATCH,
     socket_permission_denied::SOCKET_PERMISSION_DENIED,
     socket_stale::SOCKET_STALE,
+    upstream_address_outdated::UPSTREAM_ADDRESS_OUTDATED,
+    upstream_name_unresolvable::UPSTREAM_NAME_UNRESOLVABLE,
 ];
 
 /// The cause of this id.
