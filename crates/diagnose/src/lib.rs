@@ -12,6 +12,7 @@ pub mod case;
 pub mod causes;
 pub mod diagnosis;
 mod engine;
+pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod incident;

@@ -34,7 +34,7 @@ enum Command {
     Diagnose(diagnose::Args),
     /// Records a snapshot: a diagnosis can be repeated from it anywhere and any time later
     Capture(capture::Args),
-    /// The page of a cause, or the list of all causes
+    /// What a pasted line or excerpt says, and what can stand behind it; or the page of a cause
     Explain(explain::Args),
 }
 

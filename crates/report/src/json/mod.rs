@@ -1,11 +1,14 @@
-//! The report for programs. One schema is kept for ever: [`v1`]; fields are added to it, never changed.
+//! The answers for programs. Schemas are kept for ever: fields are added to them, never changed.
 
+mod explanation;
 mod v1;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use diagnose::Diagnosis;
+use diagnose::explain::Explanation;
+use diagnose::{Cause, Diagnosis};
+use serde::Serialize;
 
 use crate::text;
 
@@ -20,7 +23,25 @@ pub enum Source {
 
 /// Writes the report as JSON v1 and ends it with a line feed.
 pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis, source: Source) -> io::Result<()> {
-    let json = serde_json::to_string_pretty(&v1::Report::new(diagnosis, source))?;
+    put(out, &v1::Report::new(diagnosis, source))
+}
+
+/// Writes an explanation as JSON v1 and ends it with a line feed.
+pub fn explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()> {
+    put(out, &explanation::Report::new(explanation))
+}
+
+/// Writes the pages of causes as a JSON list of `id`, `title` and `page` (Markdown), and ends it with a line feed.
+pub fn causes(out: &mut dyn Write, causes: &[&Cause]) -> io::Result<()> {
+    let pages: Vec<_> = causes
+        .iter()
+        .map(|cause| serde_json::json!({"id": cause.id, "title": cause.title(), "page": cause.page()}))
+        .collect();
+    put(out, &pages)
+}
+
+fn put(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    let json = serde_json::to_string_pretty(value)?;
     out.write_all(escaped(&json).as_bytes())?;
     out.write_all(b"\n")
 }

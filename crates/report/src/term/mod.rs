@@ -3,6 +3,7 @@
 //! Colours are always emitted; a caller that does not want them strips them (`anstream` does).
 
 mod block;
+mod explanation;
 mod fix;
 mod page;
 mod sheet;
@@ -13,6 +14,7 @@ use std::io::{self, Write};
 use anstyle::{AnsiColor, Style as Colour};
 use diagnose::{Diagnosis, Gap, GapKind};
 
+pub use explanation::explanation;
 pub use page::cause;
 
 use crate::fold;
