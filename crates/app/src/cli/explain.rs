@@ -62,11 +62,10 @@ fn text(what: &str) -> anyhow::Result<Vec<u8>> {
     }
     let path = Path::new(what);
     if path.exists() {
-        let read = || File::open(path)?.take(LIMIT).read_to_end(&mut text);
-        {
-            read
-        }
-        ().with_context(|| format!("reading {what}"))?;
+        let file = File::open(path).with_context(|| format!("opening {what}"))?;
+        file.take(LIMIT)
+            .read_to_end(&mut text)
+            .with_context(|| format!("reading {what}"))?;
         return Ok(text);
     }
     let is_word = !what.contains(char::is_whitespace);

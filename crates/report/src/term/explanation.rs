@@ -98,13 +98,12 @@ fn kinds(lines: &[Line]) -> Vec<(&Line, usize)> {
 }
 
 fn headline(sheet: &mut Sheet, line: &Line, count: usize) {
-    let mut said = line.failure.as_str().to_owned();
-    if let Some(errno) = line.errno {
-        said.push_str(&format!(" ({errno})"));
-    }
-    if let Some(action) = line.action {
-        said.push_str(&format!(" while {}", action.as_str()));
-    }
+    let errno = line.errno.map(|errno| format!(" ({errno})"));
+    let action = line
+        .action
+        .map(|action| format!(" while {}", action.as_str()));
+    let said = [Some(line.failure.as_str().to_owned()), errno, action];
+    let said: String = said.into_iter().flatten().collect();
     let status = line
         .status
         .map_or_else(|| "---".to_owned(), |status| status.to_string());
