@@ -1,8 +1,8 @@
 //! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
@@ -244,15 +244,38 @@ impl Case {
         incident: &Incident,
         when: &RangeInclusive<i64>,
     ) -> Result<Vec<(i64, String)>, Gap> {
+        let mut first_and_last: BTreeMap<PathBuf, Vec<(i64, String)>> = BTreeMap::new();
+        self.each_plain(incident, |path, at, access| {
+            let status = access.status().unwrap_or_default();
+            if !when.contains(&at) || !matches!(status, 200..=299) {
+                return;
+            }
+            let text = format!(
+                "{} has an answer {status}, and only {} is asked where it is written",
+                path.display(),
+                incident.peer
+            );
+            let of_log = first_and_last.entry(path.to_owned()).or_default();
+            of_log.truncate(1);
+            of_log.push((at, text));
+        })?;
+        Ok(first_and_last.into_values().flatten().collect())
+    }
+
+    /// Every line of the window in the logs that only this peer's locations write to, whatever their format.
+    fn each_plain(
+        &self,
+        incident: &Incident,
+        mut take: impl FnMut(&Path, i64, &Access<'_>),
+    ) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
         let Some(configured) = known(self.configured(incident.instance))? else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         let Some(address) = &incident.address else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         let from = self.window_start().as_second();
-        let mut answers = Vec::new();
         let writers = self
             .evidence
             .once(format!("writers {}", incident.instance), || {
@@ -269,21 +292,40 @@ impl Case {
             let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
                 continue;
             };
-            let told = |line: &[u8]| {
-                let access = format.parse(line)?;
-                let (at, status) = (access.time()?, access.status()?);
-                let text = format!(
-                    "{} has an answer {status}, and only {} is asked where it is written",
-                    path.display(),
-                    incident.peer
-                );
-                (at >= from && when.contains(&at) && matches!(status, 200..=299))
-                    .then_some((at, text))
-            };
-            answers.extend(bytes.lines().find_map(told));
-            answers.extend(bytes.rsplit(|&byte| byte == b'\n').find_map(told));
+            for access in bytes.lines().filter_map(|line| format.parse(line)) {
+                if let Some(at) = access.time().filter(|&at| at >= from) {
+                    take(path, at, &access);
+                }
+            }
         }
-        Ok(answers)
+        Ok(())
+    }
+
+    /// Every request of the window that the peer answered well, as far as access logs tell.
+    pub(super) fn each_answer(
+        &self,
+        incident: &Incident,
+        mut take: impl FnMut(&Access<'_>),
+    ) -> Result<(), Gap> {
+        let is_answer = |access: &Access<'_>| {
+            access.attempts().any(|attempt| {
+                attempt
+                    .addr
+                    .is_some_and(|addr| addr == incident.peer.as_bytes())
+                    && attempt.header_time.is_some()
+                    && matches!(attempt.status, Some(200..=499))
+            })
+        };
+        self.each_access(incident, |access| {
+            if is_answer(access) {
+                take(access);
+            }
+        })?;
+        self.each_plain(incident, |_, _, access| {
+            if matches!(access.status(), Some(200..=299)) {
+                take(access);
+            }
+        })
     }
 
     /// Every line of the window in the access logs of the places that dial the peer.
@@ -429,9 +471,27 @@ fn writers_of(model: &Model, instance: &Instance) -> Vec<Writers> {
     logs
 }
 
+/// Whether a condition decides who answers: in an `if` or `limit_except` of the context or of one around it.
+fn is_conditional(model: &Model, context: &Context) -> bool {
+    let decides = |id: &conf::ContextId| {
+        model
+            .context(*id)
+            .is_some_and(|child| matches!(child.kind, ContextKind::If | ContextKind::LimitExcept))
+    };
+    context.children.iter().any(decides)
+        || context
+            .parent
+            .and_then(|id| model.context(id))
+            .is_some_and(|parent| is_conditional(model, parent))
+}
+
 /// Whether each request that a server or location takes is answered by this peer or by an error of nginx's.
 fn answers_only_by(model: &Model, context: &Context, peer: &PeerAddress) -> bool {
-    const OTHER_ANSWERS: [&str; 8] = [
+    const OTHER_ANSWERS: [&str; 12] = [
+        "access_by_lua_block",
+        "access_by_lua_file",
+        "rewrite_by_lua_block",
+        "rewrite_by_lua_file",
         "error_page",
         "return",
         "rewrite",
@@ -444,6 +504,7 @@ fn answers_only_by(model: &Model, context: &Context, peer: &PeerAddress) -> bool
     if OTHER_ANSWERS
         .iter()
         .any(|name| !model.in_force(context.id, name).is_empty())
+        || is_conditional(model, context)
     {
         return false;
     }

@@ -13,6 +13,7 @@ pub(crate) mod firewall;
 mod fpm;
 mod happenings;
 mod instances;
+mod kept;
 mod kernel;
 mod limits;
 mod logs;

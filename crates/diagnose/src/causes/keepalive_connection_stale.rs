@@ -12,8 +12,9 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection was closed or reset before the response, the directives in force at that location let nginx reuse
-    /// connections, every process of the application has run since before the first failure, and the application's idle
-    /// time-out, read from its settings, is not longer than nginx's `keepalive_timeout`.
+    /// connections, every process of the application has run since before the first failure, the application's idle
+    /// time-out, read from its settings, is not longer than nginx's `keepalive_timeout`, and the access log shows that each
+    /// failure came that long after an answer, and that the same requests are answered well at other times.
     ///
     /// ## Ruled out when
     /// The failure is another one, or no connection is reused there: no `keepalive`, HTTP/1.0, or a `Connection: close`
@@ -61,6 +62,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         };
         return Ok(Verdict::RuledOut(proof.and(longer)));
     }
+    let met = case.met_the_close(incident, idle.after)?;
     let seconds = idle.after.as_secs();
     let setting = Exhibit::Record { probe: "process", at: None, text: idle.text.clone() };
     Ok(Verdict::Confirmed(Confirmation {
@@ -69,7 +71,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             application.who(),
             reuse.nginx_keeps.as_secs()
         ),
-        proof: proof.with(reuse.exhibits.iter().cloned()).and(setting).and(lasting),
+        proof: proof.with(reuse.exhibits.iter().cloned()).and(setting).and(lasting).and(met),
         fixes: vec![
             Fix {
                 summary: format!("let {} keep idle connections longer than nginx does", application.who()),

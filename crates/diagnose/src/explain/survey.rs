@@ -1,7 +1,10 @@
-//! How often each cause stood behind a line of each signature, in a survey of public threads.
+//! How likely each cause is behind a line of a signature: the one place where likelihoods are made.
 //!
-//! `survey.tsv` has one row a thread: signature, cause, and where it can be read; `docs/explain.md` says how they were
-//! found. A likelihood is a share of those threads, so it says what people met who asked, and nothing of this host.
+//! `survey.tsv` has one row a public thread that was solved: signature, cause, whether the search that found it named the
+//! cause, and the thread. Whoever searches for a cause finds it, so such a thread counts a quarter. What nginx's words
+//! mean plainly, the first cause of each signature, is seldom asked about and counts as six threads more. Every cause that
+//! can stand behind a signature counts as half a thread more, so that none is impossible, and what nobody thought of as
+//! one. `docs/explain.md` has the method and its weaknesses. All of this says what others met, and nothing of a host.
 
 use super::table::Signature;
 
@@ -10,37 +13,50 @@ const THREADS: &str = include_str!("survey.tsv");
 /// A thread that ended in a cause of none of ours.
 const OTHER: &str = "other";
 
-/// The share of a cause among the threads of a signature. Every cause that can stand behind the signature counts as half
-/// a thread more, so that none is impossible, and what nobody thought of as one.
+const PLAIN_MEANING: f64 = 6.0;
+const POSSIBLE: f64 = 0.5;
+const UNTHOUGHT: f64 = 1.0;
+const PLAIN: f64 = 1.0;
+const NAMED: f64 = 0.25;
+
+/// The share of a cause of a signature; those of all its causes sum to less than 1.
 pub(super) fn likelihood(signature: &Signature, cause: &str) -> f64 {
-    let possible = |cause: &str| {
-        signature
-            .causes
-            .iter()
-            .any(|possible| possible.cause == cause)
-    };
-    let (mut all, mut of_cause) = (0_u32, 0_u32);
-    for found in causes_of(signature.name).filter(|&found| found == OTHER || possible(found)) {
-        all += 1;
-        of_cause += u32::from(found == cause);
-    }
-    let causes = u32::try_from(signature.causes.len()).unwrap_or(u32::MAX);
-    (f64::from(of_cause) + 0.5) / (f64::from(all) + 0.5 * f64::from(causes) + 1.0)
+    let all: f64 = signature
+        .causes
+        .iter()
+        .map(|possible| weight(signature, possible.cause))
+        .sum();
+    weight(signature, cause) / (all + of_threads(signature.name, OTHER) + UNTHOUGHT)
+}
+
+fn weight(signature: &Signature, cause: &str) -> f64 {
+    let is_first = signature
+        .causes
+        .first()
+        .is_some_and(|first| first.cause == cause);
+    let meaning = if is_first { PLAIN_MEANING } else { 0.0 };
+    POSSIBLE + meaning + of_threads(signature.name, cause)
+}
+
+fn of_threads(signature: &str, cause: &str) -> f64 {
+    let threads = rows(signature).filter(|&(found, _)| found == cause);
+    threads
+        .map(|(_, searched)| if searched == "plain" { PLAIN } else { NAMED })
+        .sum()
 }
 
 /// How many threads of a signature ended in a cause, and how many there are.
 pub(super) fn threads(signature: &Signature, cause: &str) -> (usize, usize) {
-    let all = causes_of(signature.name);
-    let of_cause = causes_of(signature.name).filter(|&found| found == cause);
-    (of_cause.count(), all.count())
+    let of_cause = rows(signature.name).filter(|&(found, _)| found == cause);
+    (of_cause.count(), rows(signature.name).count())
 }
 
-fn causes_of(signature: &str) -> impl Iterator<Item = &'static str> {
+/// Cause and kind of search, of each thread of a signature.
+fn rows(signature: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
     THREADS.lines().filter_map(move |line| {
         let mut columns = line.split('\t');
-        (columns.next()? == signature)
-            .then(|| columns.next())
-            .flatten()
+        (columns.next()? == signature).then_some(())?;
+        Some((columns.next()?, columns.next()?))
     })
 }
 
@@ -69,9 +85,10 @@ mod tests {
         let mut seen = BTreeSet::new();
         for line in THREADS.lines() {
             let columns: Vec<&str> = line.split('\t').collect();
-            assert_eq!(columns.len(), 3, "{line}");
+            assert_eq!(columns.len(), 4, "{line}");
+            assert!(["plain", "named"].contains(&columns[2]), "{line}");
             assert!(names.contains(columns[0]), "{line}");
-            assert!(seen.insert((columns[0], columns[2])), "twice: {line}");
+            assert!(seen.insert((columns[0], columns[3])), "twice: {line}");
         }
     }
 }

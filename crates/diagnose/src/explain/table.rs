@@ -498,8 +498,20 @@ pub(super) static SIGNATURES: &[Signature] = &[
     },
     Signature {
         name: "header-invalid",
+        classes: &[Class::InvalidHeader],
+        ways: &[],
+        causes: &[
+            can(
+                "response-header-invalid",
+                "the application sent a header line that nginx does not accept",
+                "curl -sv URL-OF-THE-APPLICATION",
+            ),
+            PROTOCOL,
+        ],
+    },
+    Signature {
+        name: "other-protocol",
         classes: &[
-            Class::InvalidHeader,
             Class::NotHttp,
             Class::NotFastcgi,
             Class::NotHttp2,
@@ -507,14 +519,7 @@ pub(super) static SIGNATURES: &[Signature] = &[
             Class::H2Rejected,
         ],
         ways: &[],
-        causes: &[
-            PROTOCOL,
-            can(
-                "response-header-invalid",
-                "the application sent a header line that nginx does not accept",
-                "curl -sv URL-OF-THE-APPLICATION",
-            ),
-        ],
+        causes: &[PROTOCOL],
     },
     Signature {
         name: "body",
