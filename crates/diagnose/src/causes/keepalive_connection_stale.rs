@@ -122,9 +122,15 @@ mod tests {
         //- listen tcp 127.0.0.1:8000 pid=4120
     ";
 
+    /// The request that failed had been answered before, five seconds earlier.
+    const ANSWERED: &str = r#"
+        //- file /var/log/nginx/access.log
+        192.0.2.7 - - [23/Jun/2026:14:02:06 +0000] "GET / HTTP/1.1" 200 5 "-" "-"
+    "#;
+
     #[test]
     fn confirmed_where_the_application_gives_up_first() {
-        assert_snapshot!(check(ID, [REUSED, UVICORN]), @r#"
+        assert_snapshot!(check(ID, [REUSED, UVICORN, ANSWERED]), @r#"
         answer: keepalive-connection-stale, over
         confirmed: uvicorn (pid 4120) closes idle connections after 5 s, nginx keeps them for 60 s and reuses one as it is closed
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
@@ -133,11 +139,47 @@ mod tests {
         - config /etc/nginx/nginx.conf:3: proxy_set_header Connection "";
         - process: uvicorn (pid 4120) closes an idle connection after 5 s, by its command line
         - process 12:30:00: uvicorn (pid 4120) has run since before the first failure
+        - lines-since: the access log shows that each failure came 5 s after an answer, and that such requests are answered at other times
         fix, shown: let uvicorn (pid 4120) keep idle connections longer than nginx does
           raise timeout_keep_alive above 60 s
         fix, shown: let nginx give them up first
           set keepalive_timeout 4s; in the upstream block
         "#);
+    }
+
+    #[test]
+    fn unknown_without_an_access_log() {
+        assert_snapshot!(check(ID, [REUSED, UVICORN]), @"
+        answer: none, over
+        unknown: whether the failing connections had been idle: no access log tells when the peer answered before
+        leaning: the application may close kept connections before nginx does
+        ");
+    }
+
+    #[test]
+    fn unknown_where_no_answer_came_an_idle_time_before() {
+        // Answered a moment before: the request itself may be why the application closed.
+        assert_snapshot!(check(ID, [REUSED, UVICORN, r#"
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:02:10 +0000] "GET / HTTP/1.1" 200 5 "-" "-"
+        "#]), @"
+        answer: none, over
+        unknown: whether the failing connections had been idle: some request failed that long after no answer
+        leaning: the application may close kept connections before nginx does
+        ");
+    }
+
+    #[test]
+    fn unknown_where_such_a_request_is_never_answered() {
+        assert_snapshot!(check(ID, [REUSED, UVICORN, r#"
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:02:06 +0000] "GET /other HTTP/1.1" 200 5 "-" "-"
+            192.0.2.7 - - [23/Jun/2026:14:02:06 +0000] "POST / HTTP/1.1" 200 5 "-" "-"
+        "#]), @"
+        answer: none, over
+        unknown: whether the failing connections had been idle: the same request is not seen to be answered at other times
+        leaning: the application may close kept connections before nginx does
+        ");
     }
 
     #[test]
