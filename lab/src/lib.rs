@@ -15,6 +15,7 @@
 
 mod application;
 mod built;
+mod certificates;
 mod client;
 mod guard;
 mod lab;
@@ -30,6 +31,7 @@ mod verdict;
 
 pub use application::{Gunicorn, Pool};
 pub use built::{target_dir, why502};
+pub use certificates::Certified;
 pub use lab::Lab;
 pub use network::{Inside, Network};
 pub use nginx::{Nginx, Setup, Values};

@@ -257,9 +257,25 @@ impl Lab {
     /// # Errors
     /// When an answer is not what is true; the report is shown.
     pub fn diagnose(&self, nginx: &Nginx, expected: &[Expectation]) -> Result<()> {
-        let capture = self.path("capture.tar.zst");
+        self.diagnose_with(nginx, &[], expected)
+    }
+
+    /// The same with further flags.
+    ///
+    /// # Errors
+    /// When an answer is not what is true; the report is shown.
+    pub fn diagnose_with(
+        &self,
+        nginx: &Nginx,
+        flags: &[&str],
+        expected: &[Expectation],
+    ) -> Result<()> {
+        let capture = self.path(&format!("capture{}.tar.zst", flags.concat()));
         let scene = Scene {
-            flags: instance(nginx),
+            flags: instance(nginx)
+                .into_iter()
+                .chain(flags.iter().map(OsString::from))
+                .collect(),
             run: &run,
             capture: capture.clone(),
             seen: capture,

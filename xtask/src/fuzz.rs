@@ -31,6 +31,7 @@ const TARGETS: &[(&str, &[&str])] = &[
         ],
     ),
     ("walk", &[]),
+    ("handshake", &["crates/facts/testdata/certificate.der"]),
     (
         "netfilter",
         &[

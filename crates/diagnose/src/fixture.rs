@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! //- now 2026-06-23T14:05:00Z                 the clock; this is the default
-//! //- options no-connect since=2h config=F error-log=F pid=N
+//! //- options no-connect handshake since=2h config=F error-log=F pid=N
 //! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
@@ -28,6 +28,7 @@
 //! //- iptables                                  body: what iptables-save (nf_tables) lists; makes its base chains too
 //! //- iptables-legacy                           the same of the older tables, which the kernel lists by name alone
 //! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
+//! //- handshake 127.0.0.1:8443 tls1.3 app.internal    a hello as a request's text has it; body: the answer's text
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
@@ -128,6 +129,7 @@ impl Fixture {
                 pid: None,
                 error_log: None,
                 connect: true,
+                handshake: false,
                 selection: None,
             },
             incident: None,
@@ -151,6 +153,7 @@ impl Fixture {
             }
             "options" => {
                 self.options.connect = !words.has("no-connect");
+                self.options.handshake = words.has("handshake");
                 self.options.config = words.key("config").map(PathBuf::from);
                 self.options.error_log = words.key("error-log").map(PathBuf::from);
                 self.options.pid = words.number("pid");
@@ -241,6 +244,11 @@ impl Fixture {
                     other => panic!("connect -> {other:?}"),
                 };
                 host.connects.insert(words.at(1).to_owned(), answer);
+            }
+            "handshake" => {
+                let hello: Vec<&str> = words.words.iter().skip(1).map(String::as_str).collect();
+                host.handshakes
+                    .insert(hello.join(" "), section.body.clone().into_bytes());
             }
             "link" => {
                 host.links
@@ -460,6 +468,8 @@ pub(crate) struct Host {
     addresses: Vec<IpAddr>,
     chains: Vec<u8>,
     connects: BTreeMap<String, Answer>,
+    /// By address and hello.
+    handshakes: BTreeMap<String, Vec<u8>>,
     links: BTreeMap<PathBuf, String>,
     commands: BTreeMap<Vec<String>, (i32, String)>,
     /// Properties by unit, a line each.
@@ -506,6 +516,7 @@ impl Host {
             names: BTreeMap::new(),
             chains: Vec::new(),
             connects: BTreeMap::new(),
+            handshakes: BTreeMap::new(),
             links: BTreeMap::new(),
             commands: BTreeMap::new(),
             units: BTreeMap::new(),
@@ -1203,6 +1214,17 @@ impl Probe for Host {
             ProbeRequest::SocketOwners => Answer::Bytes(self.owners.clone().into_bytes()),
             ProbeRequest::NetfilterChains { .. } => Answer::Bytes(self.chains.clone()),
             ProbeRequest::Connect { from, to } => self.connect(*from, to),
+            ProbeRequest::Handshake { from, to, .. } => {
+                let text = request.to_string();
+                let hello = text.splitn(3, ' ').nth(2).unwrap();
+                match self.handshakes.get(hello) {
+                    Some(answer) => Answer::Bytes(answer.clone()),
+                    None => match self.connect(*from, to) {
+                        Answer::Bytes(_) => Answer::Bytes(b"ended closed\n".to_vec()),
+                        failed => failed,
+                    },
+                }
+            }
             ProbeRequest::SelinuxAccess {
                 source,
                 target,

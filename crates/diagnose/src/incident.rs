@@ -58,6 +58,9 @@ pub struct Incident {
     pub paths: BTreeSet<String>,
     /// One of the lines, as it stands in the log.
     pub sample: String,
+    /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols.
+    /// At most [`MESSAGES_KEPT`](crate::case::MESSAGES_KEPT); with as many, there may be more.
+    pub messages: BTreeSet<String>,
     /// The log that holds them.
     pub log: Option<PathBuf>,
     /// Whether the configuration on disk has something that dials this peer.

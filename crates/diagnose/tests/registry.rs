@@ -40,6 +40,7 @@ fn the_set_of_ids_is_pinned() {
     peer-family-mismatch
     peer-not-listening
     peer-port-mismatch
+    peer-speaks-other-protocol
     peer-transport-mismatch
     resolver-missing
     response-header-invalid
@@ -53,7 +54,10 @@ fn the_set_of_ids_is_pinned() {
     socket-permission-denied
     socket-stale
     upstream-address-outdated
+    upstream-certificate-rejected
     upstream-name-unresolvable
+    upstream-sni-missing
+    upstream-tls-handshake-fails
     ");
 }
 

@@ -44,6 +44,24 @@ pub enum RecordKind {
     Aaaa,
 }
 
+/// What is said first on a connection, of a protocol and no more of it: nothing that an application would act on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Hello {
+    /// A TLS handshake, to its end. No certificate of our own, no check of the peer's.
+    Tls {
+        /// The name that is sent (SNI); none is sent without it.
+        name: Option<String>,
+        /// Whether TLS 1.3 is offered, besides 1.2.
+        tls13: bool,
+    },
+    /// HTTP/2's connection preface with empty settings; an HTTP/1 server answers it with an error of its own (RFC 9113, 3.4).
+    Http2,
+    /// FastCGI's question for the values that a server supports (`FCGI_GET_VALUES`).
+    FastCgi,
+    /// uwsgi's ping (modifier 100).
+    Uwsgi,
+}
+
 /// One question put to a host.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProbeRequest {
@@ -186,6 +204,16 @@ pub enum ProbeRequest {
         /// What is asked of it.
         kind: RecordKind,
     },
+    /// A connection as [`Self::Connect`] makes it, with the hello of a protocol sent on it. Answer: [`Answer::Bytes`] as
+    /// [`handshake`](crate::handshake) reads it, [`Answer::Errno`] or [`Answer::TimedOut`] where there was no connection.
+    Handshake {
+        /// The process, an nginx worker; `None` for why502 itself.
+        from: Option<u32>,
+        /// Where to.
+        to: PeerAddress,
+        /// What is said.
+        hello: Hello,
+    },
     /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
     /// could not be run.
     Command {
@@ -246,6 +274,7 @@ impl ProbeRequest {
             Self::Connect { .. } => "connect",
             Self::SelinuxAccess { .. } => "selinux-access",
             Self::Dns { .. } => "dns",
+            Self::Handshake { .. } => "handshake",
             Self::Command { .. } => "command",
             Self::CommandIn { .. } => "command-in",
         }
@@ -254,7 +283,9 @@ impl ProbeRequest {
     /// How long an answer may take before the asker gives up.
     pub fn budget(&self) -> Duration {
         match self {
-            Self::Connect { .. } | Self::Dns { .. } => Duration::from_secs(2),
+            Self::Connect { .. } | Self::Dns { .. } | Self::Handshake { .. } => {
+                Duration::from_secs(2)
+            }
             _ => Duration::from_secs(5),
         }
     }
@@ -335,6 +366,19 @@ impl fmt::Display for ProbeRequest {
                     RecordKind::A => " A",
                     RecordKind::Aaaa => " AAAA",
                 })
+            }
+            Self::Handshake { from, to, hello } => {
+                process(f, *from)?;
+                field(f, to.to_string().as_bytes())?;
+                match hello {
+                    Hello::Tls { name, tls13 } => {
+                        f.write_str(if *tls13 { " tls1.3" } else { " tls1.2" })?;
+                        name.iter().try_for_each(|name| field(f, name.as_bytes()))
+                    }
+                    Hello::Http2 => f.write_str(" http2"),
+                    Hello::FastCgi => f.write_str(" fastcgi"),
+                    Hello::Uwsgi => f.write_str(" uwsgi"),
+                }
             }
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
             Self::CommandIn { netns, argv } => {

@@ -50,6 +50,7 @@ fn waits(request: &ProbeRequest) -> bool {
         ProbeRequest::Command { .. }
             | ProbeRequest::CommandIn { .. }
             | ProbeRequest::Connect { .. }
+            | ProbeRequest::Handshake { .. }
     )
 }
 

@@ -147,6 +147,17 @@ macro_rules! scenarios {
                 drop_in_moved_the_unit,
                 drop_in_moved_the_environment,
             ],
+            peer_speaks_other_protocol: [
+                https_to_uvicorn,
+                https_to_an_unknown_program,
+                http_to_tls,
+                http_to_php_fpm,
+                http_to_uwsgi,
+                fastcgi_to_gunicorn,
+                fastcgi_to_ssh,
+                grpc_to_http,
+                tls_that_closes,
+            ],
             peer_transport_mismatch: [
                 gunicorn_on_a_unix_socket,
                 uwsgi_on_a_unix_socket,
@@ -201,12 +212,29 @@ macro_rules! scenarios {
                 name_has_moved,
                 name_has_not_moved,
             ],
+            upstream_certificate_rejected: [
+                has_expired,
+                signed_itself,
+                is_for_another_name,
+                of_a_session_that_was_not_checked,
+            ],
             upstream_name_unresolvable: [
                 name_server_does_not_know_it,
                 only_ipv6_is_refused,
                 name_server_is_dead,
                 nginx_does_not_start,
                 name_resolves_and_nothing_listens,
+            ],
+            upstream_sni_missing: [
+                refused_without_a_name,
+                refused_in_other_words,
+                another_certificate_without_a_name,
+                refused_with_the_wrong_name,
+            ],
+            upstream_tls_handshake_fails: [
+                peer_wants_tls13,
+                peer_shares_no_cipher,
+                peer_closes,
             ],
         }
     };

@@ -78,6 +78,7 @@ fn recorded(options: &Options) -> Value {
         "pid": options.pid,
         "error_log": path(&options.error_log),
         "connect": options.connect,
+        "handshake": options.handshake,
     })
 }
 
@@ -108,6 +109,10 @@ pub(crate) fn options_of(snapshot: &host::Snapshot) -> Options {
             .get("connect")
             .and_then(Value::as_bool)
             .unwrap_or(true),
+        handshake: options
+            .get("handshake")
+            .and_then(Value::as_bool)
+            .unwrap_or(false),
         selection: None,
     }
 }

@@ -50,6 +50,9 @@ pub(crate) struct Target {
     /// Send nothing at all: not even a connection that is closed at once
     #[arg(long)]
     no_connect: bool,
+    /// Also shake hands with the peers that fail (TLS, HTTP/2, FastCGI, uwsgi): no request is sent
+    #[arg(long, conflicts_with = "no_connect")]
+    handshake: bool,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -178,6 +181,7 @@ impl Target {
             pid: self.pid,
             error_log: self.error_log.as_deref().map(readable).transpose()?,
             connect: !self.no_connect,
+            handshake: self.handshake,
             selection: selection.map(|text| Selection(text.to_owned())),
         })
     }
@@ -192,6 +196,7 @@ impl Target {
         options.pid = self.pid.or(options.pid);
         options.error_log = self.error_log.clone().or(options.error_log);
         options.connect &= !self.no_connect;
+        options.handshake = (options.handshake || self.handshake) && options.connect;
         options.selection = selection.map(|text| Selection(text.to_owned()));
         options
     }

@@ -188,6 +188,7 @@ fn first(
         seconds: BTreeMap::new(),
         servers: Vec::new(),
         paths: std::collections::BTreeSet::new(),
+        messages: std::collections::BTreeSet::new(),
         sample: line
             .get(..SHOWN_BYTES)
             .unwrap_or(line)

@@ -404,7 +404,7 @@ impl Application {
     }
 
     /// What it speaks at the peer's address, by its settings or its kind.
-    fn spoken(&self, incident: &Incident) -> Option<SpokenProtocol> {
+    pub(super) fn spoken(&self, incident: &Incident) -> Option<SpokenProtocol> {
         let address = incident.address.as_ref()?;
         let bound = self
             .settings
@@ -606,6 +606,64 @@ impl Case {
             }
             Ok(log)
         })
+    }
+
+    /// Whether what listens there now answered nginx since it started, by the access log, and in no other protocol than the
+    /// incident's: none other is spoken to it.
+    pub(crate) fn has_answered(&self, incident: &Incident) -> Result<bool, Gap> {
+        let since =
+            known(self.application(incident))?.and_then(|application| application.reached.since());
+        let (Some(since), true) = (since, self.is_dialled_in_one_protocol(incident)?) else {
+            return Ok(false);
+        };
+        let answered = self.answered(incident, &(since.as_second() + 1..=i64::MAX));
+        Ok(known(answered)?.flatten().is_some())
+    }
+
+    /// What the application is set to speak at the peer's address, since before the first failure. `None` where its kind
+    /// or its settings do not tell, or a file of settings has changed since it started.
+    pub(crate) fn set_to_speak(
+        &self,
+        incident: &Incident,
+    ) -> Result<Option<(SpokenProtocol, Exhibit)>, Gap> {
+        let application = self.application(incident)?;
+        let (Some(spoken), Some(process), Some(since)) = (
+            application.spoken(incident),
+            application.reached.holders.first(),
+            application.reached.since(),
+        ) else {
+            return Ok(None);
+        };
+        if !application.started_before(incident) {
+            return Ok(None);
+        }
+        for path in &application.settings.config_files {
+            let (view, path) = self.path_of(process, path)?;
+            let limit = 1 << 20;
+            let request = ProbeRequest::File { view, path, limit };
+            let record = self.evidence.record(&request)?;
+            // Its program looks for some files that nobody made.
+            if matches!(record.answer, facts::Answer::Errno(2)) {
+                continue;
+            }
+            if super::evidence::stat_of(record).is_none_or(|stat| stat.changed > since) {
+                return Ok(None);
+            }
+        }
+        let text = format!(
+            "{} speaks {}: {}",
+            application.who(),
+            name_of(spoken),
+            command_line(process)
+        );
+        Ok(Some((
+            spoken,
+            Exhibit::Record {
+                probe: "process",
+                at: Some(since),
+                text,
+            },
+        )))
     }
 
     /// Whether the application speaks what nginx speaks to it.

@@ -4,10 +4,11 @@
 //! the other buffers depend on it, and nginx refuses a configuration in which they do not agree.
 
 use bstr::ByteSlice as _;
-use conf::{ContextId, ContextKind, Model, Protocol};
+use conf::{Model, Protocol};
 use facts::{Exhibit, Gap, ProbeRequest};
 
 use super::config::{Drift, Site, span};
+use super::edits::set_at_pass;
 use super::{Case, known};
 use crate::incident::Incident;
 use crate::verdict::Step;
@@ -187,62 +188,8 @@ fn header_buffer(model: &Model, site: &Site, page: u64) -> Option<HeaderBuffer> 
         text,
         exhibit,
         larger: written(new.header),
-        edits: edits(model, site.context, &changes)?,
+        edits: set_at_pass(model, site.context, &changes)?,
     })
-}
-
-/// The edits that give directives new values at a pass and nowhere else.
-fn edits(model: &Model, context: ContextId, changes: &[(String, String)]) -> Option<Vec<Step>> {
-    let pass = model.pass_in_force(context)?.directive;
-    // An `if` takes a pass, and no buffer sizes.
-    let level = model
-        .chain(context)
-        .find(|level| !matches!(level.kind, ContextKind::If | ContextKind::LimitExcept))?;
-    let mut steps = Vec::new();
-    let mut added = Vec::new();
-    for (name, value) in changes {
-        let new = format!("{name} {value};");
-        match model.own(level.id, name).last() {
-            Some(&at) => {
-                let span = span(model, at, None)?;
-                steps.push(Step::Edit {
-                    file: span.file,
-                    line: span.line,
-                    old: span.text,
-                    new,
-                });
-            }
-            None => added.push(new),
-        }
-    }
-    if added.is_empty() {
-        return Some(steps);
-    }
-    let (anchor, deeper) = if level.id == context {
-        (pass, "")
-    } else {
-        (level.directive?, "    ")
-    };
-    let span = span(model, anchor, None)?;
-    let indentation: String = span
-        .source
-        .chars()
-        .take_while(|c| c.is_whitespace())
-        .collect();
-    let mut new = span.text.clone();
-    for line in added {
-        new.push('\n');
-        new.push_str(&indentation);
-        new.push_str(deeper);
-        new.push_str(&line);
-    }
-    steps.push(Step::Edit {
-        file: span.file,
-        line: span.line,
-        old: span.text,
-        new,
-    });
-    Some(steps)
 }
 
 /// A size as nginx reads it.

@@ -509,6 +509,52 @@ impl Case {
             .ok_or_else(|| Gap::undecided(missing, "the configuration could not be read"))
     }
 
+    /// Whether every pass that dials the peer speaks the same to it.
+    pub(crate) fn is_dialled_in_one_protocol(&self, incident: &Incident) -> Result<bool, Gap> {
+        let (Some(configured), Some(address)) = (
+            known(self.configured(incident.instance))?,
+            &incident.address,
+        ) else {
+            return Ok(false);
+        };
+        let dialers = configured.model.dialers(&as_conf(address));
+        let mut schemes = dialers.iter().map(|dialer| dialer.pass.protocol.scheme());
+        let first = schemes.next();
+        Ok(first.is_some() && schemes.all(|scheme| Some(scheme) == first))
+    }
+
+    /// The edits that have nginx speak another scheme where the peer is dialled.
+    pub(crate) fn with_scheme(
+        &self,
+        incident: &Incident,
+        old: &str,
+        new: &str,
+    ) -> Result<Vec<Step>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let mut steps = Vec::new();
+        for site in self.failing_sites(incident)? {
+            let pass = model.pass_in_force(site.context);
+            let Some(span) = pass.and_then(|pass| span(model, pass.directive, None)) else {
+                continue;
+            };
+            let step = Step::Edit {
+                new: span.text.replacen(old, new, 1),
+                file: span.file,
+                line: span.line,
+                old: span.text,
+            };
+            let changes = matches!(&step, Step::Edit { old, new, .. } if old != new);
+            if changes && !steps.contains(&step) {
+                steps.push(step);
+            }
+        }
+        if !steps.is_empty() {
+            steps.extend(self.reload_steps(incident)?);
+        }
+        Ok(steps)
+    }
+
     /// The servers of the upstream that has none in use.
     pub(crate) fn members(&self, incident: &Incident) -> Result<Vec<Member>, Gap> {
         let configured = self.configured(incident.instance)?;

@@ -195,6 +195,7 @@ fn describe(request: &ProbeRequest) -> String {
         ProbeRequest::SocketOwners => "which process holds which socket".to_owned(),
         ProbeRequest::NetfilterChains { .. } => "the netfilter chains".to_owned(),
         ProbeRequest::Connect { to, .. } => format!("a connection to {to}"),
+        ProbeRequest::Handshake { to, .. } => format!("a handshake with {to}"),
         ProbeRequest::SelinuxAccess { source, target, .. } => {
             format!("what SELinux lets {source} do to {target}")
         }

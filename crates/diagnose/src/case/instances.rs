@@ -258,6 +258,7 @@ impl Case {
             servers: Vec::new(),
             paths: std::collections::BTreeSet::new(),
             sample: String::new(),
+            messages: std::collections::BTreeSet::new(),
             log: None,
             explained: true,
         }

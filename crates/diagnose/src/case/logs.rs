@@ -29,6 +29,8 @@ const SERVERS_TOLD: usize = 16;
 
 /// Paths of failing requests that are kept, and how long each may be.
 const PATHS_KEPT: usize = 16;
+/// Different messages of an incident that are kept: of as many, there may be more.
+pub const MESSAGES_KEPT: usize = 8;
 const PATH_LENGTH: usize = 256;
 
 /// Names that could not be resolved and are told apart.
@@ -665,6 +667,13 @@ impl Reader<'_> {
         {
             incident.paths.insert(path);
         }
+        if words_decide(event.class)
+            && incident.messages.len() < MESSAGES_KEPT
+            && let message = event.message.to_str_lossy()
+            && !incident.messages.contains(message.as_ref())
+        {
+            incident.messages.insert(message.into_owned());
+        }
         if let Some(server) = event.server.filter(|server| !server.is_empty())
             && (tally.servers.len() < SERVERS_COUNTED || tally.servers.contains_key(server))
         {
@@ -709,9 +718,24 @@ fn first(
         servers: Vec::new(),
         paths: BTreeSet::new(),
         sample: text_of(line),
+        messages: BTreeSet::new(),
         log: Some(log.to_owned()),
         explained: false,
     }
+}
+
+/// Whether messages of this class say different things: what OpenSSL said, or which bytes came.
+fn words_decide(class: Class) -> bool {
+    matches!(
+        class,
+        Class::TlsHandshake
+            | Class::TlsVerify
+            | Class::TlsVerifyName
+            | Class::TlsRead
+            | Class::TlsWrite
+            | Class::NotFastcgi
+            | Class::NotHttp2
+    )
 }
 
 /// The path of a request line, as the client sent it: `/index.php` of `GET /index.php?x=1 HTTP/1.1`.

@@ -8,9 +8,11 @@ mod application;
 mod buffers;
 mod config;
 mod denials;
+mod edits;
 mod evidence;
 pub(crate) mod firewall;
 mod fpm;
+mod greetings;
 mod happenings;
 mod instances;
 mod kept;
@@ -28,6 +30,7 @@ mod queue;
 mod restarts;
 mod reuse;
 mod selinux;
+mod tls;
 mod zone;
 
 use std::path::PathBuf;
@@ -41,15 +44,17 @@ pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use denials::LEARN_DENIALS;
 pub(crate) use evidence::known;
 pub(crate) use fpm::FpmPool;
+pub(crate) use greetings::{Greeted, not_asked};
 pub(crate) use instances::Instance;
 pub(crate) use limits::Descriptors;
-pub use logs::SECONDS_KEPT;
+pub use logs::{MESSAGES_KEPT, SECONDS_KEPT};
 pub(crate) use memory::MemoryKills;
 pub(crate) use names::{Answered, Resolver, RunTimePass};
 pub(crate) use network::{Listener, Reached, Repeated, UnixListener};
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
 pub(crate) use selinux::{Need, Ruling, Selinux};
+pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
 use crate::incident::Incident;
@@ -72,6 +77,8 @@ pub struct Options {
     pub error_log: Option<PathBuf>,
     /// Whether connections may be tried; `false` sends nothing at all.
     pub connect: bool,
+    /// Whether protocol handshakes may be sent too.
+    pub handshake: bool,
     /// Which incidents to tell of.
     pub selection: Option<Selection>,
 }
@@ -219,6 +226,9 @@ impl Case {
         if let Some(pid) = self.options.pid {
             command.push_str(" --pid ");
             command.push_str(&pid.to_string());
+        }
+        if self.options.handshake {
+            command.push_str(" --handshake");
         }
         command
     }

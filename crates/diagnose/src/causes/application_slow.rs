@@ -195,7 +195,7 @@ mod tests {
             uwsgi --socket 127.0.0.1:8000 --module shop
             //- listen tcp 127.0.0.1:8000 pid=4120
         "]), @"
-        answer: none, ongoing
+        answer: peer-speaks-other-protocol, ongoing
         unknown: whether uwsgi (pid 4120) speaks what nginx speaks to it: it speaks uwsgi, nginx speaks http
         leaning: uwsgi (pid 4120) speaks uwsgi, nginx speaks http to it
         ");

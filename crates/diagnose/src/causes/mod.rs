@@ -148,6 +148,7 @@ causes![
     peer_family_mismatch::PEER_FAMILY_MISMATCH,
     peer_not_listening::PEER_NOT_LISTENING,
     peer_port_mismatch::PEER_PORT_MISMATCH,
+    peer_speaks_other_protocol::PEER_SPEAKS_OTHER_PROTOCOL,
     peer_transport_mismatch::PEER_TRANSPORT_MISMATCH,
     resolver_missing::RESOLVER_MISSING,
     response_header_invalid::RESPONSE_HEADER_INVALID,
@@ -161,7 +162,10 @@ causes![
     socket_permission_denied::SOCKET_PERMISSION_DENIED,
     socket_stale::SOCKET_STALE,
     upstream_address_outdated::UPSTREAM_ADDRESS_OUTDATED,
+    upstream_certificate_rejected::UPSTREAM_CERTIFICATE_REJECTED,
     upstream_name_unresolvable::UPSTREAM_NAME_UNRESOLVABLE,
+    upstream_sni_missing::UPSTREAM_SNI_MISSING,
+    upstream_tls_handshake_fails::UPSTREAM_TLS_HANDSHAKE_FAILS,
 ];
 
 /// The cause of this id.

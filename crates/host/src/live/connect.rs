@@ -27,27 +27,35 @@ const SLACK: Duration = Duration::from_millis(50);
 
 /// Must run on a thread of its own: it becomes the process and stays so.
 pub(super) fn connect(from: Option<u32>, to: &PeerAddress, budget: Duration) -> io::Result<Answer> {
-    let deadline = Instant::now() + budget.saturating_sub(SLACK);
-    if let Some(pid) = from {
-        // An errno of becoming the process must not look like one of the connection.
-        become_process(pid).map_err(|error| match error {
-            Errno::SRCH => Errno::SRCH,
-            _ => Errno::PERM,
-        })?;
-    }
+    let deadline = deadline(budget);
+    adopt(from)?;
     let start = Instant::now();
-    match attempt(to, deadline) {
-        Ok(true) => {
+    Ok(match attempt(to, deadline)? {
+        Some(_) => {
             let text = format!("connected in {} us", start.elapsed().as_micros());
-            Ok(Answer::Bytes(text.into_bytes()))
+            Answer::Bytes(text.into_bytes())
         }
-        Ok(false) => Ok(Answer::TimedOut),
-        Err(error) => Err(error),
-    }
+        None => Answer::TimedOut,
+    })
 }
 
-/// False when the deadline passed.
-fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<bool> {
+/// When the asker has to have an answer.
+pub(super) fn deadline(budget: Duration) -> Instant {
+    Instant::now() + budget.saturating_sub(SLACK)
+}
+
+/// Makes the calling thread the process that connects.
+pub(super) fn adopt(from: Option<u32>) -> io::Result<()> {
+    let Some(pid) = from else { return Ok(()) };
+    // An errno of becoming the process must not look like one of the connection.
+    become_process(pid).map_err(|error| match error {
+        Errno::SRCH => Errno::SRCH,
+        _ => Errno::PERM,
+    })
+}
+
+/// The connection, which does not block; none when the deadline passed.
+pub(super) fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<Option<OwnedFd>> {
     let (dialled, socket) = match to {
         PeerAddress::Tcp(address) => {
             let family = if address.is_ipv4() {
@@ -67,8 +75,8 @@ fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<bool> {
     match dialled {
         Ok(()) => {}
         Err(Errno::INPROGRESS) => {
-            if !writable(&socket, deadline)? {
-                return Ok(false);
+            if !ready(&socket, PollFlags::OUT, deadline)? {
+                return Ok(None);
             }
             sockopt::socket_error(&socket)??;
         }
@@ -77,7 +85,7 @@ fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<bool> {
     if matches!(to, PeerAddress::Tcp(_)) && reached_itself(&socket)? {
         return Err(Errno::CONNREFUSED);
     }
-    Ok(true)
+    Ok(Some(socket))
 }
 
 fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
@@ -100,14 +108,15 @@ fn reached_itself(socket: &OwnedFd) -> io::Result<bool> {
     Ok(getpeername(socket)? == Some(getsockname(socket)?))
 }
 
-fn writable(socket: &OwnedFd, deadline: Instant) -> io::Result<bool> {
+/// Waits until the socket can be read or written; false when the deadline passed.
+pub(super) fn ready(socket: &OwnedFd, flags: PollFlags, deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
             tv_nsec: left.subsec_nanos().into(),
         };
-        match poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&left)) {
+        match poll(&mut [PollFd::new(socket, flags)], Some(&left)) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
             Err(Errno::INTR) => {}
@@ -247,7 +256,10 @@ mod tests {
         listen(&socket, 0).unwrap();
         let waiting = stream(AddressFamily::UNIX).unwrap();
         dial(&waiting, &unix_address(&path).unwrap()).unwrap();
-        assert_eq!(attempt(&PeerAddress::Unix(path), soon()), Err(Errno::AGAIN));
+        assert_eq!(
+            attempt(&PeerAddress::Unix(path), soon()).err(),
+            Some(Errno::AGAIN)
+        );
     }
 
     #[test]
@@ -258,8 +270,12 @@ mod tests {
         let address = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
         let waiting = stream(AddressFamily::INET).unwrap();
         assert_eq!(dial(&waiting, &address), Err(Errno::INPROGRESS));
-        assert!(writable(&waiting, soon()).unwrap());
-        assert_eq!(attempt(&PeerAddress::Tcp(address), soon()), Ok(false));
+        assert!(ready(&waiting, PollFlags::OUT, soon()).unwrap());
+        assert!(
+            attempt(&PeerAddress::Tcp(address), soon())
+                .unwrap()
+                .is_none()
+        );
     }
 
     #[test]
@@ -269,13 +285,13 @@ mod tests {
         let own = SocketAddr::try_from(getsockname(&socket).unwrap()).unwrap();
         // Whether at once or after a while, the kernel lets it connect.
         dial(&socket, &own).ok();
-        assert!(writable(&socket, soon()).unwrap());
+        assert!(ready(&socket, PollFlags::OUT, soon()).unwrap());
         assert_eq!(reached_itself(&socket), Ok(true));
 
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = stream(AddressFamily::INET).unwrap();
         dial(&socket, &listener.local_addr().unwrap()).ok();
-        assert!(writable(&socket, soon()).unwrap());
+        assert!(ready(&socket, PollFlags::OUT, soon()).unwrap());
         assert_eq!(reached_itself(&socket), Ok(false));
     }
 

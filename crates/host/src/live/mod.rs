@@ -8,6 +8,7 @@ mod connect;
 mod dns;
 mod file;
 mod guard;
+mod handshake;
 mod lines;
 mod namespace;
 mod netlink;
@@ -47,7 +48,10 @@ impl Probe for LiveHost {
             let asked = request.clone();
             move || put(&asked)
         };
-        let mut answer = if matches!(request, ProbeRequest::Connect { .. }) {
+        let mut answer = if matches!(
+            request,
+            ProbeRequest::Connect { .. } | ProbeRequest::Handshake { .. }
+        ) {
             // Its thread becomes the process that connects.
             guard::within_own(request.budget(), putting())
         } else if may_hang(request) {
@@ -77,6 +81,7 @@ fn may_hang(request: &ProbeRequest) -> bool {
         ProbeRequest::Strings { .. } => true,
         ProbeRequest::Connect { .. }
         | ProbeRequest::Dns { .. }
+        | ProbeRequest::Handshake { .. }
         | ProbeRequest::Link { .. }
         | ProbeRequest::Environment { .. }
         | ProbeRequest::Sockets { .. }
@@ -119,6 +124,9 @@ fn put(request: &ProbeRequest) -> Answer {
             name,
             kind,
         } => dns::ask(*netns, *server, name, *kind, budget),
+        ProbeRequest::Handshake { from, to, hello } => {
+            handshake::handshake(*from, to, hello, budget)
+        }
         ProbeRequest::Command { argv } => command::run(argv, budget),
         ProbeRequest::CommandIn { netns, argv } => {
             // A program begins in the namespace of the thread that starts it.

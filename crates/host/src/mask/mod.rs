@@ -65,7 +65,9 @@ impl Shape {
             | ProbeRequest::SocketOwners
             | ProbeRequest::NetfilterChains { .. }
             | ProbeRequest::Connect { .. }
-            | ProbeRequest::SelinuxAccess { .. } => None,
+            | ProbeRequest::SelinuxAccess { .. }
+            // The first bytes of a peer that was told nothing.
+            | ProbeRequest::Handshake { .. } => None,
         }
     }
 

@@ -6,7 +6,7 @@ mod json;
 mod pages;
 mod term;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use diagnose::causes::by_id;
@@ -58,6 +58,7 @@ fn incident(id: &str, peer: &str) -> Incident {
         servers: vec!["shop.example.com".to_owned()],
         paths: std::collections::BTreeSet::new(),
         sample: line(peer),
+        messages: BTreeSet::new(),
         log: Some(PathBuf::from("/var/log/nginx/error.log")),
         explained: true,
     }
