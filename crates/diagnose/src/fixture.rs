@@ -31,6 +31,7 @@
 //! //- handshake 127.0.0.1:8443 tls1.3 app.internal    a hello as a request's text has it; body: the answer's text
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
+//! //- command-fails ip route                    body: standard error; exit status 2
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
 //! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopping`, `stopped`, `stopped-to-restart`, `started`,
 //!                                               `failed RESULT`, `exited ExecStart killed 11`
@@ -269,6 +270,10 @@ impl Fixture {
                 };
                 host.commands.insert(argv, (code, section.body.clone()));
             }
+            "command-fails" => {
+                let argv = words.words.iter().skip(1).cloned().collect();
+                host.complaints.insert(argv, section.body.clone());
+            }
             "unit" => {
                 let properties: Vec<String> = words.words.iter().skip(2).cloned().collect();
                 host.units
@@ -472,6 +477,8 @@ pub(crate) struct Host {
     handshakes: BTreeMap<String, Vec<u8>>,
     links: BTreeMap<PathBuf, String>,
     commands: BTreeMap<Vec<String>, (i32, String)>,
+    /// What programs that fail complain of.
+    complaints: BTreeMap<Vec<String>, String>,
     /// Properties by unit, a line each.
     units: BTreeMap<String, String>,
     /// journalctl's output by unit.
@@ -519,6 +526,7 @@ impl Host {
             handshakes: BTreeMap::new(),
             links: BTreeMap::new(),
             commands: BTreeMap::new(),
+            complaints: BTreeMap::new(),
             units: BTreeMap::new(),
             journals: BTreeMap::new(),
             kernel: None,
@@ -740,6 +748,13 @@ impl Host {
     }
 
     fn command(&self, argv: &[String]) -> Answer {
+        if let Some(said) = self.complaints.get(argv) {
+            return Answer::Exit {
+                code: Some(2),
+                stdout: Vec::new(),
+                stderr: said.clone().into_bytes(),
+            };
+        }
         let (code, stdout) = match argv {
             _ if self.commands.contains_key(argv) => self.commands[argv].clone(),
             [systemctl, show, .., _]

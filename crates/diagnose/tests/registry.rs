@@ -42,6 +42,7 @@ fn the_set_of_ids_is_pinned() {
     peer-port-mismatch
     peer-speaks-other-protocol
     peer-transport-mismatch
+    peer-unreachable
     resolver-missing
     response-header-invalid
     response-header-too-big

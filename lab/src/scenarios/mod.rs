@@ -165,6 +165,13 @@ macro_rules! scenarios {
                 unit_moved_to_a_unix_socket,
                 socket_unit_of_the_upstreams_name,
             ],
+            peer_unreachable: [
+                no_route,
+                routes_that_refuse,
+                nobody_has_the_address,
+                the_router_is_gone,
+                nothing_answers_behind_the_link,
+            ],
             resolver_missing: [
                 variable_without_a_resolver,
                 name_of_no_upstream,

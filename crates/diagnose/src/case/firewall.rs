@@ -11,7 +11,7 @@ use facts::firewall::{
     Backend, Chain, ChainKind, Connection, Family, Hook, Ruleset, iptables, nft,
 };
 use facts::netfilter::{BaseChain, BaseChains};
-use facts::route::Route;
+use facts::route::{self, Barrier, Route};
 use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest};
 
 use super::{Case, known};
@@ -346,6 +346,33 @@ impl Case {
             )
             .learn(learn)),
         }
+    }
+
+    /// The route that refuses the peer, where one does; of the main table.
+    pub(crate) fn barrier(&self, incident: &Incident) -> Result<Option<Barrier>, Gap> {
+        let ip = incident
+            .dialled()?
+            .ip()
+            .ok_or_else(|| Gap::undecided("the route", "the peer is no network address"))?;
+        let (netns, text) = (self.netns(incident)?, ip.to_string());
+        let request = if ip.is_ipv6() {
+            ProbeRequest::command_in(netns, ["ip", "-6", "-j", "route", "show", "match", &text])
+        } else {
+            ProbeRequest::command_in(netns, ["ip", "-j", "route", "show", "match", &text])
+        };
+        let (_, bytes) = self.evidence.bytes(&request)?;
+        Ok(route::barrier(bytes))
+    }
+
+    /// What the kernel knows of a neighbour on the link.
+    pub(crate) fn neighbour(&self, incident: &Incident, ip: IpAddr) -> Result<Option<String>, Gap> {
+        let netns = self.netns(incident)?;
+        let request = ProbeRequest::command_in(
+            netns,
+            ["ip", "-j", "neighbour", "show", "to", &ip.to_string()],
+        );
+        let (_, bytes) = self.evidence.bytes(&request)?;
+        Ok(route::neighbour(bytes))
     }
 
     /// The rules that matter, each chain as the program lists it that knows it best.

@@ -57,8 +57,10 @@ pub(crate) struct UnixListener {
 pub(crate) enum Repeated {
     /// It fails in the same way.
     Same(Exhibit),
-    /// It fails in another way.
-    Other(Exhibit),
+    /// It fails in another way, with this errno.
+    Other(i32, Exhibit),
+    /// Nothing answers, where something did that nginx heard.
+    Silent(Exhibit),
     /// It succeeds.
     Succeeds,
 }
@@ -67,7 +69,7 @@ impl Repeated {
     /// What it gave, where it was more than success.
     fn exhibit(self) -> Option<Exhibit> {
         match self {
-            Self::Same(exhibit) | Self::Other(exhibit) => Some(exhibit),
+            Self::Same(exhibit) | Self::Other(_, exhibit) | Self::Silent(exhibit) => Some(exhibit),
             Self::Succeeds => None,
         }
     }
@@ -392,9 +394,9 @@ impl Case {
                 )
                 .learn("sudo why502"));
             }
-            Answer::Errno(errno) => Repeated::Other(exhibit(&errno_text(*errno))),
+            Answer::Errno(errno) => Repeated::Other(*errno, exhibit(&errno_text(*errno))),
             Answer::TimedOut if incident.errno == Some(110) => Repeated::Same(exhibit("no answer")),
-            Answer::TimedOut => Repeated::Other(exhibit("no answer")),
+            Answer::TimedOut => Repeated::Silent(exhibit("no answer")),
             Answer::File { .. } | Answer::Exit { .. } | Answer::NotRecorded => {
                 return Err(Gap::undecided(
                     format!("whether {address} still fails"),
@@ -408,11 +410,12 @@ impl Case {
     pub(crate) fn still_failing(&self, incident: &Incident) -> Result<Exhibit, Gap> {
         match self.repeated(incident)? {
             Repeated::Same(exhibit) => Ok(exhibit),
-            Repeated::Other(Exhibit::Record { text, .. }) => Err(Gap::too_late(
+            Repeated::Other(_, Exhibit::Record { text, .. })
+            | Repeated::Silent(Exhibit::Record { text, .. }) => Err(Gap::too_late(
                 "whether it held when it failed",
                 format!("it fails in another way now ({text})"),
             )),
-            Repeated::Other(_) | Repeated::Succeeds => Err(Gap::too_late(
+            Repeated::Other(..) | Repeated::Silent(_) | Repeated::Succeeds => Err(Gap::too_late(
                 "whether it held when it failed",
                 "the connection succeeds now",
             )),
@@ -442,7 +445,7 @@ impl Case {
         let is_limit = incident.is(Class::FdExhaustion) || incident.is(Class::WorkerConnections);
         if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
-                Ok(Repeated::Same(_) | Repeated::Other(_)) => return true,
+                Ok(Repeated::Same(_) | Repeated::Other(..) | Repeated::Silent(_)) => return true,
                 Ok(Repeated::Succeeds) => return false,
                 Err(_) => {}
             }

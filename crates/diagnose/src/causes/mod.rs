@@ -150,6 +150,7 @@ causes![
     peer_port_mismatch::PEER_PORT_MISMATCH,
     peer_speaks_other_protocol::PEER_SPEAKS_OTHER_PROTOCOL,
     peer_transport_mismatch::PEER_TRANSPORT_MISMATCH,
+    peer_unreachable::PEER_UNREACHABLE,
     resolver_missing::RESOLVER_MISSING,
     response_header_invalid::RESPONSE_HEADER_INVALID,
     response_header_too_big::RESPONSE_HEADER_TOO_BIG,

@@ -76,7 +76,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }));
     };
     let hidden = match known(case.repeated_unconfined(incident))? {
-        Some(Repeated::Other(exhibit)) => Some(exhibit),
+        Some(Repeated::Other(_, exhibit) | Repeated::Silent(exhibit)) => Some(exhibit),
         _ => None,
     };
     Ok(Verdict::Confirmed(Confirmation {
