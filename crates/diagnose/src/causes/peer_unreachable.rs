@@ -26,8 +26,9 @@ declare_cause! {
     /// The failure is another one, the peer is this host, or a firewall rule of this host is why.
     ///
     /// ## Fix
-    /// Remove the route that refuses, which is unsafe: somebody put it there.
-    /// Otherwise shown only: which host is down, or which address is wrong, only people know.
+    /// Remove the route that refuses.
+    /// Unsafe: somebody put it there for a reason.
+    /// Otherwise it is only shown: which host is down, or which address is wrong, only people know.
     ///
     /// ## Looks like
     /// `connect() to 10.0.0.9:8000 failed (101: Network is unreachable) while connecting to upstream`, the same with
