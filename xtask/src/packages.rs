@@ -34,6 +34,10 @@ pub(crate) const DEMO: &[Need] = &[
 /// What the lab needs beyond that.
 pub(crate) const LAB: &[Need] = &[
     Need {
+        package: "acl",
+        is_there: || Path::new("/usr/bin/setfacl").exists(),
+    },
+    Need {
         package: "php8.2-fpm",
         is_there: || Path::new("/usr/sbin/php-fpm8.2").exists(),
     },

@@ -50,6 +50,7 @@ fn the_set_of_ids_is_pinned() {
     running-config-outdated
     selinux-denies-connect
     selinux-denies-socket
+    socket-acl-denied
     socket-missing
     socket-path-mismatch
     socket-permission-denied

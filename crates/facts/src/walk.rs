@@ -131,6 +131,17 @@ pub struct Credentials {
     pub groups: Vec<u32>,
 }
 
+/// What of a node denies somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// Owner, group and mode; in an ACL, the entries that repeat them.
+    Mode,
+    /// An entry of the ACL that names the user, or a group of the user's.
+    Entry(AclEntry),
+    /// The ACL's mask: this entry of it would let the user pass.
+    Mask(AclEntry),
+}
+
 /// Whether a connect to the unix socket at the end of a path passes the checks of owner, mode and ACL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectAccess<'a> {
@@ -211,6 +222,23 @@ impl Node {
         self.may(who, WRITE)
     }
 
+    /// What denies these credentials to search a directory, or to write to anything else; `None` where nothing does, or
+    /// an unread ACL decides.
+    pub fn denial(&self, who: &Credentials) -> Option<Denial> {
+        let wanted = if self.kind == NodeKind::Directory {
+            SEARCH
+        } else {
+            WRITE
+        };
+        if self.may(who, wanted) != Some(false) {
+            return None;
+        }
+        match &self.acl {
+            AclState::Read(acl) if who.uid != self.uid => Some(acl.denial(who, self.gid, wanted)),
+            _ => Some(Denial::Mode),
+        }
+    }
+
     /// `acl_permission_check` and `posix_acl_permission` (fs/namei.c, fs/posix_acl.c). Root passes: that it may lack
     /// `CAP_DAC_OVERRIDE` is not looked at.
     fn may(&self, who: &Credentials, wanted: u32) -> Option<bool> {
@@ -282,6 +310,28 @@ impl fmt::Display for Node {
     }
 }
 
+/// As `getfacl` has it, ids as numbers: `user:33:rw-`.
+impl fmt::Display for AclEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.who {
+            AclTag::Owner => f.write_str("user::")?,
+            AclTag::User(uid) => write!(f, "user:{uid}:")?,
+            AclTag::OwningGroup => f.write_str("group::")?,
+            AclTag::Group(gid) => write!(f, "group:{gid}:")?,
+            AclTag::Mask => f.write_str("mask::")?,
+            AclTag::Other => f.write_str("other::")?,
+        }
+        for (bit, letter) in [(4, "r"), (2, "w"), (1, "x")] {
+            f.write_str(if self.permissions & bit != 0 {
+                letter
+            } else {
+                "-"
+            })?;
+        }
+        Ok(())
+    }
+}
+
 impl Acl {
     /// Reads the extended attribute `system.posix_acl_access`: version 2, then tag, permissions and id of each entry,
     /// little-endian (linux/posix_acl_xattr.h).
@@ -295,6 +345,30 @@ impl Acl {
         Some(Self {
             entries: entries.collect::<Option<_>>()?,
         })
+    }
+
+    /// What of the list denies somebody whom it does deny, its owner left out.
+    fn denial(&self, who: &Credentials, owning_group: u32, wanted: u32) -> Denial {
+        let grants = |entry: &&AclEntry| entry.permissions & wanted == wanted;
+        let mut entries = self.entries.iter();
+        if let Some(user) = entries.find(|entry| entry.who == AclTag::User(who.uid)) {
+            return if grants(&user) {
+                Denial::Mask(*user)
+            } else {
+                Denial::Entry(*user)
+            };
+        }
+        let of_group = |entry: &&AclEntry| match entry.who {
+            AclTag::OwningGroup => who.is_in(owning_group),
+            AclTag::Group(gid) => who.is_in(gid),
+            _ => false,
+        };
+        let groups = || self.entries.iter().filter(of_group);
+        if let Some(granting) = groups().find(grants) {
+            return Denial::Mask(*granting);
+        }
+        let named = groups().find(|entry| entry.who != AclTag::OwningGroup);
+        named.map_or(Denial::Mode, |named| Denial::Entry(*named))
     }
 
     fn grants(&self, who: &Credentials, owning_group: u32, wanted: u32) -> bool {
@@ -604,6 +678,50 @@ mod tests {
     }
 
     #[test]
+    fn what_denies_is_the_mode_an_entry_or_the_mask() {
+        const NOBODY: u32 = u32::MAX;
+        let denial = |mode: &str, owner: &str, group: u16, named: &[(u16, u16, u32)], mask: u16| {
+            let (base, rest) = (
+                [(0x01, 6, NOBODY), (0x04, group, NOBODY)],
+                [(0x10, mask, NOBODY), (0x20, 0, NOBODY)],
+            );
+            let list = acl(&[&base[..], named, &rest[..]].concat());
+            let walk = walk(&[&format!("/s type=socket mode={mode} {owner} {list}")]);
+            match walk.end().unwrap().denial(&worker()) {
+                None => "nothing".to_owned(),
+                Some(Denial::Mode) => "mode".to_owned(),
+                Some(Denial::Entry(entry)) => entry.to_string(),
+                Some(Denial::Mask(entry)) => format!("mask of {entry}"),
+            }
+        };
+        let root = "uid=0 gid=0";
+        assert_eq!(denial("660", root, 6, &[(0x02, 6, 33)], 6), "nothing");
+        assert_eq!(denial("660", root, 6, &[(0x02, 0, 33)], 6), "user:33:---");
+        assert_eq!(denial("660", root, 6, &[(0x08, 4, 50)], 6), "group:50:r--");
+        assert_eq!(
+            denial("640", root, 6, &[(0x02, 6, 33)], 4),
+            "mask of user:33:rw-"
+        );
+        assert_eq!(
+            denial("640", root, 6, &[(0x08, 6, 50)], 4),
+            "mask of group:50:rw-"
+        );
+        // chmod g= on a file with a list: the kernel does not look at it any more.
+        assert_eq!(
+            denial("600", root, 6, &[(0x02, 6, 33)], 0),
+            "mask of user:33:rw-"
+        );
+        // Another user's entry: what denies are the entries that repeat the mode.
+        assert_eq!(denial("660", root, 6, &[(0x02, 6, 34)], 6), "mode");
+        assert_eq!(
+            denial("060", "uid=33 gid=0", 6, &[(0x02, 6, 34)], 6),
+            "mode"
+        );
+        let mode = walk(&["/s type=socket mode=660 uid=0 gid=0"]);
+        assert_eq!(mode.end().unwrap().denial(&worker()), Some(Denial::Mode));
+    }
+
+    #[test]
     fn an_acl_that_could_not_be_read_leaves_it_open() {
         assert_eq!(socket("666", "uid=0 gid=0", "acl=errno:95"), "unknown /s");
         assert_eq!(socket("600", "uid=33 gid=0", "acl=errno:95"), "granted");
@@ -669,6 +787,7 @@ mod tests {
         fn any_fields_are_read_without_a_panic(line in "/[ -~]{0,8} type=(dir|link|socket) mode=[0-9]{1,12} uid=[0-9]{1,11} gid=0 dev=1 ino=1 size=0 mtime=-?[0-9]{1,40} ctime=1 acl=[0-9a-f]{0,40}") {
             let walk = Walk::parse(line.as_bytes());
             walk.connect_access(&worker());
+            let _denial = walk.end().map(|node| node.denial(&worker()));
             let _shown = walk.end().map(Node::to_string);
         }
     }

@@ -196,6 +196,12 @@ macro_rules! scenarios {
                 reload_was_refused,
                 systemctl_reload_was_refused,
             ],
+            socket_acl_denied: [
+                an_entry_names_the_worker,
+                the_mask_takes_it_away,
+                the_acl_of_its_directory,
+                an_acl_for_somebody_else,
+            ],
             socket_missing: [
                 file_is_missing,
                 directory_is_missing,

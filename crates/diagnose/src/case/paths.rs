@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use facts::file_system::Room;
 use facts::passwd::Accounts;
-use facts::walk::{AclState, ConnectAccess, Credentials, NodeKind, Walk};
+use facts::walk::{AclEntry, AclState, ConnectAccess, Credentials, Denial, NodeKind, Walk};
 use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
@@ -188,6 +188,16 @@ impl Identity {
                 _ => false,
             })
             .collect()
+    }
+
+    /// The entry of a component's ACL that denies this user, and whether it is the mask that takes away what the entry
+    /// grants; `None` where owner, group and mode deny.
+    pub(crate) fn denying_entry(&self, component: &Component) -> Option<(AclEntry, bool)> {
+        match component.node.denial(&self.credentials)? {
+            Denial::Mode => None,
+            Denial::Entry(entry) => Some((entry, false)),
+            Denial::Mask(entry) => Some((entry, true)),
+        }
     }
 
     /// User and groups, for people.

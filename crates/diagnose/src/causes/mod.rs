@@ -158,6 +158,7 @@ causes![
     running_config_outdated::RUNNING_CONFIG_OUTDATED,
     selinux_denies_connect::SELINUX_DENIES_CONNECT,
     selinux_denies_socket::SELINUX_DENIES_SOCKET,
+    socket_acl_denied::SOCKET_ACL_DENIED,
     socket_missing::SOCKET_MISSING,
     socket_path_mismatch::SOCKET_PATH_MISMATCH,
     socket_permission_denied::SOCKET_PERMISSION_DENIED,

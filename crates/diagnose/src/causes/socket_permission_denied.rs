@@ -26,7 +26,7 @@ declare_cause! {
     /// `connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream`
     ///
     /// ## See also
-    /// SELinux and a POSIX ACL show the same line; a directory in the socket's place does too.
+    /// SELinux and a POSIX ACL (`socket-acl-denied`) show the same line; a directory in the socket's place does too.
     pub(crate) static SOCKET_PERMISSION_DENIED = {
         id: "socket-permission-denied", since: "0.1.0", stage: Socket, refines: [],
         judge: Alone(judge),
@@ -61,11 +61,18 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
         Access::Denied(components) => components,
     };
-    if let Some(listed) = denying.iter().find(|component| component.has_acl()) {
-        let path = listed.path.display();
-        return Err(Gap::undecided(format!("which entry of the ACL of {path} counts"), "a POSIX ACL decides there")
-            .learn(format!("getfacl {path}"))
-            .leaning(format!("the POSIX ACL of {path} denies {}", worker.name)));
+    let (by_acl, denying): (Vec<Component>, Vec<Component>) =
+        denying.into_iter().partition(|component| worker.denying_entry(component).is_some());
+    if denying.is_empty() {
+        if by_acl.iter().any(|component| component.changed > incident.first_seen) {
+            return Err(Gap::too_late("what denied it when it failed", "an ACL has changed since"));
+        }
+        let listed = by_acl.iter().map(|component| Exhibit::Record {
+            probe: "walk",
+            at: Some(component.changed),
+            text: format!("what denies {} is the POSIX ACL of {}", worker.name, component.path.display()),
+        });
+        return Ok(Verdict::RuledOut(proof.and(again).with(listed)));
     }
     let lacking: Vec<String> = denying.iter().map(lack).collect();
     let steps = denying.iter().map(|component| Exhibit::Record {
@@ -94,6 +101,11 @@ fn fix(denying: &[Component], worker: &Identity) -> Fix {
         let path = component.path.display().to_string();
         if component.is_directory() {
             steps.push(Step::command(["setfacl", "-m", &format!("u:{}:x", worker.name), &path]));
+            continue;
+        }
+        // On a list, chmod changes the mask and not what the group may do.
+        if component.has_acl() {
+            steps.push(Step::command(["setfacl", "-m", &format!("u:{}:rw", worker.name), &path]));
             continue;
         }
         let group = worker.group.as_str();
