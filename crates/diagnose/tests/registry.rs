@@ -51,6 +51,7 @@ fn the_set_of_ids_is_pinned() {
     selinux-denies-connect
     selinux-denies-socket
     socket-acl-denied
+    socket-hidden-by-namespace
     socket-missing
     socket-path-mismatch
     socket-permission-denied

@@ -202,6 +202,10 @@ macro_rules! scenarios {
                 the_acl_of_its_directory,
                 an_acl_for_somebody_else,
             ],
+            socket_hidden_by_namespace: [
+                unit_has_a_tmp_of_its_own,
+                nginx_has_other_mounts,
+            ],
             socket_missing: [
                 file_is_missing,
                 directory_is_missing,

@@ -233,7 +233,14 @@ impl Case {
 
     /// The stream listeners on unix sockets; of a network namespace too, though paths are not.
     pub(crate) fn unix_listeners(&self, incident: &Incident) -> Result<Rc<Vec<UnixListener>>, Gap> {
-        let netns = self.netns(incident)?;
+        self.unix_listeners_in(self.netns(incident)?)
+    }
+
+    /// The same in the network namespace of a process; of why502's own without one.
+    pub(super) fn unix_listeners_in(
+        &self,
+        netns: Option<u32>,
+    ) -> Result<Rc<Vec<UnixListener>>, Gap> {
         self.evidence.once(format!("unix listeners {netns:?}"), || {
             let request = ProbeRequest::Sockets {
                 netns,

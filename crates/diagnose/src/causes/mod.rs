@@ -159,6 +159,7 @@ causes![
     selinux_denies_connect::SELINUX_DENIES_CONNECT,
     selinux_denies_socket::SELINUX_DENIES_SOCKET,
     socket_acl_denied::SOCKET_ACL_DENIED,
+    socket_hidden_by_namespace::SOCKET_HIDDEN_BY_NAMESPACE,
     socket_missing::SOCKET_MISSING,
     socket_path_mismatch::SOCKET_PATH_MISMATCH,
     socket_permission_denied::SOCKET_PERMISSION_DENIED,

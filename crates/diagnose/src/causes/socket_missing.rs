@@ -323,7 +323,7 @@ mod tests {
             //- file /srv/error.log mnt=2
             2026/06/23 14:02:11 [crit] 2842#2842: *1 connect() to unix:/tmp/app.sock failed (2: No such file or directory) while connecting to upstream, client: 192.0.2.7, server: , request: "GET / HTTP/1.1", upstream: "http://unix:/tmp/app.sock:/", host: "shop.example"
         "#]), @"
-        answer: none, ongoing
+        answer: socket-hidden-by-namespace, ongoing
         unknown: why nginx does not see the socket: it exists in the host's view
         leaning: /tmp/app.sock exists, but not in nginx's view: its mounts or root hide it
         ");
@@ -343,7 +343,7 @@ mod tests {
             gunicorn --bind unix:/tmp/app.sock shop.wsgi
             //- listen unix /tmp/app.sock pid=77 mnt=2
         "]), @"
-        answer: none, ongoing
+        answer: socket-hidden-by-namespace, ongoing
         unknown: whether the listener's file was removed or is hidden from nginx: its listener sees the file
         leaning: gunicorn (pid 77) listens on a socket of that path which nginx does not see
         ");

@@ -223,7 +223,7 @@ mod tests {
             app
             //- listen unix /run/app.sock pid=77 dev=40 ino=9 mnt=2
         "]), @"
-        answer: none, ongoing
+        answer: socket-hidden-by-namespace, ongoing
         unknown: whether it is this file that is listened on: the file system does not tell
         leaning: app (pid 77) listens on a socket of that path
         ");
