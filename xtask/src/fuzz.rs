@@ -20,6 +20,14 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("conf", &[]),
     ("error_log", &["crates/log/tests/data/samples-1.22.1.log"]),
     ("access_log", &[]),
+    (
+        "access_control",
+        &[
+            "crates/facts/testdata/audit/selinux.log",
+            "crates/facts/testdata/audit/apparmor.log",
+            "crates/facts/testdata/selinux/tiny.33",
+        ],
+    ),
     ("snapshot", &[]),
     ("process", &[]),
     (

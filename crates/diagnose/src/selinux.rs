@@ -2,7 +2,7 @@
 //! by the policy in force. Which fix fits is theirs.
 
 use facts::audit::{AccessRecord, Avc, SecurityModule};
-use facts::{Gap, GapKind, PeerAddress};
+use facts::{Exhibit, Gap, GapKind, PeerAddress};
 
 use crate::case::{Case, LEARN_DENIALS, Need, Repeated, Ruling, Selinux, known};
 use crate::incident::Incident;
@@ -144,6 +144,28 @@ fn not_denied(
     Ok(Weighed::Not(Verdict::RuledOut(
         proof.with(passes).and(again),
     )))
+}
+
+/// What the same connection meets outside SELinux's rule, where that is another failure: the denial hides it.
+pub(crate) fn hidden(incident: &Incident, case: &Case) -> Result<Option<Exhibit>, Gap> {
+    Ok(match known(case.repeated_unconfined(incident))? {
+        Some(Repeated::Other(_, exhibit) | Repeated::Silent(exhibit)) => Some(exhibit),
+        _ => None,
+    })
+}
+
+/// Says in each fix that something else is wrong too.
+pub(crate) fn not_alone(fixes: &mut [Fix], hidden: Option<&Exhibit>) {
+    let Some(Exhibit::Record { text, .. }) = hidden else {
+        return;
+    };
+    for fix in fixes {
+        fix.steps.push(Step::Advice {
+            text: format!(
+                "this alone will not do: outside SELinux's rule the connection fails too ({text})"
+            ),
+        });
+    }
 }
 
 /// A module that allows just this: the last resort, for a person to weigh.

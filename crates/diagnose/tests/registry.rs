@@ -20,6 +20,7 @@ fn the_set_of_ids_is_pinned() {
     let ids: Vec<&str> = ALL.iter().map(|cause| cause.id).collect();
     insta::assert_snapshot!(ids.join("\n"), @"
     accept-queue-full
+    apparmor-denies-connect
     application-answered-5xx
     application-crashed
     application-killed-oom

@@ -8,6 +8,7 @@
 )]
 
 pub mod address;
+pub mod apparmor;
 pub mod application;
 pub mod audit;
 pub mod certificate;

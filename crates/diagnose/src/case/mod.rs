@@ -4,6 +4,7 @@
 
 mod access;
 mod answered;
+mod apparmor;
 mod application;
 mod buffers;
 mod config;
@@ -40,6 +41,7 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record};
 use jiff::Timestamp;
 
+pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use denials::LEARN_DENIALS;

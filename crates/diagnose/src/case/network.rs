@@ -358,7 +358,11 @@ impl Case {
 
     /// What denies the worker's connection, made now, besides owner and mode; `None` where nothing does.
     fn confined(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        self.selinux_denies(incident)
+        if let Some(denied) = self.selinux_denies(incident)? {
+            return Ok(Some(denied));
+        }
+        self.apparmor_may_deny(incident)?;
+        Ok(None)
     }
 
     /// The same connection as the worker's user, outside its domain or profile.

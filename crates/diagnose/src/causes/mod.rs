@@ -128,6 +128,7 @@ macro_rules! causes {
 
 causes![
     accept_queue_full::ACCEPT_QUEUE_FULL,
+    apparmor_denies_connect::APPARMOR_DENIES_CONNECT,
     application_answered_5xx::APPLICATION_ANSWERED_5XX,
     application_crashed::APPLICATION_CRASHED,
     application_killed_oom::APPLICATION_KILLED_OOM,

@@ -1,9 +1,9 @@
 //! See the doc comment of [`SELINUX_DENIES_CONNECT`].
 
-use facts::{Exhibit, Gap, PeerAddress};
+use facts::{Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, Need, Repeated, known};
+use crate::case::{Case, Need, known};
 use crate::incident::Incident;
 use crate::selinux::{self, Weighed};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
@@ -75,19 +75,18 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             fixes: Vec::new(),
         }));
     };
-    let hidden = match known(case.repeated_unconfined(incident))? {
-        Some(Repeated::Other(_, exhibit) | Repeated::Silent(exhibit)) => Some(exhibit),
-        _ => None,
-    };
+    let hidden = selinux::hidden(incident, case)?;
+    let mut fixes = fixes(case, &now.need, port)?;
+    selinux::not_alone(&mut fixes, hidden.as_ref());
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("SELinux forbids nginx to connect to tcp port {port}, which is labelled {}", now.need.kind()),
-        fixes: fixes(case, &now.need, port, hidden.as_ref())?,
+        fixes,
         proof: denial.proof.with(hidden),
     }))
 }
 
 /// What the loaded policy makes work, the narrowest first.
-fn fixes(case: &Case, need: &Need, port: u16, hidden: Option<&Exhibit>) -> Result<Vec<Fix>, Gap> {
+fn fixes(case: &Case, need: &Need, port: u16) -> Result<Vec<Fix>, Gap> {
     let Some(policy) = known(case.selinux_policy())? else {
         return Ok(vec![selinux::module(&[need])]);
     };
@@ -120,13 +119,6 @@ fn fixes(case: &Case, need: &Need, port: u16, hidden: Option<&Exhibit>) -> Resul
     let mut fixes = narrow;
     fixes.extend(wide.into_iter().map(boolean));
     fixes.push(selinux::module(&[need]));
-    if let Some(Exhibit::Record { text, .. }) = hidden {
-        for fix in &mut fixes {
-            fix.steps.push(Step::Advice {
-                text: format!("this alone will not do: outside SELinux's rule the connection fails too ({text})"),
-            });
-        }
-    }
     Ok(fixes)
 }
 

@@ -54,10 +54,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Weighed::Denied(denial) => denial,
     };
     let needs: Vec<&Need> = denial.now.iter().map(|ruling| &ruling.need).collect();
+    let hidden = selinux::hidden(incident, case)?.filter(|_| !needs.is_empty());
+    let mut fixes = fixes(case, path, &needs)?;
+    selinux::not_alone(&mut fixes, hidden.as_ref());
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("SELinux forbids nginx to connect to {}: {}{}", path.display(), what(&denial), denial.since),
-        fixes: fixes(case, path, &needs)?,
-        proof: denial.proof,
+        fixes,
+        proof: denial.proof.with(hidden),
     }))
 }
 
@@ -315,6 +318,25 @@ mod tests {
         fix, shown: a policy module of your own, reviewed, where nothing narrower fits
           write to nginx_local.cil: (allow httpd_t initrc_t (unix_stream_socket (connectto)))
           $ semodule -i nginx_local.cil
+        "#);
+    }
+
+    #[test]
+    fn confirmed_where_nobody_listens_and_that_is_said() {
+        assert_snapshot!(check(ID, [HOST, ENFORCING, AUDIT, "
+            //- connect unix:/run/webapp.sock -> errno 111
+        "]), @r#"
+        answer: selinux-denies-socket, ongoing
+        confirmed: SELinux forbids nginx to connect to /run/webapp.sock: write on /run/webapp.sock (initrc_runtime_t), and connectto on the socket of the application that listens there (initrc_t)
+        - log 01:28:47 x1: connect() to unix:/run/webapp.sock failed (13: Permission denied) while connecting to upstream
+        - audit 01:28:47: avc:  denied  { write } for  pid=439 comm="nginx" name="webapp.sock" dev="tmpfs" ino=614 scontext=system_u:system_r:httpd_t:s0 tcontext=system_u:object_r:initrc_runtime_t:s0 tclass=sock_file permissive=0   (/var/log/audit/audit.log)
+        - selinux-access: the policy in force denies httpd_t write on /run/webapp.sock (initrc_runtime_t sock_file)
+        - selinux-access: the policy in force denies httpd_t connectto on the socket of the application that listens there (initrc_t unix_stream_socket)
+        - connect 01:30:00: connect unix:/run/webapp.sock as nginx's worker: 111: Connection refused
+        fix, shown: a policy module of your own, reviewed, where nothing narrower fits
+          write to nginx_local.cil: (allow httpd_t initrc_runtime_t (sock_file (write))) (allow httpd_t initrc_t (unix_stream_socket (connectto)))
+          $ semodule -i nginx_local.cil
+          this alone will not do: outside SELinux's rule the connection fails too (connect unix:/run/webapp.sock as nginx's worker: 111: Connection refused)
         "#);
     }
 

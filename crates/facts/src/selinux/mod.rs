@@ -1,5 +1,6 @@
 //! SELinux: contexts, what the kernel's policy decides, and the policy itself. Audit's records are read elsewhere.
 
+mod form;
 mod policy;
 mod reader;
 
