@@ -28,6 +28,8 @@ mod python;
 pub mod scenarios;
 mod systemd;
 mod verdict;
+pub mod vm;
+pub mod vm_scenarios;
 
 pub use application::{Gunicorn, Pool};
 pub use built::{target_dir, why502};

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything a change must pass, in the order that fails soonest.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 
 use anyhow::{Result, ensure};
@@ -75,6 +76,38 @@ pub(crate) fn accuracy() -> Result<()> {
         "{wrong} incidents were given a cause that is not theirs"
     );
     lab
+}
+
+/// Asks a static build of `why502` in virtual machines whose kernels run SELinux and AppArmor.
+pub(crate) fn lab_vm() -> Result<()> {
+    packages::ensure_installed(&[packages::VM])?;
+    build()?;
+    let image = why502_lab::vm::image()?;
+    run::say(&format!("image of virtual machines: {}\n", image.display()));
+    // The machine's libraries are its own, so the binary brings what it needs. A directory of its own: other flags
+    // would have everything built anew.
+    let target = "x86_64-unknown-linux-gnu";
+    let folder = run::root().join("target/lab/static");
+    let folder_name = folder.to_string_lossy();
+    let args = [
+        "build",
+        "--package",
+        "why502",
+        "--bin",
+        "why502",
+        "--target",
+        target,
+        "--target-dir",
+        &folder_name,
+    ];
+    run::cargo_with(
+        &args,
+        &[(
+            "RUSTFLAGS",
+            OsStr::new("-C target-feature=+crt-static -C strip=debuginfo"),
+        )],
+    )?;
+    why502_lab::vm::run_all(&folder.join(target).join("debug/why502"))
 }
 
 fn prepare() -> Result<()> {

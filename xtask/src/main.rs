@@ -11,6 +11,8 @@ mod layers;
 mod packages;
 mod pages;
 mod run;
+#[cfg(test)]
+mod scenarios;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,8 @@ usage: cargo xtask COMMAND
 
   test                 install what the tests need, then format, lint, build, test
   test --repeat N lab  run the lab N times and count what does not hold every time
+  lab vm               boot machines whose kernels run SELinux and AppArmor, and hold why502
+                       against what they deny (some minutes; the image is made once)
   accuracy             run the lab once and print what was true against what was answered
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
@@ -35,6 +39,7 @@ enum Task {
     Test,
     RepeatLab(u32),
     Accuracy,
+    LabVm,
     Gen,
     Demo,
     Bench(Bench),
@@ -47,6 +52,7 @@ impl Task {
             ["test"] => Self::Test,
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
             ["accuracy"] => Self::Accuracy,
+            ["lab", "vm"] => Self::LabVm,
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Task::Test => check::test(),
         Task::RepeatLab(count) => check::repeat_lab(count),
         Task::Accuracy => check::accuracy(),
+        Task::LabVm => check::lab_vm(),
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
         Task::Bench(what) => bench::run(&what),
@@ -93,6 +100,7 @@ mod tests {
             Some(Task::RepeatLab(3))
         ));
         assert!(matches!(Task::parse(&["demo"]), Some(Task::Demo)));
+        assert!(matches!(Task::parse(&["lab", "vm"]), Some(Task::LabVm)));
         assert!(matches!(
             Task::parse(&["bench", "conf"]),
             Some(Task::Bench(Bench::Conf))

@@ -80,6 +80,30 @@ pub(crate) const LAB: &[Need] = &[
     },
 ];
 
+/// What virtual machines need.
+pub(crate) const VM: &[Need] = &[
+    Need {
+        package: "qemu-system-x86",
+        is_there: || Path::new("/usr/bin/qemu-system-x86_64").exists(),
+    },
+    Need {
+        package: "mmdebstrap",
+        is_there: || Path::new("/usr/bin/mmdebstrap").exists(),
+    },
+    Need {
+        package: "policycoreutils",
+        is_there: || Path::new("/usr/sbin/setfiles").exists(),
+    },
+    Need {
+        package: "e2fsprogs",
+        is_there: || Path::new("/usr/sbin/mke2fs").exists() || Path::new("/sbin/mke2fs").exists(),
+    },
+    Need {
+        package: "openssh-client",
+        is_there: || Path::new("/usr/bin/ssh-keygen").exists(),
+    },
+];
+
 /// A package's scripts ask `policy-rc.d` before they start a service; 101 forbids it. The shell
 /// takes the file away however apt ends, and leaves one of the host's own alone.
 const INSTALL: &str = r#"
