@@ -637,6 +637,10 @@ impl Case {
         if !application.started_before(incident) {
             return Ok(None);
         }
+        // It reads its files once, when it starts.
+        let read = since
+            .checked_add(super::config::CLOCK_GRAIN)
+            .unwrap_or(since);
         for path in &application.settings.config_files {
             let (view, path) = self.path_of(process, path)?;
             let limit = 1 << 20;
@@ -646,7 +650,7 @@ impl Case {
             if matches!(record.answer, facts::Answer::Errno(2)) {
                 continue;
             }
-            if super::evidence::stat_of(record).is_none_or(|stat| stat.changed > since) {
+            if super::evidence::stat_of(record).is_none_or(|stat| stat.changed > read) {
                 return Ok(None);
             }
         }

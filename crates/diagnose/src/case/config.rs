@@ -26,7 +26,7 @@ use crate::tie::Place;
 use crate::verdict::Step;
 
 /// A process's start is known to two clock ticks, a file's change to one more: what lies within is the same moment.
-const CLOCK_GRAIN: SignedDuration = SignedDuration::from_millis(100);
+pub(super) const CLOCK_GRAIN: SignedDuration = SignedDuration::from_millis(100);
 
 /// A configuration file larger than this is cut, and said so.
 const FILE_LIMIT: u64 = 16 << 20;
