@@ -24,6 +24,7 @@ fn the_set_of_ids_is_pinned() {
     application-answered-5xx
     application-crashed
     application-killed-oom
+    application-rejects-request
     application-restarted
     application-slow
     application-worker-timeout

@@ -35,6 +35,10 @@ macro_rules! scenarios {
                 another_groups_process,
                 sigkill_by_hand,
             ],
+            application_rejects_request: [
+                longer_than_uwsgis_buffer,
+                http_to_a_uwsgi_socket,
+            ],
             application_restarted: [
                 unit_is_restarted_by_hand,
                 restarts_while_clients_come,

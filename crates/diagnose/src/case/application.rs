@@ -115,6 +115,16 @@ impl Application {
         self.holders().iter().any(|holder| holder.nginx().is_some())
     }
 
+    /// What kind of program it is.
+    pub(super) fn kind(&self) -> Option<Kind> {
+        self.kind
+    }
+
+    /// What it was told.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The processes that hold its socket, the oldest first.
     pub(super) fn holders(&self) -> &[Process] {
         &self.reached.holders

@@ -29,6 +29,7 @@ mod paths;
 mod pools;
 mod processes;
 mod queue;
+mod rejections;
 mod restarts;
 mod reuse;
 mod selinux;

@@ -132,6 +132,7 @@ causes![
     application_answered_5xx::APPLICATION_ANSWERED_5XX,
     application_crashed::APPLICATION_CRASHED,
     application_killed_oom::APPLICATION_KILLED_OOM,
+    application_rejects_request::APPLICATION_REJECTS_REQUEST,
     application_restarted::APPLICATION_RESTARTED,
     application_slow::APPLICATION_SLOW,
     application_worker_timeout::APPLICATION_WORKER_TIMEOUT,

@@ -1,0 +1,193 @@
+//! Requests that an application refused before it answered, weighed against nginx's failures.
+//!
+//! uWSGI's line of a refused request has no time: it lies between the times of the lines around it. That much is proof
+//! only if nginx failed exactly as often in between.
+
+use facts::application::Kind;
+use facts::application::log::What;
+use facts::{Exhibit, Gap};
+use jiff::Timestamp;
+use log::error::{Class, Protocol};
+
+use super::Case;
+use super::application::Application;
+use crate::incident::Incident;
+
+/// The largest that uWSGI's `buffer-size` may be.
+const LARGEST: u64 = 65_535;
+
+/// Refusals that account for every failure.
+pub(crate) struct Refusals {
+    /// What refused them, for people.
+    pub(crate) who: String,
+    /// uWSGI's words of one.
+    pub(crate) text: String,
+    /// Where they stand.
+    pub(crate) place: String,
+    /// How many there are.
+    pub(crate) count: u64,
+    /// The largest request refused, where it says so.
+    pub(crate) largest: Option<u64>,
+    /// `buffer-size` as it is, with where it is set.
+    pub(crate) setting: Option<String>,
+}
+
+/// Refusals that lie somewhere between two seconds.
+struct Span {
+    from: i64,
+    to: i64,
+    count: u64,
+}
+
+impl Refusals {
+    /// uWSGI's words.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        Exhibit::Record {
+            probe: "application-log",
+            at: None,
+            text: format!(
+                "{}: {} (as often as it failed, {} in all)",
+                self.place, self.text, self.count
+            ),
+        }
+    }
+
+    /// The buffer that would take the largest of them.
+    pub(crate) fn buffer(&self) -> Option<u64> {
+        let largest = self.largest.filter(|&largest| largest < LARGEST)?;
+        Some((largest + 1).next_power_of_two().min(LARGEST))
+    }
+}
+
+impl Case {
+    /// The refusals that account for every failure of the incident.
+    pub(crate) fn refusals(&self, incident: &Incident) -> Result<Refusals, Gap> {
+        let application = self.application(incident)?;
+        let missing = "whether the application refused the requests";
+        let gap = |why: String| Gap::undecided(missing, why);
+        let (wanted, other) = match incident.protocol {
+            Some(Protocol::Uwsgi) => ("invalid request block size: ", "invalid HTTP request size "),
+            _ => ("invalid HTTP request size ", "invalid request block size: "),
+        };
+        let reasons = |prefix: &'static str| {
+            application
+                .events()
+                .iter()
+                .filter_map(move |event| match &event.what {
+                    What::RequestRejected { reason } if reason.starts_with(prefix) => {
+                        Some((event, reason))
+                    }
+                    _ => None,
+                })
+        };
+        let Some((_, text)) = reasons(wanted)
+            .next_back()
+            .filter(|_| application.kind() == Some(Kind::Uwsgi))
+        else {
+            let gap = gap(format!(
+                "no log of {} tells of a refused one",
+                application.who()
+            ));
+            return Err(match reasons(other).next_back() {
+                Some((_, said)) => gap.leaning(format!(
+                    "{} is spoken to in another protocol: {said}",
+                    application.who()
+                )),
+                None => gap,
+            });
+        };
+        let spans = merged(reasons(wanted).map(|(event, _)| match event.at {
+            Some(at) => (at.as_second(), at.as_second() + 1),
+            None => (
+                event.not_before.map_or(i64::MIN, Timestamp::as_second),
+                event.not_after.map_or(i64::MAX, Timestamp::as_second),
+            ),
+        }));
+        let count = self.accounted(incident, &spans)?.ok_or_else(|| {
+            gap("it refused requests, but not exactly as many as failed".to_owned())
+                .leaning(format!("{} refused requests: {text}", application.who()))
+        })?;
+        Ok(Refusals {
+            who: application.who(),
+            text: text.clone(),
+            place: application.log_place(),
+            count,
+            largest: reasons(wanted)
+                .filter_map(|(_, reason)| size_in(reason))
+                .max(),
+            setting: application.buffer_size(),
+        })
+    }
+
+    /// How many refusals there are, if nginx failed exactly as often in each span that holds a failure of the incident.
+    fn accounted(&self, incident: &Incident, spans: &[Span]) -> Result<Option<u64>, Gap> {
+        let logs = self.log_facts(incident.instance)?;
+        let alike = || {
+            logs.incidents.iter().filter(|other| {
+                other.peer == incident.peer
+                    && (other.is(Class::PrematureClose) || other.is(Class::ConnectionReset))
+            })
+        };
+        let mut used = Vec::new();
+        for second in incident.seconds.keys() {
+            let Some(idx) = spans
+                .iter()
+                .position(|span| (span.from..=span.to).contains(second))
+            else {
+                return Ok(None);
+            };
+            if !used.contains(&idx) {
+                used.push(idx);
+            }
+        }
+        let mut count = 0;
+        for span in used.into_iter().filter_map(|idx| spans.get(idx)) {
+            let failed: u64 = alike()
+                .flat_map(|other| other.seconds.range(span.from..=span.to))
+                .map(|(_, count)| count)
+                .sum();
+            if failed != span.count {
+                return Ok(None);
+            }
+            count += span.count;
+        }
+        Ok(Some(count))
+    }
+}
+
+impl Application {
+    /// uWSGI's `buffer-size` in words.
+    fn buffer_size(&self) -> Option<String> {
+        let setting = self
+            .settings()
+            .buffer_size
+            .as_ref()
+            .filter(|_| self.settings().is_certain("buffer_size"))?;
+        Some(format!("{}, by {}", setting.value, setting.origin))
+    }
+}
+
+/// The spans of refusals; those that touch are one.
+fn merged(ranges: impl Iterator<Item = (i64, i64)>) -> Vec<Span> {
+    let mut ranges: Vec<(i64, i64)> = ranges.collect();
+    ranges.sort_unstable();
+    let mut spans: Vec<Span> = Vec::new();
+    for (from, to) in ranges {
+        // Clocks may go back.
+        let (from, to) = (from.min(to), to.max(from));
+        match spans.last_mut() {
+            Some(last) if from <= last.to => {
+                last.to = last.to.max(to);
+                last.count += 1;
+            }
+            _ => spans.push(Span { from, to, count: 1 }),
+        }
+    }
+    spans
+}
+
+/// `invalid request block size: 6354 (max 4096)...skip`.
+fn size_in(reason: &str) -> Option<u64> {
+    let rest = reason.strip_prefix("invalid request block size: ")?;
+    rest.split_once(' ')?.0.parse().ok()
+}

@@ -1,0 +1,187 @@
+//! See the doc comment of [`APPLICATION_REJECTS_REQUEST`].
+
+use facts::Gap;
+use log::error::Class;
+
+use crate::case::Case;
+use crate::incident::Incident;
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
+
+declare_cause! {
+    /// The application refused the request for its size and closed the connection without an answer.
+    ///
+    /// ## Confirmed when
+    /// The connection was closed or reset before the response, and uWSGI's own log has a refused request for each failed
+    /// one, no more and no less, in the time in which it failed. (Other applications answer such requests with 400, 414
+    /// or 431.)
+    ///
+    /// ## Ruled out when
+    /// The failure is another one.
+    ///
+    /// ## Fix
+    /// Raise uWSGI's `buffer-size`, or make the request smaller: cookies are most of it.
+    /// Shown only: the application has to be restarted for it.
+    ///
+    /// ## Looks like
+    /// `recv() failed (104: Connection reset by peer) while reading response header from upstream`, and in uWSGI's log
+    /// `invalid request block size: 6354 (max 4096)...skip`
+    ///
+    /// ## See also
+    /// <https://uwsgi-docs.readthedocs.io/en/latest/Options.html#buffer-size>
+    pub(crate) static APPLICATION_REJECTS_REQUEST = {
+        id: "application-rejects-request", since: "0.1.0", stage: Request, refines: [],
+        judge: Alone(judge),
+    }
+}
+
+fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
+    let proof = Proof::new(incident.exhibit());
+    if !(incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset)) {
+        return Ok(Verdict::RuledOut(proof));
+    }
+    let refusals = case.refusals(incident)?;
+    let now = refusals.setting.as_ref().map(|setting| format!(", now {setting}")).unwrap_or_default();
+    let raise = match refusals.buffer() {
+        Some(bytes) => format!("set buffer-size = {bytes}{now}, and restart {}", refusals.who),
+        None => format!("raise buffer-size{now}, and restart {}", refusals.who),
+    };
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("{} refused the requests for their size: {}", refusals.who, refusals.text),
+        proof: proof.and(refusals.exhibit()),
+        fixes: vec![Fix {
+            summary: "let it take larger requests".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps: vec![
+                Step::Advice { text: raise },
+                Step::Advice { text: "or make the requests smaller: see which cookies and headers they carry".to_owned() },
+            ],
+            verify: Some(AGAIN.to_owned()),
+        }],
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use crate::fixture::check;
+
+    const ID: &str = "application-rejects-request";
+    const NGINX: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { uwsgi_pass 127.0.0.1:8000; } } }
+    ";
+    const RESET: &str = "
+        //- failed 14:02:11 uwsgi://127.0.0.1:8000
+        recv() failed (104: Connection reset by peer) while reading response header from upstream
+    ";
+    const UWSGI: &str = "
+        //- process 77 start=12:30:00
+        uwsgi --socket 127.0.0.1:8000 --wsgi shop --logto /var/log/uwsgi.log
+        //- listen tcp 127.0.0.1:8000 pid=77
+    ";
+    const BEFORE: &str = "
+        //- file /var/log/uwsgi.log
+        [pid: 77|app: 0|req: 1/1] 192.0.2.7 () {32 vars in 337 bytes} [Tue Jun 23 14:02:00 2026] GET / => generated 3 bytes in 0 msecs (HTTP/1.1 200) 1 headers in 38 bytes (1 switches on core 0)";
+    const REFUSED: &str = "
+        invalid request block size: 6354 (max 4096)...skip";
+    const AFTER: &str = "
+        [pid: 77|app: 0|req: 2/2] 192.0.2.7 () {32 vars in 337 bytes} [Tue Jun 23 14:03:00 2026] GET / => generated 3 bytes in 0 msecs (HTTP/1.1 200) 1 headers in 38 bytes (1 switches on core 0)
+    ";
+
+    #[test]
+    fn confirmed_where_it_refused_as_many_as_failed() {
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, REFUSED, AFTER]), @"
+        answer: application-rejects-request, over
+        confirmed: uwsgi (pid 77) refused the requests for their size: invalid request block size: 6354 (max 4096)...skip
+        - log 14:02:11 x1: recv() failed (104: Connection reset by peer) while reading response header from upstream
+        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (as often as it failed, 1 in all)
+        fix, shown: let it take larger requests
+          set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
+          or make the requests smaller: see which cookies and headers they carry
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_log_ends_with_it() {
+        assert_snapshot!(check(ID, [NGINX, RESET, RESET, UWSGI, BEFORE, REFUSED, REFUSED]), @"
+        answer: application-rejects-request, over
+        confirmed: uwsgi (pid 77) refused the requests for their size: invalid request block size: 6354 (max 4096)...skip
+        - log 14:02:11 x2: recv() failed (104: Connection reset by peer) while reading response header from upstream
+        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (as often as it failed, 2 in all)
+        fix, shown: let it take larger requests
+          set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
+          or make the requests smaller: see which cookies and headers they carry
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_refused_fewer_than_failed() {
+        assert_snapshot!(check(ID, [NGINX, RESET, RESET, UWSGI, BEFORE, REFUSED, AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_refused_more_than_failed() {
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, REFUSED, REFUSED, AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_refused_at_another_time() {
+        assert_snapshot!(check(ID, [NGINX, &RESET.replace("14:02:11", "14:04:11"), UWSGI, BEFORE, REFUSED, AFTER]), @"
+        answer: none, ongoing
+        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_log_says_nothing() {
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: /var/log/uwsgi.log says nothing of it
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_nginx_speaks_another_protocol() {
+        // The `ET` of `GET`, read as a size.
+        assert_snapshot!(check(ID, [&NGINX.replace("uwsgi_pass ", "proxy_pass http://"), &RESET.replace("uwsgi://127.0.0.1:8000", "http://127.0.0.1:8000/"), UWSGI, BEFORE, &REFUSED.replace("6354", "21573"), AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: /var/log/uwsgi.log says nothing of it
+        leaning: uwsgi (pid 77) is spoken to in another protocol: invalid request block size: 21573 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_of_another_program() {
+        assert_snapshot!(check(ID, [NGINX, RESET, "
+            //- process 77 start=12:30:00
+            node /srv/shop.js
+            //- listen tcp 127.0.0.1:8000 pid=77
+        "]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: its own log says nothing of it
+        ");
+    }
+
+    #[test]
+    fn ruled_out_by_another_failure() {
+        assert_snapshot!(check(ID, [NGINX, "
+            //- failed 14:02:11 uwsgi://127.0.0.1:8000
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", UWSGI, BEFORE, REFUSED, AFTER]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        ");
+    }
+}

@@ -1,0 +1,56 @@
+//! The application refused the request for its size.
+
+use anyhow::{Result, ensure};
+
+use crate::{Expectation, Lab};
+
+const SITE: &str = "\
+large_client_header_buffers 4 32k;
+server {
+    listen @listen;
+    location / {
+        include /etc/nginx/uwsgi_params;
+        uwsgi_pass unix:@socket;
+    }
+}
+";
+
+const HTTP_SITE: &str = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://unix:@socket;
+    }
+}
+";
+
+/// uWSGI takes 4096 bytes of request header, and a client sends a longer one.
+pub fn longer_than_uwsgis_buffer(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock").display().to_string();
+    let _uwsgi = lab.uwsgi(&socket, &[])?;
+    let nginx = lab.nginx(SITE, &[("socket", &socket)])?;
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.settle();
+    for _ in 0..3 {
+        // A longer path would be cut out of nginx's own line, and its peer with it.
+        let status = nginx.get_from("/", &"x".repeat(6000))?;
+        ensure!(status == 502, "a long header gave {status}");
+    }
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.written("uwsgi.log", "invalid request block size: ")?;
+    nginx.logged(&["while reading response header from upstream"])?;
+    let truth = Expectation::confirmed("application-rejects-request").times(3);
+    lab.diagnose(&nginx, &[truth.naming("(max 4096)").naming("set buffer-size = 8192")])
+}
+
+/// The same words in uWSGI's log where nginx speaks HTTP to it: no buffer would be large enough.
+pub fn http_to_a_uwsgi_socket(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock").display().to_string();
+    let _uwsgi = lab.uwsgi(&socket, &[])?;
+    let nginx = lab.nginx(HTTP_SITE, &[("socket", &socket)])?;
+    lab.settle();
+    nginx.expect(2, "GET", "/", 502)?;
+    lab.written("uwsgi.log", "invalid request block size: 21573")?;
+    lab.diagnose(&nginx, &[Expectation::at_most("peer-speaks-other-protocol")])
+}
