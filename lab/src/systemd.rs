@@ -54,7 +54,7 @@ pub struct Machine<'a> {
 
 impl Lab {
     /// Boots the lab's machine, one at most. nginx and php-fpm are installed in it and not started; `shopd` in it is
-    /// the lab's own application, and `/srv/shop/shop.py` the one for gunicorn.
+    /// the lab's own application, `node` the host's, and `/srv/shop/shop.py` the one for gunicorn.
     ///
     /// # Errors
     /// Where `systemd-nspawn` cannot boot: it needs root, namespaces and cgroups.
@@ -99,6 +99,7 @@ impl Lab {
             &built::program("why502-lab-app")?,
             "/usr/local/bin/shopd",
         ));
+        args.extend(visible(Path::new("/usr/bin/node"), "/usr/local/bin/node"));
         if let Ok(why502) = built::why502() {
             args.extend(visible(&why502, "/usr/local/bin/why502"));
         }

@@ -30,6 +30,11 @@ macro_rules! scenarios {
                 another_unit_dies,
                 gunicorn_unit_worker_segfaults,
             ],
+            application_fatal_error: [
+                node_throws,
+                node_uses_up_its_heap,
+                node_is_killed,
+            ],
             application_killed_oom: [
                 gunicorn_worker_in_a_memory_group,
                 another_groups_process,

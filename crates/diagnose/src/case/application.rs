@@ -284,6 +284,13 @@ impl Application {
         Happenings::of(incident, &self.who(), found, self.log.places.clone())
     }
 
+    /// Errors of its own that end its process. php-fpm and gunicorn go on, and answer with 500.
+    pub(crate) fn fatal_errors(&self, incident: &Incident) -> Happenings {
+        let ends = matches!(self.kind, Some(Kind::Node | Kind::Java));
+        let found = self.own_events(|what| ends && matches!(what, What::FatalError { .. }));
+        Happenings::of(incident, &self.who(), found, self.log.places.clone())
+    }
+
     fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
         let events = self.log.events.iter().filter(|event| wanted(&event.what));
         events

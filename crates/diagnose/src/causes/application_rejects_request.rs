@@ -121,7 +121,7 @@ mod tests {
         assert_snapshot!(check(ID, [NGINX, RESET, RESET, UWSGI, BEFORE, REFUSED, AFTER]), @"
         answer: none, over
         unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
-        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
         ");
     }
 
@@ -130,7 +130,7 @@ mod tests {
         assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, REFUSED, REFUSED, AFTER]), @"
         answer: none, over
         unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
-        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
         ");
     }
 
@@ -139,7 +139,7 @@ mod tests {
         assert_snapshot!(check(ID, [NGINX, &RESET.replace("14:02:11", "14:04:11"), UWSGI, BEFORE, REFUSED, AFTER]), @"
         answer: none, ongoing
         unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
-        leaning: uwsgi (pid 77) refused requests around that time: invalid request block size: 6354 (max 4096)...skip
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
         ");
     }
 
@@ -147,7 +147,7 @@ mod tests {
     fn unknown_where_its_log_says_nothing() {
         assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, AFTER]), @"
         answer: none, over
-        unknown: whether the application refused the requests: /var/log/uwsgi.log says nothing of it
+        unknown: whether the application refused the requests: no log of uwsgi (pid 77) tells of a refused one
         ");
     }
 
@@ -155,8 +155,8 @@ mod tests {
     fn not_confirmed_where_nginx_speaks_another_protocol() {
         // The `ET` of `GET`, read as a size.
         assert_snapshot!(check(ID, [&NGINX.replace("uwsgi_pass ", "proxy_pass http://"), &RESET.replace("uwsgi://127.0.0.1:8000", "http://127.0.0.1:8000/"), UWSGI, BEFORE, &REFUSED.replace("6354", "21573"), AFTER]), @"
-        answer: none, over
-        unknown: whether the application refused the requests: /var/log/uwsgi.log says nothing of it
+        answer: peer-speaks-other-protocol, over
+        unknown: whether the application refused the requests: no log of uwsgi (pid 77) tells of a refused one
         leaning: uwsgi (pid 77) is spoken to in another protocol: invalid request block size: 21573 (max 4096)...skip
         ");
     }
@@ -169,7 +169,7 @@ mod tests {
             //- listen tcp 127.0.0.1:8000 pid=77
         "]), @"
         answer: none, over
-        unknown: whether the application refused the requests: its own log says nothing of it
+        unknown: whether the application refused the requests: no log of shop.js (pid 77) tells of a refused one
         ");
     }
 

@@ -131,6 +131,7 @@ causes![
     apparmor_denies_connect::APPARMOR_DENIES_CONNECT,
     application_answered_5xx::APPLICATION_ANSWERED_5XX,
     application_crashed::APPLICATION_CRASHED,
+    application_fatal_error::APPLICATION_FATAL_ERROR,
     application_killed_oom::APPLICATION_KILLED_OOM,
     application_rejects_request::APPLICATION_REJECTS_REQUEST,
     application_restarted::APPLICATION_RESTARTED,

@@ -196,7 +196,8 @@ pub fn event(kind: Kind, line: &[u8], zone: &TimeZone, at: Option<Timestamp>) ->
         Kind::Node => other::node(line),
         Kind::Puma => other::puma(line),
         Kind::Unicorn => other::unicorn(line),
-        Kind::Java | Kind::PythonHttpServer => None,
+        Kind::Java => other::java(line),
+        Kind::PythonHttpServer => None,
     }?;
     Some(AppEvent {
         at: at.or_else(|| stamp(kind, line, zone)),

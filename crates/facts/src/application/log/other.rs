@@ -95,10 +95,28 @@ pub(super) fn node(line: &[u8]) -> Option<Said> {
     }
     let is_out_of_memory =
         line.starts_with(b"FATAL ERROR: ") && line.contains_str("JavaScript heap out of memory");
-    is_out_of_memory.then(|| {
-        Said::new(What::FatalError {
-            message: owned(line),
-        })
+    // The last line of what it prints of an error that nothing caught.
+    let is_uncaught = line.strip_prefix(b"Node.js v").is_some_and(|version| {
+        version.first().is_some_and(u8::is_ascii_digit)
+            && version
+                .iter()
+                .all(|byte| byte.is_ascii_digit() || *byte == b'.')
+    });
+    (is_out_of_memory || is_uncaught).then(|| fatal(line))
+}
+
+/// What the Java virtual machine prints where it ends itself (`hotspot/share/utilities/debug.cpp`, `vmError.cpp`; not
+/// run here).
+pub(super) fn java(line: &[u8]) -> Option<Said> {
+    let is_fatal = line.starts_with(b"Terminating due to java.lang.OutOfMemoryError")
+        || line.starts_with(b"Aborting due to java.lang.OutOfMemoryError")
+        || line.starts_with(b"# A fatal error has been detected by the Java Runtime Environment");
+    is_fatal.then(|| fatal(line))
+}
+
+fn fatal(line: &[u8]) -> Said {
+    Said::new(What::FatalError {
+        message: owned(line),
     })
 }
 
@@ -270,7 +288,24 @@ mod tests {
                 errno: Some(13)
             })
         );
-        assert_eq!(what(Kind::Node, "    at Server.setupListenHandle"), None);
+        for line in [
+            "    at Server.setupListenHandle",
+            "Node.js version",
+            "Node.js v20.1 said so",
+        ] {
+            assert_eq!(what(Kind::Node, line), None, "{line}");
+        }
+        let ends = |message: &str| {
+            Some(What::FatalError {
+                message: message.to_owned(),
+            })
+        };
+        assert_eq!(
+            what(Kind::Node, "Node.js v20.20.2"),
+            ends("Node.js v20.20.2")
+        );
+        let java = "Terminating due to java.lang.OutOfMemoryError: Java heap space";
+        assert_eq!(what(Kind::Java, java), ends(java));
         let memory =
             "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory";
         assert_eq!(
