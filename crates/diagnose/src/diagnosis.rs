@@ -90,6 +90,19 @@ pub struct Judged {
     pub known: Vec<Exhibit>,
     /// Who felt it, where the access log tells.
     pub impact: Option<Impact>,
+    /// What happened on the host around its start, in order.
+    pub timeline: Vec<Moment>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub what: String,
+    /// The answer rests on it.
+    pub explains: bool,
 }
 
 /// One cause's verdict.

@@ -131,6 +131,7 @@ impl Case {
         } else {
             self.known_of(&incident)
         };
+        let timeline = self.timeline(&incident, &causes).unwrap_or_default();
         Judged {
             incident,
             ongoing,
@@ -140,6 +141,7 @@ impl Case {
             hints,
             known,
             impact,
+            timeline,
         }
     }
 }

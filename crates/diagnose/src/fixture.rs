@@ -326,7 +326,7 @@ impl Fixture {
         panic!("the case asks in a circle");
     }
 
-    fn judged<'a>(&self, diagnosis: &'a Diagnosis) -> &'a Judged {
+    pub(crate) fn judged<'a>(&self, diagnosis: &'a Diagnosis) -> &'a Judged {
         let name = |judged: &Judged| {
             let action = judged.incident.action.map_or("", log::error::While::as_str);
             format!("{} {action}", judged.incident.peer)

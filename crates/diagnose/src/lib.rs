@@ -23,7 +23,8 @@ pub mod verdict;
 pub use case::{Case, Options, Selection};
 pub use causes::{Cause, Stage};
 pub use diagnosis::{
-    CauseVerdict, Diagnosis, Impact, InstanceSummary, Judged, Judgement, RunningConfig, Window,
+    CauseVerdict, Diagnosis, Impact, InstanceSummary, Judged, Judgement, Moment, RunningConfig,
+    Window,
 };
 pub use facts::{
     Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record,

@@ -27,6 +27,7 @@ pub mod netfilter;
 mod netlink;
 pub mod oom;
 pub mod owners;
+pub mod packages;
 pub mod passwd;
 pub mod probe;
 pub mod process;

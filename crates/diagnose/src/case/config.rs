@@ -787,6 +787,18 @@ impl Case {
 
     /// The file that changed last, and when: its ctime, which no program can set.
     fn newest_change(&self, idx: usize, instance: &Instance) -> Result<(PathBuf, Timestamp), Gap> {
+        self.last_changes(idx, instance)?
+            .into_iter()
+            .max_by_key(|(_, changed)| *changed)
+            .ok_or_else(|| Gap::undecided("when the files changed", "none could be read"))
+    }
+
+    /// The files of the configuration, with when each was last changed.
+    pub(super) fn last_changes(
+        &self,
+        idx: usize,
+        instance: &Instance,
+    ) -> Result<Vec<(PathBuf, Timestamp)>, Gap> {
         let configured = self.configured(idx)?;
         if let Some(unread) = &configured.unread {
             return Err(unread.clone());
@@ -796,16 +808,13 @@ impl Case {
             view: instance.view,
             unread: RefCell::default(),
         };
-        configured
-            .configuration
-            .files()
-            .iter()
+        let files = configured.configuration.files().iter();
+        Ok(files
             .filter_map(|file| {
                 let record = self.evidence.record(&recorded.request(&file.path)).ok()?;
                 Some((file.path.clone(), stat_of(record)?.changed))
             })
-            .max_by_key(|(_, changed)| *changed)
-            .ok_or_else(|| Gap::undecided("when the files changed", "none could be read"))
+            .collect())
     }
 
     /// For the report: whether the workers run what stands on disk.

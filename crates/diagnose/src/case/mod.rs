@@ -33,6 +33,7 @@ mod rejections;
 mod restarts;
 mod reuse;
 mod selinux;
+mod timeline;
 mod tls;
 mod zone;
 

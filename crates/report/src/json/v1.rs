@@ -86,6 +86,14 @@ struct Incident<'a> {
     explained: bool,
     impact: Option<Impact>,
     log: Option<Cow<'a, str>>,
+    timeline: Vec<Moment<'a>>,
+}
+
+#[derive(Serialize)]
+struct Moment<'a> {
+    at: String,
+    text: &'a str,
+    explains: bool,
 }
 
 #[derive(Serialize)]
@@ -279,6 +287,15 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
             rescued: impact.rescued,
         }),
         log: incident.log.as_deref().map(path),
+        timeline: judged.timeline.iter().map(moment).collect(),
+    }
+}
+
+fn moment(moment: &diagnose::Moment) -> Moment<'_> {
+    Moment {
+        at: words::rfc3339(moment.at),
+        text: &moment.what,
+        explains: moment.explains,
     }
 }
 

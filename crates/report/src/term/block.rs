@@ -16,6 +16,9 @@ const NAMED: usize = 8;
 const SHOWN: usize = 2;
 /// Groups of missing evidence that are told of an undetermined incident.
 const LOOKS: usize = 4;
+/// Moments around its start that are told of an undetermined incident, and how much of each.
+const MOMENTS: usize = 4;
+const MOMENT: usize = 160;
 /// Causes that are named for one such group.
 const CAUSES: usize = 4;
 
@@ -45,6 +48,7 @@ pub(super) fn full(
         teller.also(sheet);
         teller.hints(sheet);
     }
+    teller.around(sheet);
     teller.rest(sheet);
 }
 
@@ -332,6 +336,29 @@ impl Teller<'_> {
             }) {
                 fix::write(sheet, if idx == 0 { "fix" } else { "or" }, fix, true);
             }
+        }
+    }
+
+    /// What happened around its start: of an incident without an answer the last few, otherwise only on demand.
+    fn around(&self, sheet: &mut Sheet) {
+        let moments = &self.judged.timeline;
+        let shown = match (self.verbose, self.judged.cause) {
+            (true, _) => moments.len(),
+            (false, None) => moments.len().min(MOMENTS),
+            (false, Some(_)) => 0,
+        };
+        for (idx, moment) in moments.iter().skip(moments.len() - shown).enumerate() {
+            let style = if moment.explains { BOLD } else { DIM };
+            let content = [
+                Piece::new(DIM, format!("{}  ", self.clock.time(moment.at))),
+                Piece::new(style, shortened(&moment.what, MOMENT)),
+            ];
+            labelled(
+                sheet,
+                if idx == 0 { "around" } else { "" },
+                &content,
+                Long::Keep,
+            );
         }
     }
 

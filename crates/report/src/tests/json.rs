@@ -66,6 +66,7 @@ fn the_report_is_what_the_schema_says() {
                           "text": "proxy_pass http://127.0.0.1:8000;"},
             "outcome": "confirmed", "cause": "peer-port-mismatch",
             "hints": [], "known": [], "explained": true, "impact": null, "log": "/var/log/nginx/error.log",
+            "timeline": [],
         })
     );
     assert_eq!(
@@ -153,6 +154,7 @@ fn fields_stand_in_the_order_of_the_schema() {
         "explained",
         "impact",
         "log",
+        "timeline",
     ];
     let at_depth = keys(&diagnosis, 3);
     assert!(

@@ -100,6 +100,7 @@ fn judged(incident: Incident) -> Judged {
         known: Vec::new(),
         hints: Vec::new(),
         impact: None,
+        timeline: Vec::new(),
     }
 }
 
