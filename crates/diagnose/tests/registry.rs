@@ -35,6 +35,7 @@ fn the_set_of_ids_is_pinned() {
     keepalive-connection-stale
     nginx-not-running
     nginx-out-of-file-descriptors
+    nginx-out-of-local-ports
     nginx-out-of-worker-connections
     nginx-temp-path-unwritable
     no-live-peers

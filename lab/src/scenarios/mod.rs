@@ -106,6 +106,11 @@ macro_rules! scenarios {
                 worker_rlimit_nofile_is_small,
                 an_application_has_no_descriptor_left,
             ],
+            nginx_out_of_local_ports: [
+                eight_ports_are_taken,
+                in_another_network,
+                no_address_of_the_family,
+            ],
             nginx_out_of_worker_connections: [
                 worker_connections_is_small,
                 nginx_dials_itself,

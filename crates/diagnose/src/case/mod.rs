@@ -27,6 +27,7 @@ pub(crate) mod network;
 mod owner;
 mod paths;
 mod pools;
+mod ports;
 mod processes;
 mod queue;
 mod rejections;

@@ -457,6 +457,8 @@ impl Case {
         if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
                 Ok(Repeated::Same(_) | Repeated::Other(..) | Repeated::Silent(_)) => return true,
+                // A port may come free for this one.
+                Ok(Repeated::Succeeds) if incident.is(Class::EphemeralPorts) => {}
                 Ok(Repeated::Succeeds) => return false,
                 Err(_) => {}
             }

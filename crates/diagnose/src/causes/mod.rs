@@ -143,6 +143,7 @@ causes![
     keepalive_connection_stale::KEEPALIVE_CONNECTION_STALE,
     nginx_not_running::NGINX_NOT_RUNNING,
     nginx_out_of_file_descriptors::NGINX_OUT_OF_FILE_DESCRIPTORS,
+    nginx_out_of_local_ports::NGINX_OUT_OF_LOCAL_PORTS,
     nginx_out_of_worker_connections::NGINX_OUT_OF_WORKER_CONNECTIONS,
     nginx_temp_path_unwritable::NGINX_TEMP_PATH_UNWRITABLE,
     no_live_peers::NO_LIVE_PEERS,

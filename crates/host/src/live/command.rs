@@ -178,6 +178,13 @@ const PROGRAMS: &[Program] = &[
         never: &["-H", "--host", "-M", "--machine", "--root", "--image"],
         ..program("systemctl")
     },
+    // A setting is read by its name alone; `name=value` would write it.
+    Program {
+        verbs: &["net.ipv4.ip_local_port_range"],
+        objects: &["net.ipv4.ip_local_reserved_ports"],
+        never: &["-w", "--write", "-p", "--load", "-f", "--system", "-a"],
+        ..program("sysctl")
+    },
     program("uname"),
 ];
 
@@ -373,6 +380,19 @@ mod tests {
         for (argv, allowed) in [
             ("systemctl show nginx.service -p Id", true),
             ("systemctl --no-pager list-units", true),
+            (
+                "sysctl -n net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports",
+                true,
+            ),
+            ("sysctl -n net.ipv4.ip_local_port_range=1 2", false),
+            (
+                "sysctl net.ipv4.ip_local_port_range net.ipv4.ip_forward=1",
+                false,
+            ),
+            (
+                "sysctl -w net.ipv4.ip_local_port_range net.ipv4.ip_local_reserved_ports",
+                false,
+            ),
             ("systemctl", false),
             ("systemctl restart nginx", false),
             ("systemctl -H elsewhere show", false),
