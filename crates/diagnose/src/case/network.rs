@@ -514,6 +514,7 @@ impl Case {
     pub(crate) fn known_of(&self, incident: &Incident) -> Vec<Exhibit> {
         let reached = self.listener_of(incident);
         let repeated = self.repeated(incident);
+        let itself = self.dials_itself(incident);
         let firewall = self.firewall_of(incident);
         let application = self.application(incident).ok();
         let mut known = Vec::new();
@@ -522,6 +523,7 @@ impl Case {
             known.push(reached.exhibit);
         }
         known.extend(repeated.ok().and_then(Repeated::exhibit));
+        known.extend(itself.ok().flatten());
         known.extend(firewall.ok().flatten());
         known.extend(
             application
