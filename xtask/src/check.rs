@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::path::PathBuf;
+use std::{env, fs};
 
 use anyhow::{Result, ensure};
 
@@ -84,11 +85,18 @@ pub(crate) fn lab_vm() -> Result<()> {
     build()?;
     let image = why502_lab::vm::image()?;
     run::say(&format!("image of virtual machines: {}\n", image.display()));
-    // The machine's libraries are its own, so the binary brings what it needs. A directory of its own: other flags
-    // would have everything built anew.
+    let why502 = match env::var_os("WHY502_BIN") {
+        Some(named) => named.into(),
+        None => static_why502()?,
+    };
+    why502_lab::vm::run_all(&why502)
+}
+
+/// A machine's libraries are its own, so the binary brings what it needs. It is built in a directory of its own: other
+/// flags would have everything built anew.
+fn static_why502() -> Result<PathBuf> {
     let target = "x86_64-unknown-linux-gnu";
     let folder = run::root().join("target/lab/static");
-    let folder_name = folder.to_string_lossy();
     let args = [
         "build",
         "--package",
@@ -98,16 +106,11 @@ pub(crate) fn lab_vm() -> Result<()> {
         "--target",
         target,
         "--target-dir",
-        &folder_name,
+        &folder.to_string_lossy(),
     ];
-    run::cargo_with(
-        &args,
-        &[(
-            "RUSTFLAGS",
-            OsStr::new("-C target-feature=+crt-static -C strip=debuginfo"),
-        )],
-    )?;
-    why502_lab::vm::run_all(&folder.join(target).join("debug/why502"))
+    let flags = "-C target-feature=+crt-static -C strip=debuginfo";
+    run::cargo_with(&args, &[("RUSTFLAGS", OsStr::new(flags))])?;
+    Ok(folder.join(target).join("debug/why502"))
 }
 
 fn prepare() -> Result<()> {
