@@ -136,6 +136,7 @@ macro_rules! scenarios {
             ],
             peer_address_mismatch: [
                 another_loopback_address,
+                strangers_alone_on_the_port,
             ],
             peer_family_mismatch: [
                 clients_see_the_failure,
@@ -158,6 +159,7 @@ macro_rules! scenarios {
                 gunicorn_on_another_port,
                 php_pool_on_another_port,
                 a_listener_without_a_tie,
+                a_copy_started_after_the_failure,
                 drop_in_moved_the_unit,
                 drop_in_moved_the_environment,
             ],
@@ -227,6 +229,8 @@ macro_rules! scenarios {
             ],
             socket_path_mismatch: [
                 another_php_version,
+                the_dialled_php_version_is_down,
+                php_from_elsewhere,
             ],
             socket_permission_denied: [
                 owner_only,

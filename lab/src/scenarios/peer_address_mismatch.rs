@@ -23,3 +23,46 @@ server {
     let truth = Expectation::confirmed("peer-address-mismatch").also("peer-not-listening");
     lab.diagnose(&nginx, &[truth.rules_out("peer-family-mismatch")])
 }
+
+/// Strangers stand alone on the dialled ports, at other addresses: a program that is no application server, uWSGI that
+/// speaks its own protocol, and another site's gunicorn.
+pub fn strangers_alone_on_the_port(lab: &Lab) -> Result<()> {
+    let (unknown, uwsgi, other) = (lab.port()?, lab.port()?, lab.port()?);
+    let strangers = [unknown, uwsgi, other].map(|port| format!("127.0.0.2:{port}"));
+    let _unknown = lab.application(&["ok"], &strangers[0])?;
+    let _uwsgi = lab.uwsgi(&strangers[1], &[])?;
+    let _other = lab.gunicorn(&strangers[2], &Gunicorn { name: Some("billing"), ..Gunicorn::default() })?;
+    let site = "\
+upstream billing {
+    server 127.0.0.2:@other;
+}
+server {
+    listen @listen;
+    location /unknown {
+        proxy_pass http://127.0.0.1:@unknown;
+    }
+    location /uwsgi {
+        proxy_pass http://127.0.0.1:@uwsgi;
+    }
+    location /other {
+        proxy_pass http://127.0.0.1:@other;
+    }
+    location /billing/ {
+        proxy_pass http://billing;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("unknown", &unknown), ("uwsgi", &uwsgi), ("other", &other)])?;
+    lab.settle();
+    for path in ["/unknown", "/uwsgi", "/other"] {
+        nginx.expect(2, "GET", path, 502)?;
+    }
+    nginx.expect(2, "GET", "/billing/", 200)?;
+    let ports = [unknown, uwsgi, other].into_iter().zip(strangers);
+    let truths: Vec<Expectation> = ports
+        .map(|(port, stranger)| {
+            Expectation::confirmed("peer-not-listening").of_peer(format!("127.0.0.1:{port}")).never_naming(stranger)
+        })
+        .collect();
+    lab.diagnose(&nginx, &truths)
+}

@@ -78,6 +78,32 @@ server {
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").never_naming(listener)])
 }
 
+/// The application died; what else bears its name is not it: a copy of it that was started to look into the failure.
+pub fn a_copy_started_after_the_failure(lab: &Lab) -> Result<()> {
+    let name = lab.unique("shopfront");
+    let peer = lab.neighbouring_ports(2)?;
+    let copy = format!("127.0.0.1:{}", peer + 1);
+    let site = "\
+upstream @name {
+    server 127.0.0.1:@peer;
+}
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://@name;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("name", &name), ("peer", &peer)])?;
+    nginx.expect(2, "GET", "/", 502)?;
+    lab.settle();
+    lab.settle();
+    let _copy = lab.gunicorn(&copy, &Gunicorn { name: Some(&name), ..Gunicorn::default() })?;
+    nginx.expect(2, "GET", "/", 502)?;
+    nginx.logged(&[REFUSED, &format!("upstream: \"http://127.0.0.1:{peer}/\"")])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").never_naming(copy)])
+}
+
 /// A drop-in moved the unit to another port and it was restarted: its journal says where it
 /// listened before. Nothing in its command line names the upstream; a stranger speaks HTTP next
 /// door.

@@ -2,10 +2,46 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Lab, Pool};
+use crate::{Expectation, Lab, Machine, Pool};
 
-/// nginx dials PHP 8.1's socket, the pool is PHP 8.2's, in the same directory.
+/// nginx dials PHP 8.1's socket; PHP 8.2 alone is installed, and runs.
 pub fn another_php_version(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    dial_php81(&machine)?;
+    let truth = Expectation::confirmed("socket-path-mismatch").of_peer("unix:/run/php/php8.1-fpm.sock");
+    machine.diagnose(&[truth.also("socket-missing").naming("/run/php/php8.2-fpm.sock")])
+}
+
+/// PHP 8.1 is installed beside it and does not run: its socket is the right one.
+pub fn the_dialled_php_version_is_down(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.run("cp /usr/sbin/php-fpm8.2 /usr/sbin/php-fpm8.1")?;
+    dial_php81(&machine)?;
+    let truth = Expectation::confirmed("socket-missing").of_peer("unix:/run/php/php8.1-fpm.sock");
+    machine.diagnose(&[truth.never_naming("/run/php/php8.2-fpm.sock")])
+}
+
+fn dial_php81(machine: &Machine<'_>) -> Result<()> {
+    machine.write("/srv/php/ok.php", "<?php echo \"ok\\n\";\n")?;
+    machine.run("systemctl start php8.2-fpm.service")?;
+    machine.accepting("/run/php/php8.2-fpm.sock")?;
+    machine.nginx_site("\
+server {
+    listen 80;
+    location / {
+        include /etc/nginx/fastcgi_params;
+        fastcgi_param SCRIPT_FILENAME /srv/php$fastcgi_script_name;
+        fastcgi_pass unix:/run/php/php8.1-fpm.sock;
+    }
+}
+")?;
+    machine.settle();
+    machine.expect(4, "GET", "/ok.php", 502)?;
+    machine.logged(&["[crit]", "connect() to unix:/run/php/php8.1-fpm.sock failed (2: No such file or directory)"])
+}
+
+/// The same paths, but php-fpm is none of the distribution's: nobody knows where the other version is kept.
+pub fn php_from_elsewhere(lab: &Lab) -> Result<()> {
     let run = lab.directory("run")?;
     let listen = run.join("php8.2-fpm.sock").display().to_string();
     let _php = lab.php_fpm(&Pool { name: "www", listen: &listen, extra: "" })?;
@@ -24,6 +60,6 @@ server {
     lab.settle();
     nginx.expect(4, "GET", "/ok.php", 502)?;
     nginx.logged(&["[crit]", &format!("connect() to unix:{socket} failed (2: No such file or directory)")])?;
-    let truth = Expectation::confirmed("socket-path-mismatch").of_peer(format!("unix:{socket}"));
-    lab.diagnose(&nginx, &[truth.also("socket-missing")])
+    let truth = Expectation::confirmed("socket-missing").of_peer(format!("unix:{socket}"));
+    lab.diagnose(&nginx, &[truth.never_naming(listen)])
 }

@@ -10,7 +10,7 @@ use facts::application::{Kind, Settings, SettingsSource, SpokenProtocol};
 use facts::journal::UnitChange;
 use facts::process::Process;
 use facts::systemd::Ended;
-use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
+use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::Timestamp;
 use log::error::Protocol;
 
@@ -422,18 +422,25 @@ impl Application {
 
     /// What it speaks at the peer's address, by its settings or its kind.
     pub(super) fn spoken(&self, incident: &Incident) -> Option<SpokenProtocol> {
-        let address = incident.address.as_ref()?;
-        let bound = self
-            .settings
-            .binds
-            .iter()
-            .find(|bound| bound.bind.takes(address) == Some(true));
-        match (bound, self.kind?) {
-            (Some(bound), _) => Some(bound.protocol),
-            (None, Kind::PhpFpm) => Some(SpokenProtocol::FastCgi),
-            (None, Kind::PythonHttpServer) => Some(SpokenProtocol::Http),
-            (None, _) => None,
-        }
+        spoken_at(&self.settings, self.kind?, incident.address.as_ref()?)
+    }
+}
+
+/// What an application speaks at an address, by its settings or its kind.
+pub(crate) fn spoken_at(
+    settings: &Settings,
+    kind: Kind,
+    address: &PeerAddress,
+) -> Option<SpokenProtocol> {
+    let bound = settings
+        .binds
+        .iter()
+        .find(|bound| bound.bind.takes(address) == Some(true));
+    match (bound, kind) {
+        (Some(bound), _) => Some(bound.protocol),
+        (None, Kind::PhpFpm) => Some(SpokenProtocol::FastCgi),
+        (None, Kind::PythonHttpServer) => Some(SpokenProtocol::Http),
+        (None, _) => None,
     }
 }
 
@@ -475,7 +482,7 @@ impl Case {
     }
 
     /// What an application was told, by its command line, its environment and the files these name.
-    fn settings(&self, kind: Kind, process: &Process) -> Result<Settings, Gap> {
+    pub(crate) fn settings(&self, kind: Kind, process: &Process) -> Result<Settings, Gap> {
         let environment = self.variables(kind, process.pid)?;
         let mut files: Vec<(PathBuf, Option<Vec<u8>>)> = Vec::new();
         for _ in 0..FILE_ROUNDS {
@@ -721,7 +728,7 @@ impl Case {
                 .leaning(leaning()),
             ));
         };
-        if is_same(spoken, wanted) {
+        if is_same_protocol(spoken, wanted) {
             let process = application
                 .reached
                 .holders
@@ -751,7 +758,8 @@ impl Case {
     }
 }
 
-fn is_same(spoken: SpokenProtocol, wanted: Protocol) -> bool {
+/// Whether an application that speaks the one is asked in the other.
+pub(crate) fn is_same_protocol(spoken: SpokenProtocol, wanted: Protocol) -> bool {
     matches!(
         (spoken, wanted),
         (SpokenProtocol::Http, Protocol::Http)

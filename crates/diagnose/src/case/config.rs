@@ -114,6 +114,16 @@ impl Site {
             .replacen(&self.argument, &format!("{scheme}{address}"), 1);
         (new != self.span.text).then_some(new)
     }
+
+    /// Whether it says `localhost`, which names both families.
+    pub(crate) fn says_localhost(&self) -> bool {
+        let argument = self.argument.as_str();
+        let rest = argument
+            .split_once("://")
+            .map_or(argument, |(_, rest)| rest);
+        let host = rest.split([':', '/']).next().unwrap_or(rest);
+        host.eq_ignore_ascii_case("localhost")
+    }
 }
 
 /// What follows the address in a pass's argument: `/api` of `127.0.0.1:8000/api`, or of `unix:/run/x.sock:/api`.

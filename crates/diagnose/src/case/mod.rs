@@ -45,7 +45,7 @@ use facts::{Gap, ProbeRequest, Record};
 use jiff::Timestamp;
 
 pub(crate) use apparmor::Apparmor;
-pub(crate) use application::{Application, Idle, Speaks};
+pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use denials::LEARN_DENIALS;
 pub(crate) use evidence::known;

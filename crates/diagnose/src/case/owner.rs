@@ -68,6 +68,14 @@ impl Owner {
         self.state.as_ref().is_some_and(|state| !state.is_active())
     }
 
+    /// Whether it did not run at that time, or not yet again: what it runs now is known to come from that restart.
+    pub(crate) fn was_restarted_in(&self, at: Timestamp) -> bool {
+        downtimes(&self.journal).iter().any(|down| {
+            down.from.as_second() <= at.as_second()
+                && down.to.is_some_and(|to| to.as_second() >= at.as_second())
+        })
+    }
+
     /// Its last main process, where that has ended.
     pub(super) fn last_main(&self) -> Option<u32> {
         let state = self.state.as_ref().filter(|_| self.is_down())?;

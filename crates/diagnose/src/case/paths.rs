@@ -222,7 +222,7 @@ impl Case {
         self.walk(View::Process(pid), path)
     }
 
-    fn walk(&self, view: View, path: &Path) -> Result<Walked, Gap> {
+    pub(super) fn walk(&self, view: View, path: &Path) -> Result<Walked, Gap> {
         let request = ProbeRequest::Walk {
             view,
             path: path.to_owned(),

@@ -202,12 +202,36 @@ impl Case {
         Ok((!self.is_dialled(incident, address)?).then(|| only.set.name.clone()))
     }
 
+    /// Whether a php-fpm of this version stands in one of the places where distributions put it; so also where nobody was
+    /// let look.
+    pub(crate) fn is_php_installed(&self, version: &str) -> Result<bool, Gap> {
+        let places = [
+            format!("/etc/php/{version}/fpm/php-fpm.conf"),
+            format!("/usr/sbin/php-fpm{version}"),
+            format!("/usr/local/sbin/php-fpm{version}"),
+            format!("/lib/systemd/system/php{version}-fpm.service"),
+            format!("/etc/systemd/system/php{version}-fpm.service"),
+        ];
+        let places = places.map(PathBuf::from);
+        drop(
+            self.evidence
+                .batch(places.iter().map(|path| ProbeRequest::Walk {
+                    view: View::Host,
+                    path: path.clone(),
+                }))?,
+        );
+        for path in &places {
+            let walk = known(self.walk(View::Host, path))?;
+            if walk.is_none_or(|walk| walk.missing().is_none()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The pool that is set to listen at a place.
     pub(crate) fn pool_at(&self, place: &Place) -> Result<Option<String>, Gap> {
-        let address = match place {
-            Place::Tcp(address) => PeerAddress::Tcp(*address),
-            Place::Unix(path) => PeerAddress::Unix(path.clone()),
-        };
+        let address = place.address();
         Ok(self
             .pools()?
             .iter()

@@ -12,8 +12,10 @@ declare_cause! {
     /// The application listens on the dialled port, but on another address.
     ///
     /// ## Confirmed when
-    /// The connection is refused now, nothing listens on the dialled address, and the only listener on that port (or one
-    /// that is tied to the peer) is bound to another address of the same family.
+    /// The connection is refused now, nothing listens on the dialled address, and the application is bound to another
+    /// address of the same family on that port: a listener that is tied to the peer (see `peer-port-mismatch`), or the only
+    /// listener on that port, if that is an application server which speaks what nginx would speak to it, ran before the
+    /// first failure, is dialled by nothing else and is not called otherwise than the site.
     ///
     /// ## Ruled out when
     /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled
@@ -75,7 +77,7 @@ mod tests {
     ";
 
     #[test]
-    fn confirmed_by_the_only_listener_on_the_port() {
+    fn confirmed_by_an_application_server_that_is_alone_on_the_port() {
         assert_snapshot!(check(ID, [HOST, ELSEWHERE]), @"
         answer: peer-address-mismatch, ongoing
         confirmed: gunicorn (pid 4120) listens on 10.0.0.5:8000, nginx dials 127.0.0.1:8000
@@ -83,7 +85,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 10.0.0.5:8000 pid 4120 gunicorn --bind 10.0.0.5:8000 shop.wsgi
-        - sockets: the only listener on that port
+        - sockets: the only listener on that port, a gunicorn that nothing else dials
         - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         fix, unsafe: dial 10.0.0.5:8000
           /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000; => proxy_pass http://10.0.0.5:8000;
@@ -91,6 +93,71 @@ mod tests {
           $ nginx -s reload
         fix, shown: bind the application to 127.0.0.1:8000
           make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_being_alone_on_the_port() {
+        for stranger in [
+            "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups",
+            "/usr/bin/redis-server 10.0.0.5:8000",
+            "/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main",
+            "java -jar app.jar",
+            "/srv/bin/serve",
+            "node --inspect=10.0.0.5:8000 /srv/app/worker.js",
+            "uwsgi --socket 10.0.0.5:8000 --module app:application",
+            "gunicorn --bind 10.0.0.5:8000 --certfile c.pem --keyfile k.pem app:application",
+            "gunicorn --bind 10.0.0.5:8000 --chdir /srv/staging app:application",
+            "php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)",
+        ] {
+            let stranger = format!("
+                //- process 4120
+                {stranger}
+                //- listen tcp 10.0.0.5:8000 pid=4120
+            ");
+            let said = check(ID, [HOST, &stranger]);
+            assert!(said.contains("unknown: which listener, if any"), "{stranger}{said}");
+        }
+    }
+
+    #[test]
+    fn not_confirmed_by_an_application_that_is_called_otherwise() {
+        let site = "
+            //- nginx
+            //- local 10.0.0.5
+            //- file /etc/nginx/nginx.conf
+            http { server { server_name shop.example.com; location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        let named = |name: &str| format!("
+            //- process 4120
+            gunicorn --bind 10.0.0.5:8000 {name}:application
+            //- listen tcp 10.0.0.5:8000 pid=4120
+        ");
+        assert_snapshot!(check(ID, [site, &named("billing")]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 10.0.0.5:8000
+        ");
+        for same in ["shop", "shop_web", "config.wsgi", "app"] {
+            let said = check(ID, [site, &named(same)]);
+            assert_eq!(said.contains("confirmed: gunicorn"), same != "config.wsgi", "{same}: {said}");
+        }
+    }
+
+    #[test]
+    fn not_confirmed_by_what_was_started_after_the_first_failure() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=14:02:13
+            gunicorn --bind 10.0.0.5:8000 shop.wsgi
+            //- listen tcp 10.0.0.5:8000 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 10.0.0.5:8000, started only after the first failure
         ");
     }
 

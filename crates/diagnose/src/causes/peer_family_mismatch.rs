@@ -12,9 +12,10 @@ declare_cause! {
     /// nginx dials IPv6 and the application listens on IPv4 only, or the reverse.
     ///
     /// ## Confirmed when
-    /// The connection is refused now, nothing listens on the dialled address, and the only listener on that port (or one
-    /// that is tied to the peer) is of the other address family.
-    /// `localhost` is usually the reason: it names `::1` and `127.0.0.1`, and nginx tries both.
+    /// The connection is refused now, nothing listens on the dialled address, and the application listens on that port in
+    /// the other address family: a listener that is tied to the peer, or the only one on that port.
+    /// Where the directive says `localhost`, that one is meant: the name is both `::1` and `127.0.0.1`, and nginx tries both.
+    /// Otherwise it has to be an application server, as for `peer-address-mismatch`. A store or a debugger never is.
     ///
     /// ## Ruled out when
     /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled
@@ -87,7 +88,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
-        - sockets: the only listener on that port
+        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
@@ -111,7 +112,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4120 app
-        - sockets: the only listener on that port
+        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
         - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
@@ -131,24 +132,50 @@ mod tests {
             //- failed 14:02:11 http://127.0.0.1:8000/
             connect() failed (111: Connection refused) while connecting to upstream
             //- process 4120
-            app
+            node /srv/app/server.js
             //- listen tcp [::1]:8000 pid=4120
         "]), @"
         answer: peer-family-mismatch, ongoing
-        confirmed: app (pid 4120) listens on [::1]:8000, nginx dials 127.0.0.1:8000
+        confirmed: server.js (pid 4120) listens on [::1]:8000, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN [::1]:8000 pid 4120 app
-        - sockets: the only listener on that port
+        - sockets 12:30:00: LISTEN [::1]:8000 pid 4120 node /srv/app/server.js
+        - sockets: the only listener on that port, a node that nothing else dials
         - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         fix, unsafe: dial [::1]:8000
           /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000; => proxy_pass http://[::1]:8000;
           $ nginx -t
           $ nginx -s reload
         fix, shown: bind the application to 127.0.0.1:8000
-          make app (pid 4120) listen on 127.0.0.1:8000 again
+          make server.js (pid 4120) listen on 127.0.0.1:8000 again
         ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_stranger_that_is_alone_on_the_port() {
+        let literal = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://[::1]:8000/v1; } } }
+            //- failed 14:02:11 http://[::1]:8000/v1
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        for (host, stranger) in [
+            (HOST, "redis-server 127.0.0.1:8000"),
+            (HOST, "node --inspect=127.0.0.1:8000 /srv/app/worker.js"),
+            (HOST, "uwsgi --socket 127.0.0.1:8000 --module app:application"),
+            (literal, "/srv/bin/serve"),
+            (literal, "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"),
+        ] {
+            let stranger = format!("
+                //- process 4120
+                {stranger}
+                //- listen tcp 127.0.0.1:8000 pid=4120
+            ");
+            let said = check(ID, [host, &stranger]);
+            assert!(said.contains("unknown: which listener, if any"), "{stranger}{said}");
+        }
     }
 
     #[test]
@@ -172,7 +199,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
-        - sockets: the only listener on that port
+        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000; => proxy_pass http://127.0.0.1:8000;

@@ -210,7 +210,7 @@ mod tests {
             app
             //- listen tcp [::]:8000 pid=4120 v6only
         "]), @"
-        answer: peer-family-mismatch, ongoing
+        answer: peer-not-listening, ongoing
         confirmed: nothing listens on 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused

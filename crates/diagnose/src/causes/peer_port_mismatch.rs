@@ -13,9 +13,12 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection is refused now, nothing listens on the dialled address nor redirects it, and a listener on another
-    /// port is tied to this peer: the same unit, the same php-fpm pool, or the upstream's or unit's name in its command
-    /// line. One that another pass dials, or whose command line names the dialled port, is none.
-    /// A listener without such a tie is a stranger, whatever it speaks, and becomes a hint at most.
+    /// port is tied to this peer. What ties: it runs in the unit that is meant to listen there, or said in its journal that
+    /// it did; its unit or php-fpm pool bears the upstream's name; or it is the one application server whose module or
+    /// `--name` is that name, and speaks what nginx would speak to it. A word in a path ties nothing, nor does the name of
+    /// another deployment, such as a staging copy, nor a debugger's port.
+    /// One that another pass dials, whose command line names the dialled port, or that started only after the first failure
+    /// (unless its journal tells of the move) is none either: it becomes a hint at most.
     ///
     /// ## Ruled out when
     /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled
@@ -84,7 +87,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
@@ -110,7 +113,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
@@ -159,7 +162,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
@@ -184,7 +187,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
@@ -303,13 +306,13 @@ mod tests {
     fn not_confirmed_where_two_bear_the_name() {
         assert_snapshot!(check(ID, [HOST, GUNICORN, "
             //- process 4121
-            gunicorn --bind 127.0.0.1:9100 shop.admin
-            //- listen tcp 127.0.0.1:9100 pid=4121
+            gunicorn --bind 127.0.0.1:8002 shop.admin
+            //- listen tcp 127.0.0.1:8002 pid=4121
         "]), @"
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: more than one is tied to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, gunicorn (pid 4121) on 127.0.0.1:9100
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, gunicorn (pid 4121) on 127.0.0.1:8002
         ");
     }
 
@@ -323,7 +326,112 @@ mod tests {
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: exporter.py (pid 4121) on 127.0.0.1:9100
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_word_on_a_command_line() {
+        for stranger in [
+            "node --inspect=127.0.0.1:8001 /srv/shop/worker.js",
+            "node /srv/shop/storybook.js",
+            "uwsgi --socket 127.0.0.1:8001 --chdir /srv/shop --module shop:application",
+            "uwsgi --http-socket /run/x.sock --stats 127.0.0.1:8001 --module shop:application",
+            "python3 -m http.server -d /srv/shop -b 127.0.0.1 8001",
+            "gunicorn --bind 127.0.0.1:8001 --chdir /srv/shop admin:application",
+            "gunicorn --bind 127.0.0.1:8001 --chdir /srv/shop shop_admin:application",
+            "gunicorn --bind 127.0.0.1:8001 --chdir /srv/staging/shop shop:application",
+            "gunicorn --bind 127.0.0.1:8001 --certfile c.pem --keyfile k.pem shop:application",
+            "java -jar /srv/shop/shop-batch.jar",
+            "php8.2 -S 127.0.0.1:8001 -t /srv/shop",
+        ] {
+            let stranger = format!("
+                //- process 4120
+                {stranger}
+                //- listen tcp 127.0.0.1:8001 pid=4120
+            ");
+            let said = check(ID, [HOST, &stranger]);
+            assert!(said.contains("unknown: which listener, if any"), "{stranger}{said}");
+        }
+    }
+
+    #[test]
+    fn confirmed_by_the_name_that_the_application_bears() {
+        for application in [
+            "gunicorn --bind 127.0.0.1:8001 shop:application",
+            "gunicorn --bind 127.0.0.1:8001 --name shop crm:application",
+            "gunicorn: master [shop]",
+            "uvicorn --port 8001 shop.main:app",
+            "hypercorn --bind 127.0.0.1:8001 shop:app",
+            "uwsgi --http-socket 127.0.0.1:8001 --module shop:application",
+        ] {
+            let application = format!("
+                //- process 4120
+                {application}
+                //- listen tcp 127.0.0.1:8001 pid=4120
+            ");
+            let said = check(ID, [HOST, &application]);
+            assert!(said.contains("\nconfirmed: "), "{application}{said}");
+        }
+    }
+
+    #[test]
+    fn not_confirmed_by_a_copy_that_was_started_after_the_first_failure() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=14:02:30
+            gunicorn --bind 127.0.0.1:8001 --log-level debug shop.wsgi
+            //- listen tcp 127.0.0.1:8001 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8001, started only after the first failure
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_journal_dates_the_move() {
+        let moved = "
+            //- process 4120 start=14:02:12 cgroup=/system.slice/app.service
+            gunicorn --bind 127.0.0.1:8001 crm:application
+            //- listen tcp 127.0.0.1:8001 pid=4120
+            //- unit app.service ActiveState=active SubState=running
+            //- journal app.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+            14:02:10 stopped
+            14:02:12 started
+        ";
+        assert_snapshot!(check(ID, [HOST, moved]), @"
+        answer: peer-port-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
+        - netfilter-chains: no firewall rule is in force on this host
+        - sockets 14:02:12: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 crm:application
+        - journal 13:10:00: app.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
+        fix, unsafe: dial 127.0.0.1:8001
+          /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: bind the application to 127.0.0.1:8000
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_the_debugger_of_the_unit_that_is_meant_to_listen() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/systemd/system/store.service
+            [Service]
+            ExecStart=/usr/bin/node --inspect=127.0.0.1:9229 /srv/store/server.js --port 8000
+            //- unit store.service ActiveState=active SubState=running
+            //- process 4120 cgroup=/system.slice/store.service
+            node --inspect=127.0.0.1:9229 /srv/store/server.js
+            //- listen tcp 127.0.0.1:9229 pid=4120
+        "]), @"
+        answer: peer-not-listening, ongoing
+        unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
+        learn: ss -ltnxp
         ");
     }
 
@@ -352,7 +460,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 127.0.0.1:8001 weight=2;
@@ -418,7 +526,6 @@ mod tests {
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: redis-server (pid 4120) on 127.0.0.1:6379
         ");
     }
 
@@ -487,7 +594,6 @@ mod tests {
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: shop (pid 4120) on 127.0.0.1:9100
         ");
     }
 
@@ -496,7 +602,7 @@ mod tests {
         assert_snapshot!(check(ID, [HOST, "
             //- local 10.0.0.5
             //- process 4120
-            gunicorn shop.wsgi
+            gunicorn --bind 10.0.0.5:8001 shop.wsgi
             //- listen tcp 10.0.0.5:8001 pid=4120
         "]), @"
         answer: peer-port-mismatch, ongoing
@@ -504,8 +610,8 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN 10.0.0.5:8001 pid 4120 gunicorn shop.wsgi
-        - process: its command line names shop: gunicorn shop.wsgi
+        - sockets 12:30:00: LISTEN 10.0.0.5:8001 pid 4120 gunicorn --bind 10.0.0.5:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 10.0.0.5:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial 10.0.0.5:8001
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server 10.0.0.5:8001 weight=2;

@@ -84,7 +84,7 @@ mod tests {
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN unix:/run/shop.sock pid 4120 gunicorn --bind unix:/run/shop.sock shop.wsgi
-        - process: its command line names shop: gunicorn --bind unix:/run/shop.sock shop.wsgi
+        - process: its application is called shop: gunicorn --bind unix:/run/shop.sock shop.wsgi
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial unix:/run/shop.sock
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server unix:/run/shop.sock weight=2;
@@ -112,7 +112,7 @@ mod tests {
         - log 14:02:11 x1: connect() to unix:/run/shop.sock failed (2: No such file or directory) while connecting to upstream
         - connect 14:05:00: connect unix:/run/shop.sock as nginx's worker: 2: No such file or directory
         - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its command line names shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
         - config /etc/nginx/nginx.conf:1: server unix:/run/shop.sock;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:1: server unix:/run/shop.sock; => server 127.0.0.1:8001;

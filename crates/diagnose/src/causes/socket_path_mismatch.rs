@@ -13,8 +13,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection fails now as it did (2, or 111 for a left-over file), and a socket that listens elsewhere is tied to
-    /// this peer: the same unit or php-fpm pool, the upstream's or unit's name in its command line, or a name in the same
-    /// directory that differs only by a version.
+    /// this peer as for `peer-port-mismatch`; or it is php-fpm's, in the same directory, of another version than the one
+    /// dialled, and of that one neither its program, its unit nor its configuration is installed.
     ///
     /// ## Ruled out when
     /// The failure is another one or, while it goes on, no other unix socket listens that could be the application, or
@@ -77,7 +77,7 @@ mod tests {
         - log 14:02:11 x1: connect() to unix:/run/php/php8.1-fpm.sock failed (2: No such file or directory) while connecting to upstream
         - connect 14:05:00: connect unix:/run/php/php8.1-fpm.sock as nginx's worker: 2: No such file or directory
         - sockets 12:30:00: LISTEN unix:/run/php/php8.2-fpm.sock pid 901 php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
-        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only
+        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only, and no php-fpm 8.1 is installed
         - config /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock;
         fix, unsafe: dial unix:/run/php/php8.2-fpm.sock
           /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
@@ -103,7 +103,7 @@ mod tests {
         - log 14:02:11 x1: connect() to unix:/run/php/php8.1-fpm.sock failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect unix:/run/php/php8.1-fpm.sock as nginx's worker: 111: Connection refused
         - sockets 12:30:00: LISTEN unix:/run/php/php8.2-fpm.sock pid 901 php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
-        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only
+        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only, and no php-fpm 8.1 is installed
         - config /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock;
         fix, unsafe: dial unix:/run/php/php8.2-fpm.sock
           /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
@@ -111,6 +111,37 @@ mod tests {
           $ nginx -s reload
         fix, shown: bind the application to unix:/run/php/php8.1-fpm.sock
           make php-fpm (pid 901) listen on unix:/run/php/php8.1-fpm.sock again
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_the_dialled_version_may_be_installed() {
+        for installed in [
+            "//- path /usr/sbin/php-fpm8.1 file 755 0:0\n",
+            "//- file /etc/php/8.1/fpm/php-fpm.conf\n[global]\n",
+            "//- path /lib/systemd/system/php8.1-fpm.service file 644 0:0\n",
+            "//- denied walk host /usr/sbin\n",
+        ] {
+            let said = check(ID, [HOST, PHP82, installed]);
+            assert!(said.contains("unknown: which listener, if any"), "{installed}{said}");
+        }
+    }
+
+    #[test]
+    fn not_confirmed_where_php_does_not_come_from_the_distribution() {
+        // Then nobody knows where the other one is.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 901
+            php-fpm: master process (/opt/php/fpm.conf)
+            //- file /opt/php/fpm.conf
+            [www]
+            listen = /run/php/php8.2-fpm.sock
+            //- listen unix /run/php/php8.2-fpm.sock pid=901
+        "]), @"
+        answer: socket-missing, ongoing
+        unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock
         ");
     }
 
