@@ -77,6 +77,16 @@ impl Incident {
         }
     }
 
+    /// The failing requests in words, by their paths where these are few: a client's text.
+    pub(crate) fn requested(&self) -> String {
+        const FEW: usize = 3;
+        let paths: Vec<&str> = self.paths.iter().map(String::as_str).collect();
+        match paths.len() {
+            1..=FEW => format!("requests for {}", paths.join(", ")),
+            _ => "such requests".to_owned(),
+        }
+    }
+
     /// The peer's address. A line that nginx cut before it, or that names a peer by a name, tells none.
     pub(crate) fn dialled(&self) -> Result<&PeerAddress, Gap> {
         self.address.as_ref().ok_or_else(|| {

@@ -1,5 +1,6 @@
 //! The application behind a peer: its processes, its settings, and what its own log says.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -230,7 +231,7 @@ impl Application {
 
     /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
     pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
-        let mut found = self.own_events(|what| match what {
+        let mut found = self.events_of_its_processes(|what| match what {
             What::WorkerExited {
                 how,
                 after_timeout: false,
@@ -280,19 +281,57 @@ impl Application {
 
     /// Its workers that it ended for taking too long.
     pub(crate) fn timeouts(&self, incident: &Incident) -> Happenings {
-        let found = self.own_events(|what| matches!(what, What::WorkerTimeout { .. }));
+        let found = self.events_of_its_processes(|what| matches!(what, What::WorkerTimeout { .. }));
         Happenings::of(incident, &self.who(), found, self.log.places.clone())
     }
 
     /// Errors of its own that end its process. php-fpm and gunicorn go on, and answer with 500.
     pub(crate) fn fatal_errors(&self, incident: &Incident) -> Happenings {
         let ends = matches!(self.kind, Some(Kind::Node | Kind::Java));
-        let found = self.own_events(|what| ends && matches!(what, What::FatalError { .. }));
+        let found =
+            self.events_of_its_processes(|what| ends && matches!(what, What::FatalError { .. }));
         Happenings::of(incident, &self.who(), found, self.log.places.clone())
     }
 
     fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
-        let events = self.log.events.iter().filter(|event| wanted(&event.what));
+        self.happenings(|event| wanted(&event.what))
+    }
+
+    /// Its processes that a signal has stopped, where these are all that accept.
+    pub(crate) fn stopped(&self) -> Option<Vec<String>> {
+        let stopped = self.reached.stopped()?;
+        Some(
+            stopped
+                .iter()
+                .map(|process| process.pid.to_string())
+                .collect(),
+        )
+    }
+
+    /// Those that one of its own processes wrote, about a worker that it had started, as far as the lines tell: several
+    /// applications may share a log, and some print what clients send.
+    fn events_of_its_processes(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
+        let of_its_own = |event: &AppEvent| {
+            event
+                .pid
+                .is_none_or(|pid| self.reached.holders.iter().any(|own| own.pid == pid))
+        };
+        let workers: BTreeSet<u32> = self
+            .log
+            .events
+            .iter()
+            .filter(|event| event.what == What::WorkerStarted)
+            .filter_map(|event| event.worker)
+            .collect();
+        let is_worker = |event: &AppEvent| {
+            let known = |worker| workers.is_empty() || workers.contains(&worker);
+            event.worker.is_none_or(known)
+        };
+        self.happenings(|event| wanted(&event.what) && of_its_own(event) && is_worker(event))
+    }
+
+    fn happenings(&self, wanted: impl Fn(&AppEvent) -> bool) -> Vec<Happening> {
+        let events = self.log.events.iter().filter(|event| wanted(event));
         events
             .filter_map(|event| {
                 Some(Happening {

@@ -1,6 +1,6 @@
 //! See the doc comment of [`APPLICATION_SLOW`].
 
-use facts::Gap;
+use facts::{Exhibit, Gap};
 use log::error::{Class, While};
 
 use crate::case::{Case, Speaks};
@@ -57,14 +57,33 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
     }
     let queue = case.queue_has_room(incident)?;
+    let proof = proof.with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit());
+    let who = application.who();
+    if case.is_ongoing(incident)
+        && let Some(stopped) = application.stopped()
+    {
+        let pids = stopped.join(", ");
+        let state = Exhibit::Record { probe: "process", at: None, text: format!("every process that accepts is stopped (pid {pids})") };
+        return Ok(Verdict::Confirmed(Confirmation {
+            summary: format!("{who} did not answer within {}: its processes are stopped", limit.text),
+            proof: proof.and(state),
+            fixes: vec![Fix {
+                summary: format!("let {who} go on"),
+                safety: Safety::Unsafe,
+                steps: vec![Step::Command { argv: ["kill", "-CONT"].map(str::to_owned).into_iter().chain(stopped).collect() }],
+                verify: Some(AGAIN.to_owned()),
+            }],
+        }));
+    }
+    let place = application.log_place();
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{} did not answer within {}", application.who(), limit.text),
-        proof: proof.with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit()),
+        summary: format!("{who} did not answer within {}", limit.text),
+        proof,
         fixes: vec![Fix {
             summary: "find what is slow".to_owned(),
             safety: Safety::DisplayOnly,
             steps: vec![
-                Step::Advice { text: format!("look at what {} does for this request: {}", application.who(), application.log_place()) },
+                Step::Advice { text: format!("look at what {who} does for {}: {place}", incident.requested()) },
                 Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}", limit.name, limit.text) },
             ],
             verify: Some(AGAIN.to_owned()),
@@ -104,8 +123,51 @@ mod tests {
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
         fix, shown: find what is slow
-          look at what gunicorn (pid 4120) does for this request: its own log
+          look at what gunicorn (pid 4120) does for requests for /: its own log
           only where such a wait is meant: raise proxy_read_timeout, now 5s
+        ");
+    }
+
+    #[test]
+    fn says_that_the_processes_are_stopped() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00 stopped
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s: its processes are stopped
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: every process that accepts is stopped (pid 4120)
+        fix, unsafe: let gunicorn (pid 4120) go on
+          $ kill -CONT 4120
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_condition_decides_who_answers() {
+        // The answer in the access log may be nginx's own.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { if ($request_method = OPTIONS) { return 204; } proxy_read_timeout 5s; proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 4120 start=12:30:00
+            serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ", r#"
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:20 +0000] "OPTIONS / HTTP/1.1" 204 0 "-" "-"
+        "#]), @"
+        answer: none, ongoing
+        unknown: whether serve (pid 4120) speaks what nginx speaks to it: no answer of it stands in the access log, and its kind does not tell
+        learn: log $upstream_addr and $upstream_header_time
+        leaning: serve (pid 4120) did not answer in time: slow, or deaf to what nginx speaks
         ");
     }
 
@@ -125,7 +187,7 @@ mod tests {
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
         fix, shown: find what is slow
-          look at what gunicorn (pid 4120) does for this request: its own log
+          look at what gunicorn (pid 4120) does for requests for /: its own log
           only where such a wait is meant: raise proxy_read_timeout, now 60s
         ");
     }
@@ -267,7 +329,7 @@ mod tests {
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
         fix, shown: find what is slow
-          look at what serve (pid 4120) does for this request: its own log
+          look at what serve (pid 4120) does for requests for /: its own log
           only where such a wait is meant: raise proxy_read_timeout, now 60s
         ");
     }

@@ -96,6 +96,20 @@ mod tests {
     ";
 
     #[test]
+    fn lines_of_another_master_or_of_a_worker_that_nobody_started_do_not_count() {
+        // Two sites share a log, or the application prints what a client sent.
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:01 +0000] [4121] [INFO] Booting worker with pid: 4121
+            [2026-06-23 14:02:10 +0000] [5120] [CRITICAL] WORKER TIMEOUT (pid:4121)
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:99)
+        "]), @"
+        answer: none, over
+        unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
+        ");
+    }
+
+    #[test]
     fn confirmed_by_its_own_log_in_every_failing_second() {
         assert_snapshot!(check(ID, [HOST, REPLACED, "
             //- file /var/log/shop.log
