@@ -1,16 +1,18 @@
 //! The only crate that touches the machine: asks it, records it, replays it.
 //!
 //! [`LiveHost`] answers requests from the running host, [`Snapshot`] from a recording; [`Recorder`] keeps what either
-//! answered. Nothing here interprets an answer, reports, or has an opinion about causes, and nothing here changes the
+//! answered, and [`redact`] makes it fit for others. Nothing here interprets an answer, reports, or has an opinion about causes, and nothing here changes the
 //! host.
 
 mod collect;
 mod live;
 mod mask;
 mod recorder;
+mod redact;
 mod snapshot;
 
 pub use collect::collect;
 pub use live::LiveHost;
 pub use recorder::Recorder;
+pub use redact::redact;
 pub use snapshot::{Fault, Meta, OpenError, Overwrite, Snapshot, WriteError};

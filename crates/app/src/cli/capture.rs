@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use diagnose::Options;
+use diagnose::{Judged, Judgement, Options};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -22,6 +22,10 @@ pub(crate) struct Args {
     /// Overwrite an existing file
     #[arg(long)]
     force: bool,
+    /// Replace names of hosts, sites and users, addresses, requests and e-mail addresses, each by the same everywhere;
+    /// the verdict stays the same, or nothing is written
+    #[arg(long)]
+    redact: bool,
     #[command(flatten)]
     target: Target,
 }
@@ -40,17 +44,17 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     } else {
         host::Overwrite::No
     };
-    let written = host::Snapshot::write(
-        &args.output,
-        overwrite,
-        &host::Meta {
-            captured_at: options.now,
-            hostname: diagnosis.hostname.clone().unwrap_or_default(),
-            options: recorded(&options),
-        },
-        &recorder.into_records(),
-    )
-    .context("writing the snapshot (--force overwrites)")?;
+    let mut meta = host::Meta {
+        captured_at: options.now,
+        hostname: diagnosis.hostname.clone().unwrap_or_default(),
+        options: recorded(&options),
+    };
+    let mut records = recorder.into_records();
+    if args.redact {
+        (meta, records) = redact(&meta, &records)?;
+    }
+    let written = host::Snapshot::write(&args.output, overwrite, &meta, &records)
+        .context("writing the snapshot (--force overwrites)")?;
     if !global.quiet {
         writeln!(
             anstream::stderr(),
@@ -62,6 +66,73 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The records redacted, once they are known to give the verdicts that they gave before.
+fn redact(meta: &host::Meta, records: &[Recorded]) -> anyhow::Result<(host::Meta, Vec<Recorded>)> {
+    let (redacted, answers) = host::redact(meta, records);
+    let plain = verdicts(&host::Snapshot::of(meta, records));
+    let masked = verdicts(&host::Snapshot::of(&redacted, &answers));
+    if let Some((before, after)) = differing(&plain, &masked) {
+        anyhow::bail!(
+            "redacted, the records would give another verdict ({before}, then {after}): nothing is written; capture without --redact and hand the file to nobody but those you trust"
+        );
+    }
+    Ok((redacted, answers))
+}
+
+type Recorded = (diagnose::ProbeRequest, facts::Record);
+
+/// What a snapshot's verdicts come to, whatever the names: every incident's failure, answer and causes.
+fn verdicts(snapshot: &host::Snapshot) -> Vec<String> {
+    let diagnosis = collect::diagnose(options_of(snapshot), snapshot);
+    let mut verdicts: Vec<String> = diagnosis.incidents.iter().map(verdict).collect();
+    verdicts.sort_unstable();
+    verdicts
+}
+
+fn verdict(judged: &Judged) -> String {
+    let mut causes: Vec<String> = judged
+        .causes
+        .iter()
+        .map(|verdict| {
+            let answer = match verdict.judgement {
+                Judgement::Confirmed(_) => "confirmed",
+                Judgement::Unknown(_) => "unknown",
+                Judgement::RuledOut(_) => "ruled out",
+            };
+            format!("{} {answer}", verdict.cause.id)
+        })
+        .collect();
+    causes.sort_unstable();
+    format!(
+        "{}: {} failures, {}; {}",
+        judged.cause.map_or("nothing proven", |cause| cause.id),
+        judged.incident.count,
+        if judged.ongoing { "ongoing" } else { "over" },
+        causes.join(", ")
+    )
+}
+
+/// The first difference, said shortly.
+fn differing(plain: &[String], redacted: &[String]) -> Option<(String, String)> {
+    let short = |verdict: Option<&String>, other: Option<&String>| {
+        let Some(verdict) = verdict else {
+            return "no incident".to_owned();
+        };
+        let others: Vec<&str> = other
+            .into_iter()
+            .flat_map(|other| other.split([',', ';']))
+            .collect();
+        let parts = verdict
+            .split([',', ';'])
+            .filter(|part| !others.contains(part));
+        parts.map(str::trim).collect::<Vec<_>>().join(", ")
+    };
+    (0..plain.len().max(redacted.len())).find_map(|at| {
+        let (one, other) = (plain.get(at), redacted.get(at));
+        (one != other).then(|| (short(one, other), short(other, one)))
+    })
 }
 
 /// The options as the snapshot keeps them.

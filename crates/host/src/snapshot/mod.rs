@@ -39,6 +39,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// What [`Snapshot::open`] would read after [`Snapshot::write`], without a file between.
+    pub fn of(meta: &Meta, records: &[(ProbeRequest, Record)]) -> Self {
+        let is_recorded = |record: &Record| record.answer != Answer::NotRecorded;
+        Self {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            meta: meta.clone(),
+            records: records
+                .iter()
+                .filter(|(_, record)| is_recorded(record))
+                .map(|(request, record)| (request.to_string(), record.clone()))
+                .collect(),
+        }
+    }
+
     /// The version of why502 that made it.
     pub fn version(&self) -> &str {
         &self.version
