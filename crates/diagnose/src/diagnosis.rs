@@ -26,6 +26,8 @@ pub struct Diagnosis {
     pub incidents: Vec<Judged>,
     /// What could not be learned about the host as a whole, such as an unreadable log.
     pub gaps: Vec<Gap>,
+    /// Why what the user named cannot be answered for, and what to name instead.
+    pub refusal: Option<String>,
 }
 
 /// One nginx, running or not.

@@ -66,6 +66,9 @@ enum Format {
 /// Diagnoses and prints.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let (diagnosis, source) = args.target.diagnose(args.selection.as_deref())?;
+    if let Some(refusal) = &diagnosis.refusal {
+        anyhow::bail!("{refusal}");
+    }
     anyhow::ensure!(!diagnosis.instances.is_empty(), args.target.nothing_found());
     print(&diagnosis, source, args.format, global)?;
     nothing_read(&diagnosis)?;

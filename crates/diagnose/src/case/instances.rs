@@ -98,12 +98,7 @@ impl Case {
                     continue;
                 }
                 let instance = self.running(master, &args, workers)?;
-                if self
-                    .options
-                    .config
-                    .as_ref()
-                    .is_none_or(|config| *config == instance.config)
-                {
+                if self.runs_named(&instance)? {
                     instances.push(instance);
                 }
             }
@@ -144,6 +139,11 @@ impl Case {
     fn not_started(&self) -> Result<Option<Instance>, Gap> {
         let built = self.built(Path::new("/usr/sbin/nginx"))?;
         let prefix = self.options.prefix.clone().unwrap_or(built.prefix);
+        if let Some(named) = &self.options.config
+            && !self.is_main_configuration(named)?
+        {
+            return Ok(None);
+        }
         let config = prefix.join(self.options.config.clone().unwrap_or(built.config));
         let request = ProbeRequest::host_file(&config);
         match self.evidence.bytes(&request) {

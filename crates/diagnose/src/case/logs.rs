@@ -54,6 +54,8 @@ pub(crate) struct LogFacts {
     pub(crate) cut: bool,
     /// The files that were read.
     pub(crate) files: Vec<PathBuf>,
+    /// Those of them that hold no line of nginx's.
+    pub(crate) foreign: Vec<PathBuf>,
     /// What could not be read.
     pub(crate) gaps: Vec<Gap>,
     /// What nginx said at `emerg`, with the pid that said it: a refused reload, a start that failed.
@@ -349,13 +351,14 @@ impl Case {
         for record in Records::new(&bytes) {
             reader.take(&record);
         }
-        if !reader.is_a_log && !bytes.is_empty() {
+        if !reader.is_a_log && !bytes.trim().is_empty() {
             let gap = Gap::new(
                 GapKind::Absent,
                 format!("error log lines in {}", path.display()),
                 "it holds none of nginx's",
             );
             facts.gaps.push(gap.learn("why502 --error-log FILE"));
+            facts.foreign.push(path.clone());
         }
         Ok(())
     }

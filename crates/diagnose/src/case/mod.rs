@@ -6,6 +6,7 @@ mod access;
 mod answered;
 mod apparmor;
 mod application;
+mod asked;
 mod buffers;
 mod config;
 mod denials;
@@ -95,18 +96,24 @@ pub struct Options {
 pub struct Selection(pub String);
 
 impl Selection {
-    /// Whether an incident is the one meant: by id, by peer, by upstream, or by a server name.
-    pub fn matches(&self, incident: &Incident) -> bool {
-        // As nginx prints it, scheme and URI are no part of a peer.
-        let wanted = self
-            .0
+    /// What is named: as nginx prints it, scheme and URI are no part of a peer.
+    pub(crate) fn name(&self) -> &str {
+        self.0
             .split_once("://")
             .map_or(self.0.as_str(), |(_, rest)| {
                 match rest.strip_prefix("unix:") {
                     Some(_) => rest.trim_end_matches(':'),
                     None => rest.split('/').next().unwrap_or(rest),
                 }
-            });
+            })
+    }
+
+    /// Whether an incident is the one meant: by id, by peer, by upstream, or by a server name.
+    pub fn matches(&self, incident: &Incident) -> bool {
+        let wanted = self.name();
+        if wanted.is_empty() {
+            return false;
+        }
         incident.id == wanted
             || incident.peer == wanted
             || incident.upstream.as_deref() == Some(wanted)
@@ -158,7 +165,9 @@ impl Case {
             }
         }
         if let Some(selection) = &self.options.selection {
-            incidents.retain(|incident| selection.matches(incident));
+            incidents.retain(|incident| {
+                selection.matches(incident) || self.is_behind(selection, incident)
+            });
         }
         (incidents, gaps)
     }
@@ -220,6 +229,7 @@ impl Case {
             window,
             incidents,
             gaps,
+            refusal: self.refusal().ok().flatten(),
         }
     }
 

@@ -143,6 +143,7 @@ mod tests {
             http { }
             //- file /srv/nginx.conf
             http { }
+            //- path /srv/nginx.conf file 644 0:0 ino=77
             //- file /var/log/nginx/error.log
         "]), @"
         answer: nginx-not-running, ongoing

@@ -257,5 +257,6 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
         },
         incidents,
         gaps: Vec::new(),
+        refusal: None,
     }
 }

@@ -1,0 +1,312 @@
+//! What the user named, held against the host: a main configuration, a log, a site or a peer. What cannot be answered is
+//! said, with what there is; no verdict is made here.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use conf::{ContextKind, Tree};
+use facts::{Gap, PeerAddress, ProbeRequest, View};
+
+use super::{Case, Instance, Selection, known};
+use crate::incident::Incident;
+
+/// Names that are told of what there is.
+const NAMES_TOLD: usize = 12;
+
+impl Case {
+    /// Whether an instance runs the configuration that the user named: by its name, or by being the same file under
+    /// another one.
+    pub(super) fn runs_named(&self, instance: &Instance) -> Result<bool, Gap> {
+        let Some(named) = &self.options.config else {
+            return Ok(true);
+        };
+        if *named == instance.config {
+            return Ok(true);
+        }
+        let (named, own) = (
+            self.walk(View::Host, named),
+            self.walk(instance.view, &instance.config),
+        );
+        let (named, own) = (known(named)?, known(own)?);
+        let identity = |walk: Option<super::paths::Walked>| {
+            let file = walk?.file()?;
+            Some((file.device, file.inode))
+        };
+        let (named, own) = (identity(named), identity(own));
+        Ok(named.is_some() && named == own)
+    }
+
+    /// Whether a file may be the main configuration of an nginx: what is right in it belongs there, or it includes what
+    /// may.
+    pub(super) fn is_main_configuration(&self, path: &Path) -> Result<bool, Gap> {
+        const BELONGS: [&str; 8] = [
+            "daemon",
+            "events",
+            "http",
+            "mail",
+            "pid",
+            "stream",
+            "user",
+            "worker_processes",
+        ];
+        const BELONGS_DEEPER: [&str; 6] = [
+            "listen",
+            "location",
+            "map",
+            "proxy_pass",
+            "server",
+            "upstream",
+        ];
+        let tree = self
+            .evidence
+            .fact(&ProbeRequest::host_file(path), |_, bytes| {
+                Tree::parse(bytes.to_vec())
+            });
+        let Some(tree) = known(tree)? else {
+            // Whoever may not read it does not know.
+            return Ok(true);
+        };
+        let has = |names: &[&str]| {
+            tree.directives()
+                .any(|directive| names.iter().any(|name| directive.name() == *name))
+        };
+        Ok(has(&BELONGS) || (has(&["include", "load_module"]) && !has(&BELONGS_DEEPER)))
+    }
+
+    /// Why what was asked for cannot be answered, and what to ask instead.
+    pub(super) fn refusal(&self) -> Result<Option<String>, Gap> {
+        if let Some(named) = &self.options.config
+            && self.instances()?.is_empty()
+            && !self.is_main_configuration(named)?
+        {
+            return Ok(Some(format!(
+                "{} is no main configuration of nginx (no events, http or stream block): name the file that nginx is started with, or leave --config away to look at the nginx that runs",
+                named.display()
+            )));
+        }
+        for idx in 0..self.instances()?.len() {
+            let logs = self.log_facts(idx)?;
+            if let (Some(named), Some(_)) = (&self.options.error_log, logs.foreign.first()) {
+                return Ok(Some(format!(
+                    "{} holds none of nginx's error lines: name the file that error_log names",
+                    named.display()
+                )));
+            }
+        }
+        match &self.options.selection {
+            Some(selection) => self.nothing_of(selection),
+            None => Ok(None),
+        }
+    }
+
+    /// What there is, where a selection names none of it.
+    fn nothing_of(&self, selection: &Selection) -> Result<Option<String>, Gap> {
+        let wanted = selection.name();
+        let mut there = BTreeSet::new();
+        for idx in 0..self.instances()?.len() {
+            let Some(configured) = known(self.configured(idx))? else {
+                continue;
+            };
+            let model = &configured.model;
+            // A listen of nginx's stands for its servers.
+            if !self.servers_listening(idx, wanted)?.is_empty() {
+                return Ok(None);
+            }
+            for context in model.contexts() {
+                if context.kind == ContextKind::Server {
+                    let names = model.server_names(context.id);
+                    there.extend(names.iter().map(ToString::to_string));
+                }
+            }
+            there.extend(
+                model
+                    .upstreams()
+                    .iter()
+                    .map(|upstream| upstream.name.to_string()),
+            );
+            let dialled = super::config::dialled_addresses(model);
+            there.extend(dialled.iter().map(ToString::to_string));
+            let logs = self.log_facts(idx)?;
+            for incident in &logs.incidents {
+                there.extend([incident.id.clone(), incident.peer.clone()]);
+            }
+        }
+        there.remove("");
+        if there.contains(wanted) || there.iter().any(|name| is_same_peer(name, wanted)) {
+            return Ok(None);
+        }
+        let (more, told) = (there.len().saturating_sub(NAMES_TOLD), there.into_iter());
+        let told: Vec<String> = told.take(NAMES_TOLD).collect();
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        Ok(Some(format!(
+            "'{}' names no site, peer or incident; there are: {}{more}",
+            selection.0,
+            told.join(", ")
+        )))
+    }
+
+    /// Whether an incident is of a server that listens where the selection says.
+    pub(super) fn is_behind(&self, selection: &Selection, incident: &Incident) -> bool {
+        let Ok(servers) = self.servers_listening(incident.instance, selection.name()) else {
+            return false;
+        };
+        // nginx's log calls a server by its first name.
+        incident
+            .servers
+            .iter()
+            .any(|server| servers.contains(server))
+    }
+
+    /// The first names of the servers that listen on an address such as `127.0.0.1:8080`.
+    fn servers_listening(&self, idx: usize, address: &str) -> Result<BTreeSet<String>, Gap> {
+        let mut found = BTreeSet::new();
+        let Some(PeerAddress::Tcp(address)) = PeerAddress::parse(address.as_bytes()) else {
+            return Ok(found);
+        };
+        let Some(configured) = known(self.configured(idx))? else {
+            return Ok(found);
+        };
+        let model = &configured.model;
+        for context in model.contexts() {
+            let is_there = context.kind == ContextKind::Server
+                && model.listens(context.id).iter().any(|listen| {
+                    let conf::Address::Tcp { host, port } = &listen.address else {
+                        return false;
+                    };
+                    let ports = *port..=listen.last_port.unwrap_or(*port);
+                    let ip = host.ip();
+                    ports.contains(&address.port())
+                        && ip.is_none_or(|ip| ip == address.ip() || ip.is_unspecified())
+                });
+            if is_there {
+                let names = model.server_names(context.id);
+                found.insert(names.first().map(ToString::to_string).unwrap_or_default());
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Whether two texts are one address, `127.0.0.1:80` and `127.0.0.1` too.
+fn is_same_peer(one: &str, other: &str) -> bool {
+    let of = |text: &str| PeerAddress::parse(text.as_bytes());
+    of(one).is_some() && of(one) == of(other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+
+    const HOST: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        events {} http {
+        upstream shop { server 127.0.0.1:8000; }
+        server { listen 8080; server_name shop.example.com; location / { proxy_pass http://shop; } }
+        server { listen 127.0.0.1:8081; server_name quiet.example.com; location / { proxy_pass http://127.0.0.1:9000; } }
+        include /etc/nginx/sites/*.conf;
+        }
+        //- file /etc/nginx/sites/a.conf
+        server { listen 8082; location / { proxy_pass http://127.0.0.1:8000; } }
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+    ";
+
+    fn refused(options: &str, selection: Option<&str>) -> (Option<String>, usize) {
+        let mut fixture = Fixture::parse(&[HOST, options].concat());
+        fixture.options.selection = selection.map(|text| Selection(text.to_owned()));
+        let diagnosis = fixture.diagnose();
+        (diagnosis.refusal, diagnosis.incidents.len())
+    }
+
+    #[test]
+    fn what_is_there_is_answered() {
+        for selection in [
+            "shop.example.com",
+            "quiet.example.com",
+            "shop",
+            "127.0.0.1:8000",
+            "http://127.0.0.1:8000/",
+            "127.0.0.1:9000",
+            "http://127.0.0.1:8080",
+        ] {
+            assert_eq!(refused("", Some(selection)).0, None, "{selection}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_with_what_is() {
+        for selection in ["nosuch.example.com", "127.0.0.1:7", ""] {
+            let (refusal, incidents) = refused("", Some(selection));
+            let refusal = refusal.unwrap();
+            assert!(
+                refusal.contains("quiet.example.com"),
+                "{selection}: {refusal}"
+            );
+            assert_eq!(incidents, 0, "{selection}");
+        }
+    }
+
+    #[test]
+    fn a_named_log_must_be_one_of_nginxs() {
+        let strange = "
+            //- options error-log=/var/log/x
+            //- file /var/log/x
+            127.0.0.1 - - [23/Jun/2026:14:00:00 +0000] \"GET / HTTP/1.1\" 200 2
+        ";
+        assert!(
+            refused(strange, None)
+                .0
+                .unwrap()
+                .contains("none of nginx's error lines")
+        );
+        let empty = "
+            //- options error-log=/var/log/x
+            //- file /var/log/x
+        ";
+        assert_eq!(refused(empty, None).0, None);
+    }
+
+    #[test]
+    fn a_running_configuration_is_known_under_another_name() {
+        let linked = "
+            //- options config=/srv/nginx.conf
+            //- path /srv/nginx.conf file 644 0:0 dev=1 ino=77
+            //- path /etc/nginx/nginx.conf file 644 0:0 dev=1 ino=77
+        ";
+        let mut fixture = Fixture::parse(&[HOST, linked].concat());
+        let running = fixture.diagnose();
+        assert!(
+            running
+                .instances
+                .iter()
+                .all(|instance| instance.pid.is_some())
+        );
+        assert_eq!(running.incidents.len(), 1);
+        fixture.options.config = Some("/srv/other.conf".into());
+        assert!(fixture.diagnose().instances.is_empty());
+    }
+
+    #[test]
+    fn a_named_configuration_must_be_a_main_one() {
+        for (file, text) in [
+            ("/etc/nginx/sites/a.conf", ""),
+            (
+                "/etc/passwd",
+                "//- file /etc/passwd\nroot:x:0:0:root:/root:/bin/bash\n",
+            ),
+        ] {
+            let (refusal, incidents) = refused(
+                &format!("//- options config={file}\n{text}//- path {file} file 644 0:0 ino=78\n"),
+                None,
+            );
+            assert!(refusal.unwrap().contains("no main configuration"), "{file}");
+            assert_eq!(incidents, 0, "{file}");
+        }
+    }
+}
