@@ -827,6 +827,22 @@ impl Case {
             .collect())
     }
 
+    /// Whether nginx has been told to dial elsewhere since: nothing on disk dials the peer, nothing at run time may, and
+    /// every worker that serves started after the last failure, from what stands on disk.
+    pub(crate) fn dials_no_more(&self, incident: &Incident) -> Result<bool, Gap> {
+        if incident.explained || incident.origin != crate::incident::Origin::ErrorLog {
+            return Ok(false);
+        }
+        let instance = self.instance(incident)?;
+        let since = instance.workers_since().map(Timestamp::as_second);
+        if since.is_none_or(|since| since <= incident.last_seen.as_second()) {
+            return Ok(false);
+        }
+        let is_current =
+            self.running_config(incident.instance, &instance) == RunningConfig::Current;
+        Ok(is_current && self.dynamic_peers(incident)?.is_none())
+    }
+
     /// For the report: whether the workers run what stands on disk.
     pub(crate) fn running_config(&self, idx: usize, instance: &Instance) -> RunningConfig {
         match self.drift(idx) {

@@ -419,6 +419,12 @@ impl Case {
 
     /// The time rule: what is true now confirms only what fails now in the same way.
     pub(crate) fn still_failing(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        if self.dials_no_more(incident)? {
+            return Err(Gap::too_late(
+                "whether it held when it failed",
+                "nginx has been told to dial elsewhere since",
+            ));
+        }
         match self.repeated(incident)? {
             Repeated::Same(exhibit) => Ok(exhibit),
             Repeated::Other(_, Exhibit::Record { text, .. })
@@ -452,8 +458,14 @@ impl Case {
             let unresolved = self.is_unresolved(incident);
             return unresolved.unwrap_or_else(|_| self.is_recent(incident));
         }
-        // Whether nginx is within its own limits, a connection of somebody else does not tell.
-        let is_limit = incident.is(Class::FdExhaustion) || incident.is(Class::WorkerConnections);
+        if self.dials_no_more(incident).unwrap_or(false) {
+            return false;
+        }
+        // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
+        // else does not tell.
+        let is_limit = incident.is(Class::FdExhaustion)
+            || incident.is(Class::WorkerConnections)
+            || incident.is(Class::ProxyBind);
         if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
                 Ok(Repeated::Same(_) | Repeated::Other(..) | Repeated::Silent(_)) => return true,

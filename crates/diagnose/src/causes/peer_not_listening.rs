@@ -204,6 +204,41 @@ mod tests {
     }
 
     #[test]
+    fn over_once_nginx_dials_elsewhere() {
+        // Reloaded with another address; why the old one failed, nobody looked.
+        let corrected = |workers: &str| format!("
+            //- nginx workers-start={workers}
+            //- file /etc/nginx/nginx.conf ctime=14:03:00
+            http {{ server {{ location / {{ proxy_pass http://127.0.0.1:8001; }} }} }}
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ");
+        assert_snapshot!(check(ID, [&corrected("14:04:40")]), @"
+        answer: none, over
+        unknown: whether it held when it failed: nginx has been told to dial elsewhere since
+        ");
+        // Workers that started before the last failure may still dial it.
+        let said = check(ID, [&corrected("14:03:10")]);
+        assert!(said.contains(", ongoing"), "{said}");
+    }
+
+    #[test]
+    fn ongoing_where_nginx_may_not_use_its_own_address() {
+        // A connection that is not bound to it succeeds.
+        let said = crate::fixture::answers(["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_bind 203.0.113.1; proxy_pass http://127.0.0.1:8000; } } }
+            //- failed 14:04:50 http://127.0.0.1:8000/ level=crit
+            bind(203.0.113.1) failed (99: Cannot assign requested address) while connecting to upstream
+            //- process 4120
+            app
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]);
+        assert!(said.contains(", ongoing"), "{said}");
+    }
+
+    #[test]
     fn confirmed_where_the_listener_takes_ipv6_alone() {
         assert_snapshot!(check(ID, [HOST, "
             //- process 4120
