@@ -67,7 +67,8 @@ pub(crate) fn counted(n: u64, one: &str) -> String {
 /// What stands before an incident: the status its client got, or where else it shows.
 pub(crate) fn status(incident: &Incident) -> Cow<'static, str> {
     match (incident.status, incident.origin) {
-        (Some(status), _) => status.to_string().into(),
+        // As nginx logs it: what came without a status line is 009.
+        (Some(status), _) => format!("{status:03}").into(),
         (None, Origin::ErrorLog | Origin::AccessLog) => "log".into(),
         (None, Origin::Host) => "host".into(),
     }
