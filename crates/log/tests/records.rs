@@ -492,3 +492,11 @@ fn a_quick_look_knows_the_prefixes() {
     ));
     assert!(!may_be_upstream_failure(b"left over"));
 }
+
+#[test]
+fn an_accept_that_seems_to_fail_towards_a_peer_is_not_passed_over() {
+    // Found by fuzzing: two lines run into one, where a file system lost what was between.
+    let line = b"2026/11/21 01:00:00 [crit] 7#7: accept4() failed (24: Too many open files) while connecting to upstream, client: 10.0.0.1, server: a, upstream: \"http://127.0.0.1:80/\"";
+    assert!(parse(line).is_some_and(|event| event.is_upstream_failure()));
+    assert!(may_be_upstream_failure(line));
+}

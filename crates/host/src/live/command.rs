@@ -162,6 +162,13 @@ const PROGRAMS: &[Program] = &[
         never_letters: "KD",
         ..program("ss")
     },
+    // A setting is read by its name alone; `name=value` would write it.
+    Program {
+        verbs: &["net.ipv4.ip_local_port_range"],
+        objects: &["net.ipv4.ip_local_reserved_ports"],
+        never: &["-w", "--write", "-p", "--load", "-f", "--system", "-a"],
+        ..program("sysctl")
+    },
     Program {
         verbs: &[
             "cat",
@@ -177,13 +184,6 @@ const PROGRAMS: &[Program] = &[
         ],
         never: &["-H", "--host", "-M", "--machine", "--root", "--image"],
         ..program("systemctl")
-    },
-    // A setting is read by its name alone; `name=value` would write it.
-    Program {
-        verbs: &["net.ipv4.ip_local_port_range"],
-        objects: &["net.ipv4.ip_local_reserved_ports"],
-        never: &["-w", "--write", "-p", "--load", "-f", "--system", "-a"],
-        ..program("sysctl")
     },
     program("uname"),
 ];

@@ -64,8 +64,9 @@ impl Rule {
     pub(super) fn may_be_upstream_failure(self) -> bool {
         match self {
             Self::Is(class) | Self::Tls(class) => class.may_be_upstream_failure(),
-            Self::Accept | Self::PassVar | Self::Process | Self::Quoted => false,
-            Self::Connect
+            Self::PassVar | Self::Process | Self::Quoted => false,
+            Self::Accept
+            | Self::Connect
             | Self::Socket
             | Self::Io
             | Self::Setup
