@@ -175,10 +175,11 @@ fn origin(text: &[u8]) -> usize {
     let rest = text.get(start..).unwrap_or_default();
     let end = match rest.strip_prefix(b"unix:") {
         // The path goes up to the next colon; without one it is all there is.
-        Some(path) => path
-            .iter()
-            .position(|&byte| matches!(byte, b':' | b'"'))
-            .map_or(rest.len(), |colon| 5 + colon + 1),
+        Some(path) => {
+            let end = path.iter().position(|byte| b":\" \n".contains(byte));
+            let end = 5 + end.unwrap_or(path.len());
+            end + usize::from(rest.get(end) == Some(&b':'))
+        }
         None => rest
             .iter()
             .position(|byte| b"/?#\" \n".contains(byte))

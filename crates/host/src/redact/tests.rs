@@ -225,6 +225,19 @@ fn no_line_grows_or_goes_but_for_addresses() {
 }
 
 #[test]
+fn a_sockets_path_in_a_log_ends_where_it_ends() {
+    let mut redaction = Redaction::default();
+    for line in [
+        "upstream: \"fastcgi://unix:/run/php/fpm.sock\", host: \"localhost\"\n",
+        "upstream: \"fastcgi://unix:/run/php/fpm.sock:\", host: \"localhost\"\n",
+        "upstream: \"http://unix:/run/www/app.sock:/\", host: \"localhost\"\n",
+    ] {
+        let redacted = redaction.log(line.as_bytes(), Log::Any);
+        assert_eq!(String::from_utf8(redacted).unwrap(), line);
+    }
+}
+
+#[test]
 fn no_certificate_is_left() {
     let text = "before\n-----BEGIN CERTIFICATE-----\nMIIDszCCApug\nAAAA==\n-----END CERTIFICATE-----\nbetween\n-----BEGIN CERTIFICATE-----\nMIID\n-----END CERTIFICATE-----\nafter\n";
     let (records, _) = redacted(&[(ProbeRequest::host_file("/etc/ssl/peer.pem"), file(text))]);
