@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use facts::{Gap, PeerAddress, ProbeRequest};
+use conf::Model;
+use facts::{ConfSpan, Gap, PeerAddress, ProbeRequest};
 use jiff::Timestamp;
 use log::access::{Access, Attempt, Format};
 
 use super::access::{ACCESS_LIMIT, compiled, named_logs};
+use super::config::span;
 use super::logs::{identity, path_of};
 use super::{Case, Instance, SECONDS_KEPT, known};
 use crate::incident::{Incident, Origin};
@@ -65,7 +67,11 @@ impl Case {
                 let unlogged =
                     self.read_access(idx, instance, (path, format, bytes), &mut incidents);
                 if unlogged > 0 && found.unlogged.is_none() {
-                    found.unlogged = Some(unexplained(unlogged, path));
+                    found.unlogged = Some(unexplained(
+                        unlogged,
+                        path,
+                        hidden_by(&configured.model).as_ref(),
+                    ));
                 }
             }
             for incident in incidents.into_values() {
@@ -214,10 +220,64 @@ fn count(incident: &mut Incident, access: &Access<'_>, at: Timestamp) {
     }
 }
 
-fn unexplained(count: u64, path: &Path) -> Gap {
+/// An `error_log` in force that leaves out what nginx says of an upstream's failure, at `error`.
+fn hidden_by(model: &Model) -> Option<ConfSpan> {
+    const HIDING: [&str; 3] = ["crit", "alert", "emerg"];
+    let contexts = model.contexts().iter().map(|context| context.id);
+    contexts
+        .flat_map(|context| model.error_logs(context))
+        .find(|log| HIDING.iter().any(|level| log.level == *level))
+        .and_then(|log| span(model, log.directive, None))
+}
+
+fn unexplained(count: u64, path: &Path, hidden_by: Option<&ConfSpan>) -> Gap {
+    let why = match hidden_by {
+        Some(span) => format!(
+            "no error line says it: {} ({}:{}) leaves out what nginx says at level error",
+            span.text.trim_end_matches(';'),
+            span.file.display(),
+            span.line
+        ),
+        None => "no error line says it, and no error_log hides it: the application or a return answered so, or the error log of that time was moved away".to_owned(),
+    };
     Gap::undecided(
         format!("why {count} requests got 502 or 504 ({})", path.display()),
-        "no error line says it: the error log's level hides it, or the application itself answered so",
+        why,
     )
     .learn(format!("grep -E '\" 50[24] ' {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_log_level_that_hides_the_errors_is_named() {
+        let host = |level: &str| {
+            format!("
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            error_log /var/log/nginx/error.log {level};
+            http {{ access_log /var/log/nginx/access.log; server {{ location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}
+            //- file /var/log/nginx/error.log
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:00 +0000] \"GET / HTTP/1.1\" 502 150 \"-\" \"x\"
+        ")
+        };
+        let said = |level: &str| {
+            let diagnosis = crate::fixture::Fixture::parse(&host(level)).diagnose();
+            diagnosis
+                .gaps
+                .iter()
+                .map(|gap| gap.why.clone())
+                .collect::<String>()
+        };
+        assert!(
+            said("crit")
+                .contains("error_log /var/log/nginx/error.log crit (/etc/nginx/nginx.conf:1)")
+        );
+        assert!(
+            said("error").contains("no error_log hides it"),
+            "{}",
+            said("error")
+        );
+    }
 }
