@@ -665,8 +665,8 @@ impl Reader<'_> {
         if incident.seconds.len() > SECONDS_KEPT {
             incident.seconds.pop_first();
         }
-        if let Some(path) = event.request.and_then(path_of)
-            && incident.paths.len() < PATHS_KEPT
+        if incident.paths.len() < PATHS_KEPT
+            && let Some(path) = event.request.and_then(path_of)
         {
             incident.paths.insert(path);
         }
@@ -677,10 +677,12 @@ impl Reader<'_> {
         {
             incident.messages.insert(message.into_owned());
         }
-        if let Some(server) = event.server.filter(|server| !server.is_empty())
-            && (tally.servers.len() < SERVERS_COUNTED || tally.servers.contains_key(server))
-        {
-            *tally.servers.entry(server.to_owned()).or_default() += 1;
+        if let Some(server) = event.server.filter(|server| !server.is_empty()) {
+            if let Some(count) = tally.servers.get_mut(server) {
+                *count += 1;
+            } else if tally.servers.len() < SERVERS_COUNTED {
+                tally.servers.insert(server.to_owned(), 1);
+            }
         }
     }
 }
@@ -743,7 +745,7 @@ fn words_decide(class: Class) -> bool {
 
 /// The path of a request line, as the client sent it: `/index.php` of `GET /index.php?x=1 HTTP/1.1`.
 pub(super) fn path_of(request: &BStr) -> Option<String> {
-    let target = request.fields().nth(1)?;
+    let target = request.split(|&byte| byte == b' ').nth(1)?;
     let path = target.split(|&byte| byte == b'?').next()?;
     (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.to_str_lossy().into_owned())
 }
