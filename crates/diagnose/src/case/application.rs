@@ -316,11 +316,13 @@ impl Application {
                 .pid
                 .is_none_or(|pid| self.reached.holders.iter().any(|own| own.pid == pid))
         };
+        // php-fpm tells only of the children that it starts later on.
+        let tells_of_all = self.kind == Some(Kind::Gunicorn);
         let workers: BTreeSet<u32> = self
             .log
             .events
             .iter()
-            .filter(|event| event.what == What::WorkerStarted)
+            .filter(|event| tells_of_all && event.what == What::WorkerStarted)
             .filter_map(|event| event.worker)
             .collect();
         let is_worker = |event: &AppEvent| {
