@@ -10,13 +10,14 @@
 //! `cargo xtask test` installs them.
 //!
 //! Environment: `WHY502_BIN` names the binary to ask (otherwise the one built beside the tests),
-//! `WHY502_LAB_FAULTS_ONLY=1` makes the failures without asking it, `WHY502_LAB_KEEP=1` keeps
-//! each lab's directory.
+//! `WHY502_LAB_FAULTS_ONLY=1` makes the failures without asking it, `WHY502_LAB_CORPUS` names the
+//! folder that takes each capture as a case of the corpus, `WHY502_LAB_KEEP=1` keeps each lab's directory.
 
 mod application;
 mod built;
 mod certificates;
 mod client;
+pub mod corpus;
 mod guard;
 mod lab;
 mod memory;

@@ -4,16 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-use crate::built;
 use crate::lab::Lab;
 use crate::nginx::Nginx;
+use crate::{built, corpus};
 
 /// What is true of one incident, and so what may be said of it.
 ///
@@ -145,7 +145,20 @@ impl Expectation {
         self
     }
 
-    fn is_of(&self, incident: &Value) -> bool {
+    /// The true causes, the answer's first; none where no evidence on the host can prove any.
+    pub(crate) fn true_causes(&self) -> Vec<&'static str> {
+        let answer = match self.truth {
+            Truth::Confirmed(cause) | Truth::AtMost(cause) => Some(cause),
+            Truth::Undetermined => None,
+        };
+        answer
+            .into_iter()
+            .chain(self.also.iter().copied())
+            .collect()
+    }
+
+    /// Whether this is what is expected of an incident of the report.
+    pub(crate) fn is_of(&self, incident: &Value) -> bool {
         self.peer
             .as_ref()
             .is_none_or(|peer| text(incident, "peer") == peer)
@@ -372,7 +385,7 @@ impl Scene<'_> {
             String::from_utf8_lossy(&output.stderr)
         );
         // A recording is asked on this host, wherever it was made.
-        let replay = Answer::ask(&run, vec!["--snapshot".into(), self.seen.clone().into()])?;
+        let replay = Answer::of_snapshot(&self.seen)?;
         replay
             .check(expected)
             .with_context(|| replay.shown("replayed"))?;
@@ -383,6 +396,7 @@ impl Scene<'_> {
             "a replay differs\nlive     {lived:#?}\nreplayed {replayed:#?}"
         );
         self.redacted(&live)?;
+        corpus::keep(&self.seen, &replay, expected)?;
         ensure!(before == files(), "the diagnosis changed nginx's files");
         Ok(())
     }
@@ -409,7 +423,7 @@ impl Scene<'_> {
             String::from_utf8_lossy(&output.stderr)
         );
         let seen = self.seen.with_file_name(name);
-        let redacted = Answer::ask(&run, vec!["--snapshot".into(), seen.into()])?;
+        let redacted = Answer::of_snapshot(&seen)?;
         // Names and addresses are others, and with them the incidents' ids.
         let verdicts = |answer: &Answer| {
             let mut verdicts: Vec<_> = answer
@@ -436,12 +450,17 @@ impl Scene<'_> {
 }
 
 /// One JSON report with its exit code.
-struct Answer {
-    report: Value,
-    exit: Option<i32>,
+pub(crate) struct Answer {
+    pub(crate) report: Value,
+    pub(crate) exit: Option<i32>,
 }
 
 impl Answer {
+    /// Asks about a recording, on this host.
+    pub(crate) fn of_snapshot(snapshot: &Path) -> Result<Self> {
+        Self::ask(&run, vec!["--snapshot".into(), snapshot.into()])
+    }
+
     fn ask(run: &dyn Fn(&[OsString]) -> Result<Output>, mut args: Vec<OsString>) -> Result<Self> {
         args.extend(["--format".into(), "json".into()]);
         let output = run(&args)?;
@@ -512,7 +531,7 @@ impl Answer {
         Ok(())
     }
 
-    fn incidents(&self) -> Vec<&Value> {
+    pub(crate) fn incidents(&self) -> Vec<&Value> {
         self.report
             .get("incidents")
             .and_then(Value::as_array)
@@ -592,7 +611,7 @@ fn run(args: &[OsString]) -> Result<Output> {
 }
 
 /// The causes of an incident with this verdict, by id.
-fn causes<'a>(incident: &'a Value, verdict: &str) -> BTreeMap<String, &'a Value> {
+pub(crate) fn causes<'a>(incident: &'a Value, verdict: &str) -> BTreeMap<String, &'a Value> {
     let all = incident
         .get("causes")
         .and_then(Value::as_array)
@@ -620,11 +639,11 @@ fn strings(value: &Value) -> Vec<&str> {
     }
 }
 
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-fn flag(value: &Value, key: &str) -> bool {
+pub(crate) fn flag(value: &Value, key: &str) -> bool {
     value.get(key).and_then(Value::as_bool).unwrap_or_default()
 }
 

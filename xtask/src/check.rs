@@ -113,7 +113,8 @@ fn static_why502() -> Result<PathBuf> {
     Ok(folder.join(target).join("debug/why502"))
 }
 
-fn prepare() -> Result<()> {
+/// Installs and makes what the lab needs.
+pub(crate) fn prepare() -> Result<()> {
     packages::ensure_installed(&[packages::DEMO, packages::LAB])?;
     let bin = why502_lab::environment()?;
     run::say(&format!("Python environment: {}\n", bin.display()));
@@ -126,7 +127,7 @@ fn prepare() -> Result<()> {
 }
 
 /// The programs that tests start; cargo builds no other package's for a test.
-fn build() -> Result<()> {
+pub(crate) fn build() -> Result<()> {
     run::cargo(&["build", "--workspace", "--bins"])
 }
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod corpus;
 mod demo;
 mod fuzz;
 #[cfg(test)]
@@ -27,6 +28,8 @@ usage: cargo xtask COMMAND
   lab vm               boot machines whose kernels run SELinux and AppArmor, and hold why502
                        against what they deny (some minutes; the image is made once)
   accuracy             run the lab once and print what was true against what was answered
+  corpus [CAUSE[::SCENARIO]]
+                       record scenarios of the lab anew as cases of the corpus
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
   bench [diagnose|conf]
@@ -39,6 +42,7 @@ enum Task {
     Test,
     RepeatLab(u32),
     Accuracy,
+    Corpus(Option<String>),
     LabVm,
     Gen,
     Demo,
@@ -53,6 +57,8 @@ impl Task {
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
             ["accuracy"] => Self::Accuracy,
             ["lab", "vm"] => Self::LabVm,
+            ["corpus"] => Self::Corpus(None),
+            ["corpus", wanted] => Self::Corpus(Some((*wanted).to_owned())),
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
@@ -74,6 +80,7 @@ fn main() -> ExitCode {
         Task::RepeatLab(count) => check::repeat_lab(count),
         Task::Accuracy => check::accuracy(),
         Task::LabVm => check::lab_vm(),
+        Task::Corpus(wanted) => corpus::record(wanted.as_deref()),
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
         Task::Bench(what) => bench::run(&what),
