@@ -11,6 +11,7 @@
 //! //- options no-connect handshake since=2h config=F error-log=F pid=N
 //! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
+//!     cgroup=/system.slice/nginx.service filtered      `filtered`: its system calls are (Seccomp)
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
@@ -503,6 +504,7 @@ struct Running {
     credentials: [String; 3],
     net: u32,
     mnt: u32,
+    is_filtered: bool,
 }
 
 impl Host {
@@ -567,9 +569,15 @@ impl Host {
             .key("args")
             .map_or(String::new(), |args| format!(" {}", args.replace(',', " ")));
         let common = format!(
-            "net={} mnt={}",
+            "net={} mnt={} cgroup={}{}",
             words.namespace("net"),
-            words.namespace("mnt")
+            words.namespace("mnt"),
+            words.key("cgroup").unwrap_or("/"),
+            if words.has("filtered") {
+                " filtered"
+            } else {
+                ""
+            },
         );
         self.process(
             &Words::of(&format!("process {master} start={start} {common} user=0:0")),
@@ -623,6 +631,7 @@ impl Host {
             credentials: [uid, gid, words.key("groups").unwrap_or_default()].map(str::to_owned),
             net: words.namespace("net"),
             mnt: words.namespace("mnt"),
+            is_filtered: words.has("filtered"),
         };
         self.processes.insert(words.at(1).parse().unwrap(), running);
     }
@@ -1006,8 +1015,9 @@ impl Host {
             "status" => {
                 let [uid, gid, groups] = &process.credentials;
                 format!(
-                    "Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{}\nNSpid:\t{pid}\n",
-                    groups.replace(',', " ")
+                    "Uid:\t{uid}\t{uid}\t{uid}\t{uid}\nGid:\t{gid}\t{gid}\t{gid}\t{gid}\nGroups:\t{}\nNSpid:\t{pid}\nSeccomp:\t{}\n",
+                    groups.replace(',', " "),
+                    if process.is_filtered { 2 } else { 0 },
                 )
             }
             "cgroup" => format!("0::{}\n", process.cgroup),

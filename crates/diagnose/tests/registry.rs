@@ -37,6 +37,7 @@ fn the_set_of_ids_is_pinned() {
     nginx-out-of-file-descriptors
     nginx-out-of-local-ports
     nginx-out-of-worker-connections
+    nginx-sandboxed
     nginx-temp-path-unwritable
     no-live-peers
     not-an-upstream-fault

@@ -115,6 +115,15 @@ macro_rules! scenarios {
                 worker_connections_is_small,
                 nginx_dials_itself,
             ],
+            nginx_sandboxed: [
+                home_is_protected,
+                socket_is_inaccessible,
+                directory_is_empty_for_it,
+                inet_is_restricted,
+                network_is_private,
+                same_settings_that_do_not_hinder,
+                tmp_is_private,
+            ],
             nginx_temp_path_unwritable: [
                 body_directory_is_of_another_user,
                 response_cannot_be_kept,

@@ -34,6 +34,7 @@ mod queue;
 mod rejections;
 mod restarts;
 mod reuse;
+mod sandbox;
 mod selinux;
 mod timeline;
 mod tls;
@@ -61,6 +62,7 @@ pub(crate) use names::{Answered, Resolver, RunTimePass};
 pub(crate) use network::{Listener, Reached, Repeated, UnixListener};
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
+pub(crate) use sandbox::{Cover, NginxSandbox, Veiled, family};
 pub(crate) use selinux::{Need, Ruling, Selinux};
 pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors};
 

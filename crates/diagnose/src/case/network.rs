@@ -21,6 +21,9 @@ const RECENT_SECONDS: i64 = 60;
 /// Permission denied: by owner and mode, or by a security module.
 const EACCES: u16 = 13;
 
+/// Address family not supported: by the kernel, or by a filter of system calls.
+const EAFNOSUPPORT: u16 = 97;
+
 /// Network namespaces that are looked into: a host with more is full of containers.
 const NAMESPACES: usize = 64;
 
@@ -175,7 +178,11 @@ fn listening(place: &str, holders: &[Process]) -> Exhibit {
 impl Case {
     /// The TCP listeners of nginx's network namespace.
     pub(crate) fn listeners(&self, incident: &Incident) -> Result<Rc<Vec<Listener>>, Gap> {
-        let netns = self.netns(incident)?;
+        self.listeners_in(self.netns(incident)?)
+    }
+
+    /// The same in the network namespace of a process; of why502's own without one.
+    pub(crate) fn listeners_in(&self, netns: Option<u32>) -> Result<Rc<Vec<Listener>>, Gap> {
         self.evidence.once(format!("listeners {netns:?}"), || {
             let request = ProbeRequest::Sockets {
                 netns,
@@ -345,13 +352,16 @@ impl Case {
     }
 
     /// The failing connection, repeated as nginx's worker would make it. The repetition does not bear the worker's
-    /// domain or profile: where its errno was theirs to give, they are asked too.
+    /// domain, profile or system call filter: where its errno was theirs to give, they are asked too.
     pub(crate) fn repeated(&self, incident: &Incident) -> Result<Repeated, Gap> {
         match self.repeated_unconfined(incident)? {
             Repeated::Same(exhibit) => Ok(Repeated::Same(exhibit)),
             other if incident.errno == Some(EACCES) => {
                 Ok(self.confined(incident)?.map_or(other, Repeated::Same))
             }
+            other if incident.errno == Some(EAFNOSUPPORT) => Ok(self
+                .forbidden_family(incident)?
+                .map_or(other, Repeated::Same)),
             other => Ok(other),
         }
     }

@@ -94,6 +94,11 @@ impl Component {
         })
     }
 
+    /// Whether both are one file.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
     pub(crate) fn is_socket(&self) -> bool {
         self.node.kind == NodeKind::Socket
     }
@@ -220,6 +225,29 @@ impl Case {
     /// A path as a process sees it.
     pub(crate) fn walk_as(&self, pid: u32, path: &Path) -> Result<Walked, Gap> {
         self.walk(View::Process(pid), path)
+    }
+
+    /// A path in the host's own view.
+    pub(crate) fn walk_outside(&self, path: &Path) -> Result<Walked, Gap> {
+        self.walk(View::Host, path)
+    }
+
+    /// The first of these components of nginx's view at whose path the host has another file: both of them.
+    pub(crate) fn overlaid(
+        &self,
+        incident: &Incident,
+        path: &Path,
+        components: &[Component],
+    ) -> Result<Option<(Component, Component)>, Gap> {
+        if self.instance(incident)?.view == View::Host {
+            return Ok(None);
+        }
+        let outside: Vec<Component> = self.walk_outside(path)?.components().collect();
+        let other = |ours: &Component| {
+            let theirs = outside.iter().find(|theirs| theirs.path == ours.path)?;
+            (!theirs.is_same(ours)).then(|| (ours.clone(), theirs.clone()))
+        };
+        Ok(components.iter().find_map(other))
     }
 
     pub(super) fn walk(&self, view: View, path: &Path) -> Result<Walked, Gap> {

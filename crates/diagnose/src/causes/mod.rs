@@ -145,6 +145,7 @@ causes![
     nginx_out_of_file_descriptors::NGINX_OUT_OF_FILE_DESCRIPTORS,
     nginx_out_of_local_ports::NGINX_OUT_OF_LOCAL_PORTS,
     nginx_out_of_worker_connections::NGINX_OUT_OF_WORKER_CONNECTIONS,
+    nginx_sandboxed::NGINX_SANDBOXED,
     nginx_temp_path_unwritable::NGINX_TEMP_PATH_UNWRITABLE,
     no_live_peers::NO_LIVE_PEERS,
     not_an_upstream_fault::NOT_AN_UPSTREAM_FAULT,

@@ -12,7 +12,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The log shows errno 13 for a unix socket, and owner, group and mode of the socket (its write bit alone counts) or of
-    /// a directory above it (its search bit) deny the worker's user now, while a connection made as that user is denied.
+    /// a directory above it (its search bit) deny the worker's user now, while a connection made as that user is denied; and
+    /// where nginx has mounts of its own, no other file stands there for the host (`nginx-sandboxed`).
     ///
     /// ## Ruled out when
     /// The failure is another one, or owner, group and mode permit the worker's user on every step, the socket has not
@@ -73,6 +74,19 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             text: format!("what denies {} is the POSIX ACL of {}", worker.name, component.path.display()),
         });
         return Ok(Verdict::RuledOut(proof.and(again).with(listed)));
+    }
+    // A sandbox covers what it hides with a file of its own that nobody may pass: to open what it covers does not help.
+    if let Some((ours, theirs)) = case.overlaid(incident, path, &denying)? {
+        return Err(Gap::undecided(
+            format!("whether owner and mode of {} are why", ours.path.display()),
+            "nginx sees another file there than the host",
+        )
+        .leaning(format!(
+            "at {} nginx sees {}, and the host {}: a mount of nginx's own hides it",
+            ours.path.display(),
+            ours.describe(),
+            theirs.describe(),
+        )));
     }
     let lacking: Vec<String> = denying.iter().map(lack).collect();
     let steps = denying.iter().map(|component| Exhibit::Record {
@@ -305,6 +319,26 @@ mod tests {
         answer: none, ongoing
         unknown: what should stand at the socket's path: no socket stands there
         leaning: /run/app.sock is no socket (-rw------- uid 77 gid 77)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_mount_of_nginxs_own_denies() {
+        // A sandbox covers the socket with one of mode 000.
+        assert_snapshot!(check(ID, ["
+            //- nginx mnt=2
+            //- file /etc/nginx/nginx.conf mnt=2
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            //- options error-log=/var/log/nginx/error.log
+            //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+            //- connect unix:/run/app.sock -> errno 13
+            //- path /run/app.sock socket 0 0:0 dev=1 ino=9 mnt=2
+            //- path /run/app.sock socket 666 0:0 dev=1 ino=7
+        "]), @"
+        answer: none, ongoing
+        unknown: whether owner and mode of /run/app.sock are why: nginx sees another file there than the host
+        leaning: at /run/app.sock nginx sees s--------- uid 0 gid 0, and the host srw-rw-rw- uid 0 gid 0: a mount of nginx's own hides it
         ");
     }
 

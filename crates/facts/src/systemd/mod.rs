@@ -2,6 +2,7 @@
 
 mod unit_file;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use bstr::ByteSlice as _;
@@ -21,7 +22,7 @@ const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,
     ExecMainStartTimestamp,ExecMainExitTimestamp,FragmentPath,DropInPaths,NeedDaemonReload,ExecStart,Triggers,TriggeredBy,\
     Listen,User,Group,WorkingDirectory,ControlGroup,PrivateTmp,PrivateNetwork,PrivateMounts,ProtectHome,ProtectSystem,\
     RestrictAddressFamilies,IPAddressAllow,IPAddressDeny,InaccessiblePaths,TemporaryFileSystem,RootDirectory,\
-    NetworkNamespacePath";
+    NetworkNamespacePath,JoinsNamespaceOf";
 
 /// Asks for what [`units`] reads. Names may be patterns such as `*.service`: they match the units that are loaded.
 ///
@@ -126,6 +127,50 @@ pub struct Sandbox {
     pub root_directory: Option<PathBuf>,
     /// Another network namespace.
     pub network_namespace_path: Option<PathBuf>,
+    /// The units whose own network and `/tmp` it shares.
+    pub joins_namespace_of: Vec<String>,
+}
+
+impl Sandbox {
+    /// Whether sockets of this family, such as `AF_INET`, may be made.
+    pub fn allows_family(&self, family: &str) -> bool {
+        let list = self.restrict_address_families.as_str();
+        let (list, is_forbidden) = match list.strip_prefix('~') {
+            Some(forbidden) => (forbidden, true),
+            None if list.is_empty() => return true,
+            None => (list, false),
+        };
+        list.split_whitespace().any(|named| named == family) != is_forbidden
+    }
+
+    /// The network of `IPAddressDeny=` that an address belongs to, unless `IPAddressAllow=` lets it pass: that goes first.
+    pub fn denies_address(&self, address: IpAddr) -> Option<&str> {
+        let covering =
+            |networks: &'_ [String]| networks.iter().position(|network| covers(network, address));
+        if covering(&self.ip_address_allow).is_some() {
+            return None;
+        }
+        let denying = covering(&self.ip_address_deny)?;
+        self.ip_address_deny.get(denying).map(String::as_str)
+    }
+}
+
+/// Whether `10.0.0.0/8` holds the address; what cannot be read holds none.
+fn covers(network: &str, address: IpAddr) -> bool {
+    let (start, length) = network.split_once('/').unwrap_or((network, "128"));
+    let (Ok(start), Ok(length)) = (start.parse::<IpAddr>(), length.parse::<u32>()) else {
+        return false;
+    };
+    let differing = match (start, address) {
+        (IpAddr::V4(start), IpAddr::V4(address)) => {
+            (start.to_bits() ^ address.to_bits()).leading_zeros()
+        }
+        (IpAddr::V6(start), IpAddr::V6(address)) => {
+            (start.to_bits() ^ address.to_bits()).leading_zeros()
+        }
+        _ => return false,
+    };
+    differing >= length.min(if start.is_ipv4() { 32 } else { 128 })
 }
 
 /// How a process ended.
@@ -269,6 +314,7 @@ fn unit(properties: &[(&[u8], &[u8])], zone: &TimeZone) -> Unit {
             temporary_file_system: words("TemporaryFileSystem"),
             root_directory: path("RootDirectory"),
             network_namespace_path: path("NetworkNamespacePath"),
+            joins_namespace_of: words("JoinsNamespaceOf"),
         },
     }
 }
@@ -345,6 +391,8 @@ pub fn unit_files(output: &[u8]) -> Vec<UnitFileState> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -410,6 +458,46 @@ mod tests {
         assert_eq!(shop.sandbox.inaccessible_paths, ["/run/a", "/run/b"]);
 
         assert!(!ghost.exists());
+    }
+
+    #[test]
+    fn a_list_of_families_allows_or_forbids() {
+        for (list, inet, unix) in [
+            ("", true, true),
+            ("~", true, true),
+            ("AF_UNIX", false, true),
+            ("AF_UNIX AF_INET AF_INET6", true, true),
+            ("~AF_INET AF_INET6", false, true),
+        ] {
+            let sandbox = Sandbox {
+                restrict_address_families: list.to_owned(),
+                ..Sandbox::default()
+            };
+            assert_eq!(sandbox.allows_family("AF_INET"), inet, "{list}");
+            assert_eq!(sandbox.allows_family("AF_UNIX"), unix, "{list}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_network_goes_before_a_forbidden_one() {
+        let networks = |list: &[&str]| list.iter().map(|&network| network.to_owned()).collect();
+        let sandbox = Sandbox {
+            ip_address_allow: networks(&["127.0.0.0/8", "2001:db8::/32"]),
+            ip_address_deny: networks(&["10.0.0.0/8", "::/0", "192.0.2.1", "x/y"]),
+            ..Sandbox::default()
+        };
+        for (address, denied) in [
+            ("127.0.0.1", None),
+            ("10.1.2.3", Some("10.0.0.0/8")),
+            ("11.1.2.3", None),
+            ("192.0.2.1", Some("192.0.2.1")),
+            ("192.0.2.2", None),
+            ("2001:db8::1", None),
+            ("2001:db9::1", Some("::/0")),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(sandbox.denies_address(address), denied, "{address}");
+        }
     }
 
     #[test]
@@ -480,6 +568,7 @@ mod tests {
             units(&bytes, &TimeZone::UTC);
             unit_files(&bytes);
             timestamp(value.as_bytes(), &TimeZone::UTC);
+            covers(&value, IpAddr::V4(Ipv4Addr::LOCALHOST));
             units(format!("Id=x\nExecStart={{ path={value}\nActiveEnterTimestamp={value}\n").as_bytes(), &TimeZone::UTC);
         }
     }
