@@ -81,6 +81,10 @@ pub fn check(snapshot: &Path) -> Result<()> {
                 "{cause} is confirmed, and was not so"
             );
         }
+        // What could not be proven then may be proven now: that it is true stands above.
+        if wanted.get("cause").is_some_and(Value::is_null) && !truth.is_empty() {
+            continue;
+        }
         let mut recorded = wanted.clone();
         if let Some(fields) = recorded.as_object_mut() {
             fields.remove("true");
@@ -91,8 +95,10 @@ pub fn check(snapshot: &Path) -> Result<()> {
             "the answer is another\nrecorded {recorded:#}\nnow      {said:#}"
         );
     }
+    let is_open = |incident: &&Value| incident.get("cause").is_some_and(Value::is_null);
     ensure!(
-        json!(answer.exit) == expected.get("exit").cloned().unwrap_or_default(),
+        list(&expected).iter().any(is_open)
+            || json!(answer.exit) == expected.get("exit").cloned().unwrap_or_default(),
         "the exit code is {:?}",
         answer.exit
     );
