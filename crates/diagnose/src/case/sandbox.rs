@@ -51,17 +51,6 @@ impl NginxSandbox {
         &self.unit.sandbox
     }
 
-    /// That its network and `/tmp` are its alone: in those that it shares, its application may be meant to stand.
-    pub(crate) fn is_alone(&self) -> Result<(), Gap> {
-        let Some(other) = self.unit.sandbox.joins_namespace_of.first() else {
-            return Ok(());
-        };
-        Err(Gap::undecided(
-            "where the application is meant to be",
-            format!("{} shares its namespaces with {other}", self.unit.id),
-        ))
-    }
-
     /// A setting as an exhibit.
     pub(crate) fn exhibit(&self, key: &str, value: &str) -> Exhibit {
         Exhibit::Record {
@@ -181,6 +170,28 @@ impl Case {
                 unit.id, sandbox.master.pid
             ),
         })
+    }
+
+    /// That the network and `/tmp` of nginx's unit are its alone: in those that it shares, its application may be meant
+    /// to stand.
+    pub(crate) fn shares_with_none(&self, sandbox: &NginxSandbox) -> Result<(), Gap> {
+        let unit = &sandbox.unit.id;
+        let zone = self.host_zone()?;
+        let shown = self
+            .evidence
+            .fact(&facts::systemd::show_joined(unit), |_, output| {
+                facts::systemd::units(output, &zone)
+            })?;
+        let mut joined = shown
+            .iter()
+            .flat_map(|shown| &shown.sandbox.joins_namespace_of);
+        match joined.next() {
+            None => Ok(()),
+            Some(other) => Err(Gap::undecided(
+                "where the application is meant to be",
+                format!("{unit} shares its namespaces with {other}"),
+            )),
+        }
     }
 
     /// That nginx's namespace of this kind (`mnt`, `net`) is another than why502's own; `None` where it is the same.

@@ -143,7 +143,7 @@ fn of_path(incident: &Incident, case: &Case, proof: Proof, path: &Path) -> Resul
     let hides = || format!("{}={} of {} hides {} from nginx", cover.key, cover.value, sandbox.name(), place.display());
     let held = held.map_err(|gap| gap.leaning(hides()))?;
     if cover.key == "PrivateTmp" {
-        sandbox.is_alone().map_err(|gap| gap.leaning(hides()))?;
+        case.shares_with_none(&sandbox).map_err(|gap| gap.leaning(hides()))?;
     }
     let outside = case.walk_outside(path)?;
     let socket = outside.file().filter(crate::case::Component::is_socket);
@@ -245,7 +245,7 @@ fn of_network(incident: &Incident, case: &Case, proof: Proof, address: SocketAdd
         return Err(Gap::undecided("what nginx's network leads to", "it has addresses besides loopback"));
     };
     let leaning = || format!("{} has PrivateNetwork=yes: nginx reaches no port of the host", sandbox.name());
-    sandbox.is_alone().map_err(|gap| gap.leaning(leaning()))?;
+    case.shares_with_none(&sandbox).map_err(|gap| gap.leaning(leaning()))?;
     let proof = proof.and(again).and(sandbox.exhibit("PrivateNetwork", "yes")).and(apart).and(alone).and(held);
     let own = format!("{} gives nginx a network of its own (PrivateNetwork)", sandbox.name());
     let shared = fix(&sandbox, "give nginx the host's network".to_owned(), vec!["PrivateNetwork=no".to_owned()]);

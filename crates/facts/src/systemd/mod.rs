@@ -22,7 +22,7 @@ const PROPERTIES: &str = "Id,Names,LoadState,ActiveState,SubState,UnitFileState,
     ExecMainStartTimestamp,ExecMainExitTimestamp,FragmentPath,DropInPaths,NeedDaemonReload,ExecStart,Triggers,TriggeredBy,\
     Listen,User,Group,WorkingDirectory,ControlGroup,PrivateTmp,PrivateNetwork,PrivateMounts,ProtectHome,ProtectSystem,\
     RestrictAddressFamilies,IPAddressAllow,IPAddressDeny,InaccessiblePaths,TemporaryFileSystem,RootDirectory,\
-    NetworkNamespacePath,JoinsNamespaceOf";
+    NetworkNamespacePath";
 
 /// Asks for what [`units`] reads. Names may be patterns such as `*.service`: they match the units that are loaded.
 ///
@@ -35,6 +35,20 @@ pub fn show(units: &[&str]) -> ProbeRequest {
         .map(|&arg| arg.to_owned())
         .collect();
     ProbeRequest::Command { argv }
+}
+
+/// Asks for what [`Sandbox::joins_namespace_of`] is read from. [`show`] does not: its text is a key in snapshots.
+pub fn show_joined(unit: &str) -> ProbeRequest {
+    let properties = "Id,JoinsNamespaceOf";
+    ProbeRequest::command([
+        "systemctl",
+        "show",
+        "--no-pager",
+        "-p",
+        properties,
+        "--",
+        unit,
+    ])
 }
 
 /// A unit as the service manager knows it.
@@ -127,7 +141,7 @@ pub struct Sandbox {
     pub root_directory: Option<PathBuf>,
     /// Another network namespace.
     pub network_namespace_path: Option<PathBuf>,
-    /// The units whose own network and `/tmp` it shares.
+    /// The units whose own network and `/tmp` it shares, where [`show_joined`] asked.
     pub joins_namespace_of: Vec<String>,
 }
 
