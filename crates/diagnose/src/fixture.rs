@@ -24,7 +24,7 @@
 //! //- connected 127.0.0.1:40000 -> 127.0.0.1:8000 x28000 net=2    so many TCP sockets, their own ports counting up
 //! //- room /var/lib/nginx block=4096 blocks=10 free=0 available=0 files=10 free-files=5 read-only=0
 //! //- dns 127.0.0.53:53 app.example A -> 10.0.0.5 10.0.0.6        or `code 3`, `errno 111`, `timeout`
-//! //- local 10.0.0.5                            an address of the host, besides loopback
+//! //- local 10.0.0.5 net=2                      an address of the host, or of a network namespace, besides loopback
 //! //- chain ip nat output rules=2               a netfilter base chain
 //! //- iptables                                  body: what iptables-save (nf_tables) lists; makes its base chains too
 //! //- iptables-legacy                           the same of the older tables, which the kernel lists by name alone
@@ -191,7 +191,9 @@ impl Fixture {
                 other => panic!("listen {other}"),
             },
             "owners" => writeln!(host.owners, "# denied {}", words.key("denied").unwrap()).unwrap(),
-            "local" => host.addresses.push(words.at(1).parse().unwrap()),
+            "local" => host
+                .addresses
+                .push((words.namespace("net"), words.at(1).parse().unwrap())),
             "connected" => host.connect_tcp(&words),
             "room" => {
                 let room = words.words.iter().skip(2).cloned().collect::<Vec<_>>();
@@ -471,7 +473,8 @@ pub(crate) struct Host {
     rooms: BTreeMap<PathBuf, String>,
     /// Answers of name servers, by server, name and kind.
     names: BTreeMap<(SocketAddr, String, RecordKind), Answer>,
-    addresses: Vec<IpAddr>,
+    /// By network namespace, besides loopback.
+    addresses: Vec<(u32, IpAddr)>,
     chains: Vec<u8>,
     connects: BTreeMap<String, Answer>,
     /// By address and hello.
@@ -519,7 +522,7 @@ impl Host {
             unix: Vec::new(),
             open: BTreeSet::new(),
             owners: String::new(),
-            addresses: vec!["127.0.0.1".parse().unwrap(), "::1".parse().unwrap()],
+            addresses: Vec::new(),
             connected: Vec::new(),
             rooms: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -986,7 +989,7 @@ impl Host {
             return Some(format!("{up}.00 0.00\n").into_bytes());
         }
         if let Some(file) = rest.strip_prefix("net/") {
-            return self.proc_net(file);
+            return self.proc_net(self.net(first.parse().ok()), file);
         }
         if first == "self" {
             return (rest == "status")
@@ -1026,9 +1029,11 @@ impl Host {
         Some(text.into_bytes())
     }
 
-    fn proc_net(&self, file: &str) -> Option<Vec<u8>> {
+    fn proc_net(&self, net: u32, file: &str) -> Option<Vec<u8>> {
         let mut text = String::new();
-        for address in &self.addresses {
+        let loopback = ["127.0.0.1", "::1"].map(|ip| (net, ip.parse().unwrap()));
+        let here = loopback.iter().chain(&self.addresses);
+        for (_, address) in here.filter(|(of, _)| *of == net) {
             match (address, file) {
                 (IpAddr::V4(ip), "fib_trie") => {
                     writeln!(text, "     |-- {ip}\n        /32 host LOCAL").unwrap();

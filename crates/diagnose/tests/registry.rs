@@ -43,6 +43,7 @@ fn the_set_of_ids_is_pinned() {
     not-an-upstream-fault
     peer-address-mismatch
     peer-family-mismatch
+    peer-in-other-netns
     peer-not-listening
     peer-port-mismatch
     peer-speaks-other-protocol

@@ -16,6 +16,7 @@ pub mod dns;
 pub mod exhibit;
 pub mod file_system;
 pub mod firewall;
+pub mod forwarder;
 pub mod gap;
 pub mod handshake;
 pub mod journal;

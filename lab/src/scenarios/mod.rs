@@ -152,6 +152,15 @@ macro_rules! scenarios {
                 localhost_is_only_noise,
                 upstream_server_of_the_other_family,
             ],
+            peer_in_other_netns: [
+                application_in_a_network_that_nginx_reaches,
+                application_on_a_loopback_of_its_own,
+                nginx_in_a_network_of_its_own,
+                the_only_listener_on_the_port,
+                stranger_of_another_protocol,
+                stranger_of_no_known_kind,
+                two_applications_on_the_port,
+            ],
             peer_not_listening: [
                 never_started,
                 killed,

@@ -4,6 +4,7 @@
 
 mod access;
 mod answered;
+mod apart;
 mod apparmor;
 mod application;
 mod asked;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record};
 use jiff::Timestamp;
 
+pub(crate) use apart::{Apart, Published};
 pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};
 pub(crate) use config::{Drift, Member, Reuse, Site};

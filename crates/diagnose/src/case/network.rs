@@ -1,9 +1,11 @@
 //! What listens in nginx's network namespace, who holds it, and whether the failing connection still fails.
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
+use facts::forwarder::Forwarder;
 use facts::owners::SocketOwners;
 use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
@@ -23,9 +25,6 @@ const EACCES: u16 = 13;
 
 /// Address family not supported: by the kernel, or by a filter of system calls.
 const EAFNOSUPPORT: u16 = 97;
-
-/// Network namespaces that are looked into: a host with more is full of containers.
-const NAMESPACES: usize = 64;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug)]
@@ -80,13 +79,20 @@ impl Repeated {
 
 impl Listener {
     /// Whether a connection to this address reaches it; `None` where that hangs on what the kernel did not say.
-    fn reached_by(&self, address: SocketAddr) -> Option<bool> {
+    pub(crate) fn reached_by(&self, address: SocketAddr) -> Option<bool> {
         self.socket.listens_on(address)
     }
 
     /// Whether nginx itself listens there.
     pub(crate) fn is_nginx(&self) -> bool {
         self.is_nginx
+    }
+
+    /// The forwarder that holds it, where one does.
+    pub(crate) fn forwarder(&self) -> Option<Forwarder> {
+        self.holders
+            .iter()
+            .find_map(|holder| Forwarder::parse(&holder.args))
     }
 
     /// Program and pid, for people.
@@ -340,15 +346,46 @@ impl Case {
         let pid = instance
             .worker()
             .map_or_else(|| "self".to_owned(), |pid| pid.to_string());
-        let file = |name: &str| ProbeRequest::host_file(format!("/proc/{pid}/net/{name}"));
-        let local = if address.is_ipv4() {
+        let local = self.addresses_at(&pid, address.is_ipv4())?;
+        Ok(local.contains(&address.ip()))
+    }
+
+    /// The addresses of one version in the network namespace of a process, by its name in `/proc`.
+    pub(super) fn addresses_at(
+        &self,
+        process: &str,
+        is_ipv4: bool,
+    ) -> Result<Rc<BTreeSet<IpAddr>>, Gap> {
+        let file = |name: &str| ProbeRequest::host_file(format!("/proc/{process}/net/{name}"));
+        if is_ipv4 {
             self.evidence
-                .fact(&file("fib_trie"), |_, bytes| facts::local::ipv4(bytes))?
+                .fact(&file("fib_trie"), |_, bytes| facts::local::ipv4(bytes))
         } else {
             self.evidence
-                .fact(&file("if_inet6"), |_, bytes| facts::local::ipv6(bytes))?
+                .fact(&file("if_inet6"), |_, bytes| facts::local::ipv6(bytes))
+        }
+    }
+
+    /// That a connection which nginx does not make would succeed, made as its worker; `None` where it does not.
+    pub(crate) fn would_connect(
+        &self,
+        incident: &Incident,
+        address: SocketAddr,
+    ) -> Result<Option<Exhibit>, Gap> {
+        if !self.options.connect {
+            return Ok(None);
+        }
+        let request = ProbeRequest::Connect {
+            from: self.instance(incident)?.worker(),
+            to: PeerAddress::Tcp(address),
         };
-        Ok(local.contains(&address.ip()))
+        let record = self.evidence.record(&request)?;
+        let is_connected = matches!(record.answer, Answer::Bytes(_));
+        Ok(is_connected.then(|| Exhibit::Record {
+            probe: "connect",
+            at: Some(record.at),
+            text: format!("connect {address} as nginx's worker: connected"),
+        }))
     }
 
     /// The failing connection, repeated as nginx's worker would make it. The repetition does not bear the worker's
@@ -553,62 +590,6 @@ impl Case {
                 .flat_map(|application| application.said(incident)),
         );
         known
-    }
-
-    /// Listeners on the peer's port in network namespaces other than nginx's.
-    pub(crate) fn elsewhere(&self, incident: &Incident, port: u16) -> Result<Option<Exhibit>, Gap> {
-        let own = self.netns(incident)?;
-        let processes = self.processes()?;
-        let link = |pid: &u32| ProbeRequest::Link {
-            path: PathBuf::from(format!("/proc/{pid}/ns/net")),
-        };
-        drop(self.evidence.batch(processes.keys().map(link))?);
-        let of = |pid: &u32| self.evidence.bytes(&link(pid)).map(|(_, bytes)| bytes).ok();
-        let nginx = if let Some(pid) = own {
-            of(&pid)
-        } else {
-            let own = ProbeRequest::Link {
-                path: PathBuf::from("/proc/self/ns/net"),
-            };
-            self.evidence.bytes(&own).map(|(_, bytes)| bytes).ok()
-        };
-        let mut others: std::collections::BTreeMap<&[u8], u32> = std::collections::BTreeMap::new();
-        for (pid, namespace) in processes.keys().filter_map(|pid| Some((*pid, of(pid)?))) {
-            if Some(namespace) != nginx {
-                others.entry(namespace).or_insert(pid);
-            }
-        }
-        let owners = self.owners()?;
-        for &pid in others.values().take(NAMESPACES) {
-            let request = ProbeRequest::Sockets {
-                netns: Some(pid),
-                kind: SocketKind::TcpListening,
-            };
-            let Some(table) = known(
-                self.evidence
-                    .fact(&request, |_, bytes| TcpTable::parse(bytes)),
-            )?
-            else {
-                continue;
-            };
-            let on_port = table
-                .sockets
-                .iter()
-                .find(|socket| socket.state == TcpState::Listen && socket.local.port() == port);
-            if let Some(socket) = on_port {
-                let holders = self.holders(owners.as_deref(), socket.inode)?;
-                return Ok(Some(Exhibit::Record {
-                    probe: "sockets",
-                    at: holders.first().map(|holder| holder.start),
-                    text: format!(
-                        "{} listens on {}, but in another network namespace than nginx",
-                        who(&holders),
-                        socket.local
-                    ),
-                }));
-            }
-        }
-        Ok(None)
     }
 
     /// How to run a command where nginx's network is: `nsenter ...`, or nothing where it is why502's own.

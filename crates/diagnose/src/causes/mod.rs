@@ -151,6 +151,7 @@ causes![
     not_an_upstream_fault::NOT_AN_UPSTREAM_FAULT,
     peer_address_mismatch::PEER_ADDRESS_MISMATCH,
     peer_family_mismatch::PEER_FAMILY_MISMATCH,
+    peer_in_other_netns::PEER_IN_OTHER_NETNS,
     peer_not_listening::PEER_NOT_LISTENING,
     peer_port_mismatch::PEER_PORT_MISMATCH,
     peer_speaks_other_protocol::PEER_SPEAKS_OTHER_PROTOCOL,

@@ -775,7 +775,7 @@ mod tests {
     #[test]
     fn unknown_where_its_network_has_other_addresses() {
         assert_snapshot!(check(ID, [APART, BESIDE, &private(), "
-            //- local 10.0.0.5
+            //- local 10.0.0.5 net=2
         "]), @"
         answer: peer-not-listening, ongoing
         unknown: what nginx's network leads to: it has addresses besides loopback

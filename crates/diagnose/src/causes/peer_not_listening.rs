@@ -5,7 +5,7 @@ use log::error::Class;
 
 use crate::case::{Case, known, network};
 use crate::incident::Incident;
-use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// Nothing accepts connections on the peer's address.
@@ -26,8 +26,8 @@ declare_cause! {
     /// `connect() failed (111: Connection refused) while connecting to upstream`
     ///
     /// ## See also
-    /// `peer-port-mismatch`, `peer-address-mismatch`, `peer-family-mismatch` and `peer-transport-mismatch` say more: the
-    /// application runs, but listens elsewhere.
+    /// `peer-port-mismatch`, `peer-address-mismatch`, `peer-family-mismatch`, `peer-transport-mismatch` and
+    /// `peer-in-other-netns` say more: the application runs, but listens elsewhere.
     /// `firewall-rejects-connect` looks the same in the log.
     pub(crate) static PEER_NOT_LISTENING = {
         id: "peer-not-listening", since: "0.1.0", stage: Connect, refines: [],
@@ -76,16 +76,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         text: format!("no socket listens on {address}; {}", those_that_do(&listeners)),
     };
     let netns = case.in_nginx_netns(incident)?;
-    let elsewhere = known(case.elsewhere(incident, address.port()))?.flatten();
-    let is_elsewhere = elsewhere.is_some();
-    let proof = proof.and(again).and(silence).and(unhindered).with(elsewhere);
+    let proof = proof.and(again).and(silence).and(unhindered);
     let owner = known(case.owner(incident))?.flatten();
     let place = match netns {
         Some(pid) => format!("{address} in nginx's network namespace (that of pid {pid})"),
         None => address.to_string(),
     };
     Ok(Verdict::Confirmed(match owner {
-        _ if is_elsewhere => apart(&place, proof, address),
         Some(owner) => Confirmation {
             summary: format!("nothing listens on {place}: {}", owner.state()),
             proof: proof.with(owner.exhibits()),
@@ -107,22 +104,6 @@ fn those_that_do(listeners: &[network::Listener]) -> String {
     let more = others.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("these do: {}{more}", named.join(", "))
-}
-
-/// A listener on that port runs in another network namespace: a loopback address there is none here.
-fn apart(place: &str, proof: Proof, address: std::net::SocketAddr) -> Confirmation {
-    Confirmation {
-        summary: format!("nothing listens on {place}; something listens on port {} in another network namespace", address.port()),
-        proof,
-        fixes: vec![Fix {
-            summary: "dial an address that both network namespaces share".to_owned(),
-            safety: Safety::DisplayOnly,
-            steps: vec![Step::Advice {
-                text: format!("make nginx dial an address of the application's own network namespace (a container's address, or a published port) in place of {address}"),
-            }],
-            verify: Some(AGAIN.to_owned()),
-        }],
-    }
 }
 
 /// Nobody is known to own the address.
@@ -253,25 +234,6 @@ mod tests {
         - netfilter-chains: no firewall rule is in force on this host
         fix, shown: start the application that is to listen on 127.0.0.1:8000
           start the application that is to listen on 127.0.0.1:8000, or correct the address that nginx dials
-        ");
-    }
-
-    #[test]
-    fn confirmed_where_the_listener_stands_in_another_network_namespace() {
-        assert_snapshot!(check(ID, [HOST, "
-            //- process 4120 net=2
-            app
-            //- listen tcp 127.0.0.1:8000 pid=4120 net=2
-        "]), @"
-        answer: peer-not-listening, ongoing
-        confirmed: nothing listens on 127.0.0.1:8000; something listens on port 8000 in another network namespace
-        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
-        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: no socket listens on 127.0.0.1:8000; nothing but nginx listens on TCP
-        - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: app (pid 4120) listens on 127.0.0.1:8000, but in another network namespace than nginx
-        fix, shown: dial an address that both network namespaces share
-          make nginx dial an address of the application's own network namespace (a container's address, or a published port) in place of 127.0.0.1:8000
         ");
     }
 

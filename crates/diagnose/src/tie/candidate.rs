@@ -65,10 +65,10 @@ pub(super) struct Holding {
 
 /// The holdings met so far, by their processes.
 #[derive(Default)]
-struct Holdings(BTreeMap<Vec<u32>, Result<Rc<Holding>, Gap>>);
+pub(super) struct Holdings(BTreeMap<Vec<u32>, Result<Rc<Holding>, Gap>>);
 
 impl Holdings {
-    fn of(&mut self, case: &Case, holders: &[Process]) -> Result<Rc<Holding>, Gap> {
+    pub(super) fn of(&mut self, case: &Case, holders: &[Process]) -> Result<Rc<Holding>, Gap> {
         let pids: Vec<u32> = holders.iter().map(|holder| holder.pid).collect();
         self.0
             .entry(pids)

@@ -20,25 +20,27 @@ pub(super) fn dial_instead(incident: &Incident, case: &Case, tied: &Tied) -> Res
         }],
         verify: None,
     };
-    let edits: Vec<Step> = case
+    let dial = redial(incident, case, &place)?;
+    Ok(dial.into_iter().chain([align]).collect())
+}
+
+/// Making nginx dial another place; nothing where no directive holds the address that it dials.
+pub(crate) fn redial(incident: &Incident, case: &Case, place: &Place) -> Result<Option<Fix>, Gap> {
+    let mut steps: Vec<Step> = case
         .sites(incident)?
         .iter()
-        .filter_map(|site| edit(site, &place))
+        .filter_map(|site| edit(site, place))
         .collect();
-    if edits.is_empty() {
-        return Ok(vec![align]);
+    if steps.is_empty() {
+        return Ok(None);
     }
-    let mut steps = edits;
     steps.extend(case.reload_steps(incident)?);
-    Ok(vec![
-        Fix {
-            summary: format!("dial {place}"),
-            safety: Safety::Unsafe,
-            steps,
-            verify: Some(AGAIN.to_owned()),
-        },
-        align,
-    ])
+    Ok(Some(Fix {
+        summary: format!("dial {place}"),
+        safety: Safety::Unsafe,
+        steps,
+        verify: Some(AGAIN.to_owned()),
+    }))
 }
 
 /// The place as something nginx can dial: a wildcard listener is dialled at the address that nginx uses already.

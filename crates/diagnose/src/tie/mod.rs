@@ -3,6 +3,7 @@
 //! Strangers listen on every real host, and many of them speak HTTP. A mismatch is confirmed only by a tie (see
 //! [`ties`]); everything else is a hint.
 
+pub(crate) mod apart;
 mod candidate;
 mod dial;
 mod strangers;
@@ -23,6 +24,7 @@ use crate::case::{Case, Owner, Site, known, network};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Proof, Verdict};
 use candidate::{Candidate, Source, candidates};
+pub(crate) use dial::redial;
 use dial::{dial_instead, reachable_as};
 use version::{differ_by_version, version_in};
 use words::{is_another_deployment, is_telling, names_it, unit_stem, words_of};
@@ -176,7 +178,26 @@ impl Weighed {
     fn on_the_same_port(&self, incident: &Incident, candidate: &Candidate) -> Option<Exhibit> {
         let on_port = self.strangers.iter();
         let on_port = on_port.filter(|stranger| stranger.is_on_port_of(incident));
-        let is_possible = !self.is_owned
+        if !self.may_be(incident, candidate) || on_port.count() != 1 {
+            return None;
+        }
+        if self.site.says_localhost && is_of_the_other_family(incident, &candidate.place) {
+            let text = "the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port";
+            return Some(record("sockets", text.to_owned()));
+        }
+        let is_server = self.is_server(incident, candidate);
+        let kind = candidate.holding.kind.filter(|_| is_server)?;
+        let text = format!(
+            "the only listener on that port, a {} that nothing else dials",
+            kind.name()
+        );
+        Some(record("sockets", text))
+    }
+
+    /// Whether it may be the application, as far as the host tells: it stands on the port, and nothing says that it is
+    /// another's.
+    fn may_be(&self, incident: &Incident, candidate: &Candidate) -> bool {
+        !self.is_owned
             && candidate.is_on_port_of(incident)
             && candidate.holding.is_held
             && !candidate.claimed
@@ -184,23 +205,13 @@ impl Weighed {
             && !candidate.is_other_service(incident)
             && !candidate.ran_beside(self.last_answer)
             && candidate.may_speak(incident.protocol)
-            && on_port.count() == 1;
-        if !is_possible {
-            return None;
-        }
-        if self.site.says_localhost && is_of_the_other_family(incident, &candidate.place) {
-            let text = "the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port";
-            return Some(record("sockets", text.to_owned()));
-        }
-        let is_server = candidate.serves(incident.protocol)
+    }
+
+    /// Whether it serves what nginx asks, and is not called as if it served somebody else.
+    fn is_server(&self, incident: &Incident, candidate: &Candidate) -> bool {
+        candidate.serves(incident.protocol)
             && !self.site.is_called_otherwise(candidate)
-            && !self.is_another_deployment(candidate);
-        let kind = candidate.holding.kind.filter(|_| is_server)?;
-        let text = format!(
-            "the only listener on that port, a {} that nothing else dials",
-            kind.name()
-        );
-        Some(record("sockets", text))
+            && !self.is_another_deployment(candidate)
     }
 
     fn is_another_deployment(&self, candidate: &Candidate) -> bool {
