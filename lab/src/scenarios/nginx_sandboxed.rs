@@ -75,7 +75,8 @@ pub fn network_is_private(lab: &Lab) -> Result<()> {
     ensure!(status.trim() == "502", "nginx gave {status}");
     machine.logged(&["connect() failed (111: Connection refused)"])?;
     let truth = Expectation::confirmed("nginx-sandboxed").of_peer(peer).naming("PrivateNetwork");
-    diagnosed(&machine, truth.also("peer-not-listening").naming("shopd"))?;
+    let truth = truth.also("peer-in-other-netns").also("peer-not-listening");
+    diagnosed(&machine, truth.naming("shopd"))?;
     mended(&machine, "PrivateNetwork=no")
 }
 

@@ -43,7 +43,7 @@ declare_cause! {
     pub(crate) static NGINX_SANDBOXED = {
         id: "nginx-sandboxed", since: "0.1.0", stage: Socket,
         refines: [
-            "peer-not-listening", "peer-unreachable", "socket-hidden-by-namespace", "socket-missing",
+            "peer-in-other-netns", "peer-not-listening", "peer-unreachable", "socket-hidden-by-namespace", "socket-missing",
             "socket-permission-denied"
         ],
         judge: Alone(judge),
