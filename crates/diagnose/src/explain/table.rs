@@ -564,7 +564,6 @@ mod tests {
     use crate::causes;
 
     #[test]
-    #[ignore = "the catalogue is not complete yet"]
     fn every_cause_of_the_table_exists() {
         let missing: BTreeSet<&str> = SIGNATURES
             .iter()
