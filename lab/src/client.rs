@@ -13,7 +13,35 @@ pub(crate) fn request(port: u16, method: &str, path: &str) -> Result<u16> {
 
 /// As [`request`], with further header lines, each ending in CRLF.
 pub(crate) fn request_with(port: u16, method: &str, path: &str, headers: &str) -> Result<u16> {
-    let mut stream = send(port, method, path, headers)?;
+    status(send(port, method, path, headers)?)
+}
+
+/// A client that has begun to ask: nginx keeps such a connection, while it gives up those on which nothing was said.
+pub(crate) fn begin(port: u16, path: &str) -> Result<TcpStream> {
+    let mut stream = connect(port)?;
+    write!(stream, "GET {path} HTTP/1.1\r\n").context("send to nginx")?;
+    Ok(stream)
+}
+
+/// Sends the rest of such a request, reads the whole answer and gives its status.
+pub(crate) fn finish(mut stream: TcpStream) -> Result<u16> {
+    write!(
+        stream,
+        "Host: shop.example.com\r\nConnection: close\r\n\r\n"
+    )
+    .context("send to nginx")?;
+    status(stream)
+}
+
+fn connect(port: u16) -> Result<TcpStream> {
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .context("limit the wait for nginx")?;
+    Ok(stream)
+}
+
+fn status(mut stream: TcpStream) -> Result<u16> {
     let mut bytes = Vec::new();
     match stream.read_to_end(&mut bytes) {
         // nginx may reset after a whole answer when the request's body was not read.
@@ -49,16 +77,17 @@ pub(crate) fn linger(port: u16, path: &str, pause: Duration) -> Result<()> {
 }
 
 fn send(port: u16, method: &str, path: &str, headers: &str) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connect to nginx")?;
-    stream
-        .set_read_timeout(Some(Duration::from_secs(30)))
-        .context("limit the wait for nginx")?;
+    let mut stream = connect(port)?;
+    write_request(&mut stream, method, path, headers)?;
+    Ok(stream)
+}
+
+fn write_request(stream: &mut TcpStream, method: &str, path: &str, headers: &str) -> Result<()> {
     let body = if method == "POST" { "a=1" } else { "" };
     let length = body.len();
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
     )
-    .context("send to nginx")?;
-    Ok(stream)
+    .context("send to nginx")
 }

@@ -288,6 +288,27 @@ impl Nginx {
         })
     }
 
+    /// As [`Nginx::crowd`], but nginx has let every client in before the first has asked.
+    ///
+    /// # Errors
+    /// When a client is not let in.
+    pub fn gathering(&self, count: u32, path: &str, status: u16) -> Result<usize> {
+        let clients = (0..count).map(|_| client::begin(self.port, path));
+        let clients = clients.collect::<Result<Vec<_>>>()?;
+        std::thread::sleep(Duration::from_millis(300));
+        let asking = std::thread::scope(|scope| {
+            let answers: Vec<_> = clients
+                .into_iter()
+                .map(|client| scope.spawn(move || client::finish(client).ok()))
+                .collect();
+            let answers = answers
+                .into_iter()
+                .map(|answer| answer.join().ok().flatten());
+            answers.filter(|answer| *answer == Some(status)).count()
+        });
+        Ok(asking)
+    }
+
     /// A client that reads nothing for a while, and then all.
     ///
     /// # Errors

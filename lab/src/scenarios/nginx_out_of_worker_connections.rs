@@ -19,10 +19,10 @@ server {
 pub fn worker_connections_is_small(lab: &Lab) -> Result<()> {
     let peer = format!("127.0.0.1:{}", lab.port()?);
     let _application = lab.application(&["slow", "2"], &peer)?;
-    // Odd: then it is a connection to the peer for which none is left.
+    // Enough for all clients, and for some of their connections to the peer.
     let nginx = lab.nginx_setup().connections(21).start(SITE, &[("peer", &peer)])?;
     lab.settle();
-    let failed = nginx.crowd(12, "/slow", 500);
+    let failed = nginx.gathering(12, "/slow", 500)?;
     ensure!(failed > 0, "every client was served:\n{}", nginx.log());
     nginx.logged(&["[alert]", "21 worker_connections are not enough while connecting to upstream", &peer])?;
     let truth = Expectation::confirmed(CAUSE).of_peer(peer);
