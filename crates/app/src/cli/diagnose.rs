@@ -70,7 +70,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         anyhow::bail!("{refusal}");
     }
     anyhow::ensure!(!diagnosis.instances.is_empty(), args.target.nothing_found());
-    print(&diagnosis, source, args.format, global)?;
+    match print(&diagnosis, source, args.format, global) {
+        // Whoever read enough of it still learns the status.
+        Err(error) if super::is_closed_pipe(&error) => {}
+        printed => printed?,
+    }
     nothing_read(&diagnosis)?;
     Ok(status(&diagnosis))
 }

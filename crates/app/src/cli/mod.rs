@@ -100,13 +100,17 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
-fn failure(error: &anyhow::Error) -> ExitCode {
-    let closed = error.chain().any(|cause| {
+/// Whether nobody reads any more: no failure of ours.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
         cause
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    });
-    if closed {
+    })
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
     // The text may quote a path or a file.

@@ -329,7 +329,17 @@ impl Application {
             let known = |worker| workers.is_empty() || workers.contains(&worker);
             event.worker.is_none_or(known)
         };
-        self.happenings(|event| wanted(&event.what) && of_its_own(event) && is_worker(event))
+        // Whoever is said to have ended, and runs, has not.
+        let lives_on = |event: &AppEvent| {
+            let (Some(worker), Some(at)) = (event.worker, event.at) else {
+                return false;
+            };
+            let is_it = |holder: &Process| holder.pid == worker && holder.start < at;
+            self.reached.holders.iter().any(is_it)
+        };
+        self.happenings(|event| {
+            wanted(&event.what) && of_its_own(event) && is_worker(event) && !lives_on(event)
+        })
     }
 
     fn happenings(&self, wanted: impl Fn(&AppEvent) -> bool) -> Vec<Happening> {

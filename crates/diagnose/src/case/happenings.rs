@@ -66,7 +66,7 @@ impl Happenings {
     }
 
     /// Whether they account for every failing second (`None`) or, where they account for none, what shows that nothing of
-    /// the kind can have happened. All else is a gap; `what` completes "in 3 of 5 failing seconds ...".
+    /// the kind can have happened. All else is a gap; `what` completes "... about the time of 3 of 5 failing seconds".
     pub(crate) fn account_for(
         &self,
         incident: &Incident,
@@ -81,7 +81,8 @@ impl Happenings {
                 .map(Some)
                 .ok_or_else(|| self.gap(missing)),
             Coverage::Some { explained, of } => {
-                let leaning = format!("in {explained} of {of} failing seconds {what}");
+                let leaning =
+                    format!("{what} about the time of {explained} of {of} failing seconds");
                 Err(self.gap("why the other attempts failed").leaning(leaning))
             }
         }

@@ -180,7 +180,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: why the other attempts failed: nothing of it stands in /var/log/shop.log
-        leaning: in 1 of 2 failing seconds a process of gunicorn (pid 4120) died
+        leaning: a process of gunicorn (pid 4120) died about the time of 1 of 2 failing seconds
         ");
     }
 

@@ -304,7 +304,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: why the other attempts failed: nothing of it stands in journalctl -u shop.service, journalctl -k
-        leaning: in 1 of 2 failing seconds the kernel killed a process of gunicorn (pid 4120) for lack of memory
+        leaning: the kernel killed a process of gunicorn (pid 4120) for lack of memory about the time of 1 of 2 failing seconds
         ");
     }
 

@@ -96,13 +96,14 @@ mod tests {
     ";
 
     #[test]
-    fn lines_of_another_master_or_of_a_worker_that_nobody_started_do_not_count() {
+    fn lines_of_another_master_or_of_a_worker_that_never_was_or_still_runs_do_not_count() {
         // Two sites share a log, or the application prints what a client sent.
         assert_snapshot!(check(ID, [HOST, REPLACED, "
             //- file /var/log/shop.log
             [2026-06-23 12:30:01 +0000] [4121] [INFO] Booting worker with pid: 4121
             [2026-06-23 14:02:10 +0000] [5120] [CRITICAL] WORKER TIMEOUT (pid:4121)
             [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:99)
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4121)
         "]), @"
         answer: none, over
         unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
@@ -215,7 +216,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: why the other attempts failed: nothing of it stands in /var/log/shop.log
-        leaning: in 1 of 2 failing seconds gunicorn (pid 4120) ended a worker for its time-out
+        leaning: gunicorn (pid 4120) ended a worker for its time-out about the time of 1 of 2 failing seconds
         ");
     }
 
