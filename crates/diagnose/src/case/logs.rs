@@ -18,7 +18,7 @@ use super::{Case, Instance, known};
 use crate::incident::{Incident, Origin};
 
 /// A log is recorded for the window only, and this much of it at most.
-const LOG_LIMIT: u64 = 64 << 20;
+pub(super) const LOG_LIMIT: u64 = 64 << 20;
 
 /// An incident keeps its newest failing seconds, this many at most.
 pub const SECONDS_KEPT: usize = 4096;
@@ -137,8 +137,29 @@ impl Case {
                 None => facts.gaps.push(unread(&sink)),
             }
         }
+        let mut places = self.with_rotated(instance, places, facts)?;
         self.add_moved(instance, &mut places)?;
         Ok(places)
+    }
+
+    /// The same with what was rotated away within the window, each file before the one that took its place.
+    fn with_rotated(
+        &self,
+        instance: &Instance,
+        places: Vec<LogPlace>,
+        facts: &mut LogFacts,
+    ) -> Result<Vec<LogPlace>, Gap> {
+        let from = self.zone(instance)?.stamp(self.window_start());
+        let mut all = Vec::new();
+        for place in places {
+            if let LogPlace::File(log) = &place {
+                let older = self.rotated(log, &from)?;
+                all.extend(older.files.into_iter().map(LogPlace::File));
+                facts.gaps.extend(older.gap);
+            }
+            all.push(place);
+        }
+        Ok(all)
     }
 
     /// A log that was renamed or removed is still written to until nginx reopens it (`USR1`): its descriptor is read in
@@ -163,14 +184,20 @@ impl Case {
                     .map(str::to_owned);
                 rest.is_some_and(|rest| rest.starts_with(['.', '-']) || rest == " (deleted)")
             };
-            moved.extend(open.iter().filter(|(_, target)| is_same(target)).map(
-                |(descriptor, _)| {
-                    LogPlace::File(LogFile {
-                        view: View::Host,
-                        path: PathBuf::from(format!("/proc/{}/fd/{descriptor}", master.pid)),
-                    })
-                },
-            ));
+            let is_read = |target: &PathBuf| {
+                places
+                    .iter()
+                    .any(|place| matches!(place, LogPlace::File(file) if file.path == *target))
+            };
+            let unread = open
+                .iter()
+                .filter(|(_, target)| is_same(target) && !is_read(target));
+            moved.extend(unread.map(|(descriptor, _)| {
+                LogPlace::File(LogFile {
+                    view: View::Host,
+                    path: PathBuf::from(format!("/proc/{}/fd/{descriptor}", master.pid)),
+                })
+            }));
         }
         places.extend(moved);
         Ok(())
@@ -491,13 +518,13 @@ enum LogPlace {
 
 /// A log file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct LogFile {
-    view: View,
-    path: PathBuf,
+pub(super) struct LogFile {
+    pub(super) view: View,
+    pub(super) path: PathBuf,
 }
 
 impl LogFile {
-    fn since(&self, stamp: &str) -> ProbeRequest {
+    pub(super) fn since(&self, stamp: &str) -> ProbeRequest {
         ProbeRequest::LinesSince {
             view: self.view,
             path: self.path.clone(),

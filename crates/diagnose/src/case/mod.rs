@@ -35,6 +35,7 @@ mod queue;
 mod rejections;
 mod restarts;
 mod reuse;
+mod rotated;
 mod sandbox;
 mod selinux;
 mod timeline;
