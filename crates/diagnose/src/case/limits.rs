@@ -1,12 +1,11 @@
 //! What nginx allows itself and what the host allows it: connections and descriptors.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use bstr::ByteSlice as _;
 use conf::{ContextKind, DirectiveRef, Model};
 use facts::process::{Process, limits};
-use facts::{ConfSpan, Exhibit, Gap, PeerAddress, ProbeRequest, View};
+use facts::{ConfSpan, Exhibit, Gap, ProbeRequest, View};
 use jiff::Timestamp;
 
 use super::config::span;
@@ -231,56 +230,8 @@ impl Case {
             verify: Some(AGAIN.to_owned()),
         })
     }
-
-    /// The `listen` of this very nginx that the peer's address reaches: a request sent there comes back to nginx.
-    pub(crate) fn dials_itself(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        let Some(address) = &incident.address else {
-            return Ok(None);
-        };
-        let configured = self.configured(incident.instance)?;
-        let model = &configured.model;
-        let is_local = match address {
-            PeerAddress::Tcp(address) => self.is_local(incident, *address)?,
-            PeerAddress::Unix(_) => true,
-        };
-        if !is_local {
-            return Ok(None);
-        }
-        let at = model.servers().find_map(|server| {
-            let listens = model.listens(server.id);
-            let own = listens
-                .into_iter()
-                .find(|listen| !listen.udp && takes(listen, address))?;
-            directive(model, Some(own.directive))
-        });
-        Ok(at.map(|mut span| {
-            span.label = Some("nginx itself listens here".to_owned());
-            Exhibit::Config(span)
-        }))
-    }
 }
 
 fn directive(model: &Model, at: Option<DirectiveRef>) -> Option<ConfSpan> {
     span(model, at?, None)
-}
-
-/// Whether a `listen` takes connections to an address of this host.
-fn takes(listen: &conf::Listen, address: &PeerAddress) -> bool {
-    match (&listen.address, address) {
-        (conf::Address::Unix(_), PeerAddress::Unix(_)) => {
-            listen.address.literal() == Some(super::config::as_conf(address))
-        }
-        (conf::Address::Tcp { host, port }, PeerAddress::Tcp(dialled)) => {
-            let last = listen.last_port.unwrap_or(*port);
-            let is_host = host.ip().is_some_and(|ip| {
-                ip == dialled.ip()
-                    || match ip {
-                        IpAddr::V4(any) => any.is_unspecified() && dialled.is_ipv4(),
-                        IpAddr::V6(any) => any.is_unspecified() && dialled.is_ipv6(),
-                    }
-            });
-            (*port..=last).contains(&dialled.port()) && is_host
-        }
-        _ => false,
-    }
 }

@@ -2,7 +2,7 @@
 
 use facts::Gap;
 
-use crate::case::Case;
+use crate::case::{Case, Held, Instance, known};
 use crate::incident::{Incident, Origin};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -10,7 +10,7 @@ declare_cause! {
     /// nginx itself is not running.
     ///
     /// ## Confirmed when
-    /// No process on the host is an nginx master of this configuration.
+    /// No process on the host is an nginx master of this configuration, and no other nginx serves at its addresses.
     ///
     /// ## Ruled out when
     /// Its master runs.
@@ -40,6 +40,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             .leaning(format!("nginx's master is gone, but its workers still serve the configuration they had: {workers}"))
             .learn("ps -C nginx -o pid,ppid,args"));
     }
+    let held = known(case.held_listen(incident))?.flatten();
+    if let Some(held) = held.as_ref().filter(|held| held.by.is_nginx()) {
+        return Err(another_serves(&instance, held));
+    }
     let mut proof = Proof::new(case.no_master_exhibit(&instance)?);
     // A trouble on disk keeps it from starting now; what it said last may be about something else.
     let reason = if let Some((exhibit, trouble)) = case.trouble(incident.instance)? {
@@ -51,8 +55,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             proof = proof.with(last.map(|(exhibit, _)| exhibit));
             reason
     };
+    let mut start = Vec::new();
+    if let Some(held) = &held {
+        proof = proof.with(held.exhibits());
+        start.push(Step::Advice { text: format!("free the port first: {} listens on {}", held.by.who(), held.by.address) });
+    }
     let config = instance.config.display().to_string();
-    let mut start = vec![Step::command(["nginx", "-t", "-c", &config])];
+    start.push(Step::command(["nginx", "-t", "-c", &config]));
     match case.nginx_unit(&instance)? {
         Some(unit) => {
             proof = proof.with(unit.exhibits());
@@ -70,6 +79,19 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             verify: Some(AGAIN.to_owned()),
         }],
     }))
+}
+
+/// A copy of what runs, perhaps: whoever named it would be told to start what cannot start.
+fn another_serves(instance: &Instance, held: &Held) -> Gap {
+    let gap = Gap::undecided(
+        format!("whether {} should run", instance.config.display()),
+        format!("another nginx serves at its addresses: {} on {}", held.by.who(), held.by.address),
+    )
+    .leaning("no nginx runs this very file; one that runs another file serves in its place");
+    match held.by.holders.first() {
+        Some(master) => gap.learn(format!("why502 --pid {}", master.pid)),
+        None => gap,
+    }
 }
 
 #[cfg(test)]
@@ -152,6 +174,49 @@ mod tests {
         fix, unsafe: start nginx
           $ nginx -t -c /srv/nginx.conf
           start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_what_holds_its_port() {
+        assert_snapshot!(check(ID, ["
+            //- file /etc/nginx/nginx.conf
+            http { server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- file /var/log/nginx/error.log
+            //- process 600 start=12:00:00
+            /usr/sbin/apache2 -k start
+            //- listen tcp [::]:80 pid=600
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx is not running
+        - process 14:05:00: 2 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - config /etc/nginx/nginx.conf:1: listen 80; (apache2 (pid 600) holds this port)
+        - sockets 12:00:00: LISTEN [::]:80 pid 600 /usr/sbin/apache2 -k start
+        fix, unsafe: start nginx
+          free the port first: apache2 (pid 600) listens on [::]:80
+          $ nginx -t -c /etc/nginx/nginx.conf
+          start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn unknown_where_another_nginx_serves_in_its_place() {
+        // A copy of the file that runs.
+        assert_snapshot!(check(ID, ["
+            //- options config=/srv/copy.conf
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { listen 8080; } }
+            //- file /srv/copy.conf
+            http { server { listen 8080; } }
+            //- path /srv/copy.conf file 644 0:0 ino=77
+            //- file /var/log/nginx/error.log
+            //- listen tcp 0.0.0.0:8080 pid=2841,2842
+        "]), @"
+        answer: none, ongoing
+        unknown: whether /srv/copy.conf should run: another nginx serves at its addresses: nginx (pid 2841) on 0.0.0.0:8080
+        learn: why502 --pid 2841
+        leaning: no nginx runs this very file; one that runs another file serves in its place
         ");
     }
 

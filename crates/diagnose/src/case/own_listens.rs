@@ -1,0 +1,120 @@
+//! Where nginx itself listens, by its configuration: requests that it sends to itself, and ports that another holds.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use conf::Listen;
+use facts::{ConfSpan, Exhibit, Gap, PeerAddress};
+
+use super::config::span;
+use super::{Case, Listener};
+use crate::incident::Incident;
+
+/// A `listen` whose port is taken.
+pub(crate) struct Held {
+    /// The directive.
+    pub(crate) listen: ConfSpan,
+    /// What listens there.
+    pub(crate) by: Listener,
+}
+
+impl Case {
+    /// The `listen` of this very nginx that the peer's address reaches: a request sent there comes back to nginx.
+    pub(crate) fn dials_itself(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let Some(address) = &incident.address else {
+            return Ok(None);
+        };
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let is_local = match address {
+            PeerAddress::Tcp(address) => self.is_local(incident, *address)?,
+            PeerAddress::Unix(_) => true,
+        };
+        if !is_local {
+            return Ok(None);
+        }
+        let at = model.servers().find_map(|server| {
+            let listens = model.listens(server.id);
+            let own = listens
+                .into_iter()
+                .find(|listen| !listen.udp && takes(listen, address))?;
+            span(model, own.directive, None)
+        });
+        Ok(at.map(|span| labelled(span, "nginx itself listens here")))
+    }
+
+    /// The first `listen` of a configuration that nobody runs whose port another process holds: nginx could not start.
+    pub(crate) fn held_listen(&self, incident: &Incident) -> Result<Option<Held>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let listeners = self.listeners_in(None)?;
+        let model = &configured.model;
+        let held = model.servers().find_map(|server| {
+            let listens = model.listens(server.id);
+            listens
+                .into_iter()
+                .filter(|listen| !listen.udp)
+                .find_map(|listen| {
+                    let by = listeners
+                        .iter()
+                        .find(|listener| collide(&listen, listener))?;
+                    Some(Held {
+                        listen: span(model, listen.directive, None)?,
+                        by: by.clone(),
+                    })
+                })
+        });
+        Ok(held)
+    }
+}
+
+impl Held {
+    /// The directive and what stands in its way.
+    pub(crate) fn exhibits(&self) -> [Exhibit; 2] {
+        let label = format!("{} holds this port", self.by.who());
+        [labelled(self.listen.clone(), &label), self.by.exhibit()]
+    }
+}
+
+fn labelled(mut span: ConfSpan, label: &str) -> Exhibit {
+    span.label = Some(label.to_owned());
+    Exhibit::Config(span)
+}
+
+/// Whether a `listen` and a listener cannot stand side by side.
+fn collide(listen: &Listen, listener: &Listener) -> bool {
+    let port = listener.address.port();
+    // A listener on a wildcard takes what comes to any address of its family, and perhaps of both.
+    let reaches_it = match &listen.address {
+        conf::Address::Tcp { host, port: first } => {
+            let is_port = (*first..=listen.last_port.unwrap_or(*first)).contains(&port);
+            let ip = host.ip().map(|ip| match ip {
+                IpAddr::V4(any) if any.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(any) if any.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+                ip => ip,
+            });
+            is_port && ip.is_some_and(|ip| listener.reached_by((ip, port).into()) == Some(true))
+        }
+        conf::Address::Unix(_) => false,
+    };
+    reaches_it || takes(listen, &PeerAddress::Tcp(listener.address))
+}
+
+/// Whether a `listen` takes connections to an address of this host.
+fn takes(listen: &conf::Listen, address: &PeerAddress) -> bool {
+    match (&listen.address, address) {
+        (conf::Address::Unix(_), PeerAddress::Unix(_)) => {
+            listen.address.literal() == Some(super::config::as_conf(address))
+        }
+        (conf::Address::Tcp { host, port }, PeerAddress::Tcp(dialled)) => {
+            let last = listen.last_port.unwrap_or(*port);
+            let is_host = host.ip().is_some_and(|ip| {
+                ip == dialled.ip()
+                    || match ip {
+                        IpAddr::V4(any) => any.is_unspecified() && dialled.is_ipv4(),
+                        IpAddr::V6(any) => any.is_unspecified() && dialled.is_ipv6(),
+                    }
+            });
+            (*port..=last).contains(&dialled.port()) && is_host
+        }
+        _ => false,
+    }
+}
