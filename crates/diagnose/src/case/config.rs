@@ -625,7 +625,11 @@ impl Case {
         })
     }
 
-    fn addresses(&self, idx: usize, address: &conf::Address) -> Result<Vec<PeerAddress>, Gap> {
+    pub(super) fn addresses(
+        &self,
+        idx: usize,
+        address: &conf::Address,
+    ) -> Result<Vec<PeerAddress>, Gap> {
         Ok(match address {
             conf::Address::Unix(path) => vec![PeerAddress::Unix(PathBuf::from(
                 path.to_os_str_lossy().into_owned(),

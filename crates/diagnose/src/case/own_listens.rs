@@ -1,8 +1,9 @@
 //! Where nginx itself listens, by its configuration: requests that it sends to itself, and ports that another holds.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use conf::Listen;
+use conf::{Context, ContextId, DirectiveRef, Listen, Model, Pass, Target};
 use facts::{ConfSpan, Exhibit, Gap, PeerAddress};
 
 use super::config::span;
@@ -42,6 +43,65 @@ impl Case {
         Ok(at.map(|span| labelled(span, "nginx itself listens here")))
     }
 
+    /// A pass from which a request can come back to it without leaving nginx: through addresses that its own servers
+    /// listen on, or through a variable that may name one. Which server takes a request hangs on its `Host`, so all that
+    /// listen there count.
+    pub(crate) fn way_round(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let mut ways = Vec::new();
+        for pass in model.passes() {
+            let Some(from) = model.server_of(pass.context) else {
+                continue;
+            };
+            let to = if has_open_end(pass) {
+                model.servers().map(|server| server.id).collect()
+            } else {
+                self.servers_reached(incident, model, pass)?
+            };
+            ways.extend(to.into_iter().map(|to| (from.id, to, pass.directive)));
+        }
+        let round = ways
+            .iter()
+            .find(|(from, to, _)| leads_to(&ways, *to, *from));
+        let at = round.and_then(|(_, _, directive)| span(model, *directive, None));
+        Ok(at.map(|span| labelled(span, "a request can come back here")))
+    }
+
+    /// The servers of this very nginx that a pass leads to.
+    fn servers_reached(
+        &self,
+        incident: &Incident,
+        model: &Model,
+        pass: &Pass,
+    ) -> Result<Vec<ContextId>, Gap> {
+        let mut addresses = Vec::new();
+        for address in addresses_of(model, pass) {
+            if model
+                .servers()
+                .any(|server| may_listen_at(model, server, address))
+            {
+                addresses.extend(self.addresses(incident.instance, address)?);
+            }
+        }
+        let mut own = Vec::new();
+        for address in addresses {
+            if let PeerAddress::Tcp(tcp) = address
+                && !self.is_local(incident, tcp)?
+            {
+                continue;
+            }
+            let listens = |server: &&Context| {
+                let listens = model.listens(server.id);
+                listens
+                    .iter()
+                    .any(|listen| !listen.udp && takes(listen, &address))
+            };
+            own.extend(model.servers().filter(listens).map(|server| server.id));
+        }
+        Ok(own)
+    }
+
     /// The first `listen` of a configuration that nobody runs whose port another process holds: nginx could not start.
     pub(crate) fn held_listen(&self, incident: &Incident) -> Result<Option<Held>, Gap> {
         let configured = self.configured(incident.instance)?;
@@ -64,6 +124,61 @@ impl Case {
         });
         Ok(held)
     }
+}
+
+/// Whether a pass can lead anywhere: its variables are known at run time only.
+fn has_open_end(pass: &Pass) -> bool {
+    matches!(
+        &pass.target,
+        Target::Variable {
+            exhaustive: false,
+            ..
+        }
+    )
+}
+
+/// What a pass dials, as far as it is written down.
+fn addresses_of<'m>(model: &'m Model, pass: &'m Pass) -> Vec<&'m conf::Address> {
+    let targets = pass.target.certain_and_possible().into_iter();
+    targets
+        .flat_map(|target| match target {
+            Target::Address(address) => vec![address],
+            Target::Upstream(id) => model
+                .upstream(*id)
+                .into_iter()
+                .flat_map(|upstream| upstream.servers.iter())
+                .filter_map(|line| line.address.as_ref())
+                .collect(),
+            Target::Variable { .. } | Target::Unreadable(_) => Vec::new(),
+        })
+        .collect()
+}
+
+/// Whether a server listens on an address's port, or on its path: worth resolving a name for.
+fn may_listen_at(model: &Model, server: &Context, address: &conf::Address) -> bool {
+    let listens = model.listens(server.id);
+    listens
+        .iter()
+        .any(|listen| match (&listen.address, address) {
+            (conf::Address::Tcp { port: first, .. }, conf::Address::Tcp { port, .. }) => {
+                (*first..=listen.last_port.unwrap_or(*first)).contains(port)
+            }
+            (own, address) => own == address,
+        })
+}
+
+/// Whether there is a way from one server to another, of no step too.
+fn leads_to(ways: &[(ContextId, ContextId, DirectiveRef)], from: ContextId, to: ContextId) -> bool {
+    let mut seen = BTreeSet::from([from]);
+    let mut next = vec![from];
+    while let Some(here) = next.pop() {
+        if here == to {
+            return true;
+        }
+        let steps = ways.iter().filter(|(from, _, _)| *from == here);
+        next.extend(steps.map(|(_, to, _)| *to).filter(|to| seen.insert(*to)));
+    }
+    false
 }
 
 impl Held {

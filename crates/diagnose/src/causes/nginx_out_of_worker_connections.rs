@@ -16,7 +16,8 @@ declare_cause! {
     /// ## Confirmed when
     /// nginx says so, and the number that it names is the one in force: on disk, or in the worker that said it, which
     /// still serves.
-    /// Not where the peer is nginx itself: then requests may go round, and no number of connections is enough.
+    /// Not where the configuration lets a request come back to where it was passed on: then it may go round, and no
+    /// number of connections is enough.
     ///
     /// ## Ruled out when
     /// The failure is another one.
@@ -43,9 +44,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let limit = limit_in(incident).ok_or_else(|| Gap::undecided("how many connections a worker had", "the line does not name a number"))?;
-    if let Some(itself) = case.dials_itself(incident)? {
-        return Err(Gap::undecided("whether requests go round within nginx", format!("{} is nginx itself", incident.peer))
-            .leaning(format!("all {limit} connections of a worker were in use, and nginx dials itself here: {}", shown(&itself))));
+    if let Some(round) = case.way_round(incident)? {
+        return Err(Gap::undecided("whether requests go round within nginx", format!("its configuration has a way round: {}", shown(&round)))
+            .leaning(format!("all {limit} connections of a worker were in use, and a request can come back to nginx: {}", shown(&round))));
     }
     let setting = case.worker_connections(incident.instance)?;
     let worker = case.writer(incident)?;
@@ -192,14 +193,43 @@ mod tests {
     }
 
     #[test]
-    fn unknown_where_nginx_dials_itself() {
-        assert_snapshot!(check(ID, [HOST, "
+    fn unknown_where_requests_can_go_round() {
+        let pass = |location: &str| format!("
             //- file /etc/nginx/nginx.conf
-            http { server { listen 8000; location / { proxy_pass http://127.0.0.1:8000; } } }
-        "]), @"
+            http {{ upstream self {{ server 127.0.0.1:8000; }}
+            server {{ listen 8000; {location} }} }}
+        ");
+        for location in ["location / { proxy_pass http://127.0.0.1:8000; }", "location / { proxy_pass http://self; }", "location / { proxy_pass http://$http_host; }"] {
+            assert!(check(ID, [HOST, &pass(location)]).contains("whether requests go round within nginx"), "{location}");
+        }
+        assert_snapshot!(check(ID, [HOST, &pass("location / { proxy_pass http://self; }")]), @"
         answer: none, over
-        unknown: whether requests go round within nginx: 127.0.0.1:8000 is nginx itself
-        leaning: all 512 connections of a worker were in use, and nginx dials itself here: listen 8000; (/etc/nginx/nginx.conf:1)
+        unknown: whether requests go round within nginx: its configuration has a way round: proxy_pass http://self; (/etc/nginx/nginx.conf:2)
+        leaning: all 512 connections of a worker were in use, and a request can come back to nginx: proxy_pass http://self; (/etc/nginx/nginx.conf:2)
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_one_server_passes_on_to_another() {
+        // TLS ends in one server, the sites stand in another: nothing comes back.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            events { worker_connections 512; } http {
+            server { listen 443 ssl; location / { proxy_pass http://127.0.0.1:8080; } }
+            server { listen 127.0.0.1:8080; location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- failed 14:02:11 http://127.0.0.1:8080/ level=alert
+            512 worker_connections are not enough while connecting to upstream
+        "]), @"
+        answer: nginx-out-of-worker-connections, over
+        confirmed: all 512 connections of an nginx worker were in use
+        - log 14:02:11 x1: 512 worker_connections are not enough while connecting to upstream
+        - config /etc/nginx/nginx.conf:1: worker_connections 512;
+        fix, unsafe: allow a worker 2048 connections
+          /etc/nginx/nginx.conf:1: worker_connections 512; => worker_connections 2048;
+          $ nginx -t
+          $ nginx -s reload
         ");
     }
 }
