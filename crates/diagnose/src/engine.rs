@@ -37,7 +37,10 @@ impl Case {
                 let verdicts = ALL
                     .iter()
                     .filter_map(|&cause| match cause.judge {
-                        Judge::Alone(judge) => Some(verdict(cause, || judge(&incident, self))),
+                        Judge::Alone(judge) => {
+                            let verdict = verdict(cause, || judge(&incident, self));
+                            Some(self.confirmed_by_what_ran(&incident, verdict))
+                        }
                         Judge::Knowing(_) => None,
                     })
                     .collect();
@@ -58,7 +61,8 @@ impl Case {
                 ALL.iter()
                     .filter_map(|&cause| match cause.judge {
                         Judge::Knowing(judge) => {
-                            Some(verdict(cause, || judge(incident, self, &known)))
+                            let verdict = verdict(cause, || judge(incident, self, &known));
+                            Some(self.confirmed_by_what_ran(incident, verdict))
                         }
                         Judge::Alone(_) => None,
                     })

@@ -61,6 +61,8 @@ pub struct Incident {
     /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols.
     /// At most [`MESSAGES_KEPT`](crate::case::MESSAGES_KEPT); with as many, there may be more.
     pub messages: BTreeSet<String>,
+    /// The process that wrote the last of them, as it calls itself.
+    pub last_writer: Option<u32>,
     /// The log that holds them.
     pub log: Option<PathBuf>,
     /// Whether the configuration on disk has something that dials this peer.

@@ -201,6 +201,7 @@ fn first(
             .to_str_lossy()
             .into_owned(),
         log: Some(log.to_owned()),
+        last_writer: None,
         explained: false,
     }
 }

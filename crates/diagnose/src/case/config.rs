@@ -736,8 +736,19 @@ impl Case {
     /// The worker that wrote the line, where it still serves. It also tells that the line is nginx's: who forges one
     /// does not know its pid.
     pub(crate) fn writer(&self, incident: &Incident) -> Result<Option<Process>, Gap> {
+        match incident.said(|event| event.pid) {
+            Some(pid) => self.worker_called(incident, pid),
+            None => Ok(None),
+        }
+    }
+
+    /// The worker that calls itself so and ran when it failed last, where it still serves.
+    pub(super) fn worker_called(
+        &self,
+        incident: &Incident,
+        wrote: u32,
+    ) -> Result<Option<Process>, Gap> {
         let instance = self.instance(incident)?;
-        let wrote = incident.said(|event| event.pid);
         // An nginx without workers serves by itself.
         let alone = instance
             .master
@@ -752,12 +763,11 @@ impl Case {
         for (worker, status) in statuses {
             // In a container nginx knows itself by another pid.
             let status = known(status)?;
-            let pids = status
+            let mut pids = status
                 .iter()
                 .filter_map(|status| status.as_ref().as_ref())
                 .flat_map(|status| &status.pids);
-            let is_writer = wrote
-                .is_some_and(|wrote| worker.pid == wrote || pids.clone().any(|&pid| pid == wrote));
+            let is_writer = worker.pid == wrote || pids.any(|&pid| pid == wrote);
             if is_writer && worker.start <= incident.last_seen {
                 return Ok(Some(worker.clone()));
             }

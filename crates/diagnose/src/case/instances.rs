@@ -259,6 +259,7 @@ impl Case {
             paths: std::collections::BTreeSet::new(),
             sample: String::new(),
             messages: std::collections::BTreeSet::new(),
+            last_writer: None,
             log: None,
             explained: true,
         }

@@ -687,7 +687,10 @@ impl Reader<'_> {
         let incident = &mut tally.incident;
         incident.count += 1;
         incident.first_seen = incident.first_seen.min(at);
-        incident.last_seen = incident.last_seen.max(at);
+        if at >= incident.last_seen {
+            incident.last_seen = at;
+            incident.last_writer = event.pid;
+        }
         *incident.seconds.entry(at.as_second()).or_default() += 1;
         if incident.seconds.len() > SECONDS_KEPT {
             incident.seconds.pop_first();
@@ -751,6 +754,7 @@ fn first(
         paths: BTreeSet::new(),
         sample: text_of(line),
         messages: BTreeSet::new(),
+        last_writer: event.pid,
         log: Some(log.to_owned()),
         explained: false,
     }

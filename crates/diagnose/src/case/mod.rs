@@ -22,6 +22,7 @@ mod instances;
 mod kept;
 mod kernel;
 mod limits;
+mod loaded;
 mod logs;
 mod memory;
 mod names;

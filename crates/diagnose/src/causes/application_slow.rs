@@ -40,6 +40,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let limit = case.read_timeout(incident)?;
+    let directive = case.dialled_by(incident)?;
     let speaks = match case.speaks(incident)? {
         Speaks::Same(exhibit) => exhibit,
         Speaks::Unknown(gap) => return Err(gap),
@@ -57,7 +58,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
     }
     let queue = case.queue_has_room(incident)?;
-    let proof = proof.with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit());
+    let proof = proof.and(directive).with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit());
     let who = application.who();
     if case.is_ongoing(incident)
         && let Some(stopped) = application.stopped()
@@ -118,6 +119,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: gunicorn (pid 4120) did not answer within 5s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
@@ -138,6 +140,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: gunicorn (pid 4120) did not answer within 5s: its processes are stopped
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
@@ -183,6 +186,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: gunicorn (pid 4120) did not answer within 60s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
@@ -325,6 +329,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: serve (pid 4120) did not answer within 60s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:4: proxy_pass http://127.0.0.1:8000;
         - lines-since: the access log shows that 127.0.0.1:8000 answered another request with 200 after 10 ms
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve

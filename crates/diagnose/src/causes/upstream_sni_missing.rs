@@ -265,7 +265,7 @@ mod tests {
             //- file /etc/nginx/nginx.conf ctime=14:00:00
             http { server { location / { proxy_pass https://127.0.0.1:8443; } } }
         ", UNRECOGNIZED]), @"
-        answer: upstream-tls-handshake-fails, ongoing
+        answer: none, ongoing
         unknown: how nginx speaks TLS to this peer: a file has changed since the workers started
         ");
     }

@@ -64,6 +64,7 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
         servers: vec![text.to_owned()],
         paths: std::collections::BTreeSet::new(),
         sample: text.to_owned(),
+        last_writer: None,
         explained: false,
         ..incident("", "127.0.0.1:1")
     };

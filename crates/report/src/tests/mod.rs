@@ -60,6 +60,7 @@ fn incident(id: &str, peer: &str) -> Incident {
         sample: line(peer),
         messages: BTreeSet::new(),
         log: Some(PathBuf::from("/var/log/nginx/error.log")),
+        last_writer: None,
         explained: true,
     }
 }
