@@ -19,6 +19,7 @@
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
+//! //- foreign 2841                              a process whose program is no nginx, whatever it calls itself
 //! //- hide 1                                    a process that is not to be seen
 //! //- owners denied=3                           processes whose sockets could not be seen
 //! //- connected 127.0.0.1:40000 -> 127.0.0.1:8000 x28000 net=2    so many TCP sockets, their own ports counting up
@@ -307,6 +308,9 @@ impl Fixture {
             "permissive" => drop(host.permissive.insert(words.at(1).to_owned())),
             "kernel" => host.kernel = Some(section.body.clone()),
             "hide" => drop(host.processes.remove(&words.at(1).parse().unwrap())),
+            "foreign" => {
+                host.foreign.insert(words.rest().parse().unwrap());
+            }
             "denied" => host.refused.push((words.rest(), Answer::Errno(13))),
             "unrecorded" => host.refused.push((words.rest(), Answer::NotRecorded)),
             other => panic!("no section is called {other}"),
@@ -493,6 +497,7 @@ pub(crate) struct Host {
     allowed: BTreeSet<[String; 4]>,
     /// Domains that SELinux lets pass.
     permissive: BTreeSet<String>,
+    foreign: BTreeSet<u32>,
     refused: Vec<(String, Answer)>,
     last_inode: u32,
 }
@@ -537,6 +542,7 @@ impl Host {
             kernel: None,
             allowed: BTreeSet::new(),
             permissive: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             refused: Vec::new(),
             last_inode: 9000,
         };
@@ -1210,6 +1216,9 @@ impl Host {
         let version = master
             .and_then(|pid: u32| self.versions.get(&pid))
             .map_or("1.22.1", String::as_str);
+        if master.is_some_and(|pid| self.foreign.contains(&pid)) {
+            return Answer::Bytes(Vec::new());
+        }
         if master.is_none() && path != Path::new("/usr/sbin/nginx") {
             return Answer::Errno(2);
         }
@@ -1231,9 +1240,10 @@ impl Probe for Host {
             .find(|(prefix, _)| text.starts_with(prefix));
         let answer = match request {
             _ if refused.is_some() => refused.unwrap().1.clone(),
-            ProbeRequest::File { view, path, .. } | ProbeRequest::LinesSince { view, path, .. } => {
-                self.file(*view, path)
-            }
+            ProbeRequest::File { view, path, .. } => self.file(*view, path),
+            ProbeRequest::LinesSince {
+                view, path, from, ..
+            } => lines_since(self.file(*view, path), from),
             ProbeRequest::Directory { view, path } => self.directory(*view, path),
             ProbeRequest::Link { path } => self.link(path),
             ProbeRequest::Walk { view, path } => self.walk(*view, path),
@@ -1272,6 +1282,29 @@ impl Probe for Host {
             answer,
         }
     }
+}
+
+/// A file from the first line on whose stamp is not below `from`; whole where no line has one.
+fn lines_since(answer: Answer, from: &str) -> Answer {
+    let Answer::File { bytes, cut, stat } = answer else {
+        return answer;
+    };
+    let is_stamp = |line: &[u8]| {
+        line.len() >= from.len()
+            && line.iter().zip(from.as_bytes()).all(|(have, want)| {
+                have == want || (have.is_ascii_digit() && want.is_ascii_digit())
+            })
+    };
+    let lines: Vec<&[u8]> = bytes.split_inclusive(|&byte| byte == b'\n').collect();
+    let first = lines
+        .iter()
+        .position(|line| is_stamp(line) && &line[..from.len()] >= from.as_bytes());
+    let bytes = match first {
+        Some(first) => lines[first..].concat(),
+        None if lines.iter().any(|line| is_stamp(line)) => Vec::new(),
+        None => lines.concat(),
+    };
+    Answer::File { bytes, cut, stat }
 }
 
 /// A name server's message (RFC 1035): a header, no question, and an answer for each address.

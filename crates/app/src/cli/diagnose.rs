@@ -69,7 +69,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if let Some(refusal) = &diagnosis.refusal {
         anyhow::bail!("{refusal}");
     }
-    anyhow::ensure!(!diagnosis.instances.is_empty(), args.target.nothing_found());
+    anyhow::ensure!(
+        !diagnosis.instances.is_empty(),
+        args.target.nothing_found(&diagnosis)
+    );
     match print(&diagnosis, source, args.format, global) {
         // Whoever read enough of it still learns the status.
         Err(error) if super::is_closed_pipe(&error) => {}
@@ -165,7 +168,16 @@ impl Target {
     }
 
     /// Why there is nothing to answer from, and what to do.
-    fn nothing_found(&self) -> String {
+    fn nothing_found(&self, diagnosis: &Diagnosis) -> String {
+        if let Some(gap) = diagnosis.gaps.first() {
+            let learn = gap.learn.iter().map(|learn| format!(": {learn}"));
+            return format!(
+                "cannot tell {}: {}{}",
+                gap.missing,
+                gap.why,
+                learn.collect::<String>()
+            );
+        }
         if let Some(pid) = self.pid {
             return format!("process {pid} is no nginx master or worker: ps -C nginx lists them");
         }

@@ -1,6 +1,8 @@
 //! The nginx instances of the host: masters with their workers, or a configuration that nobody runs.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -75,12 +77,45 @@ struct Built {
     access_log: PathBuf,
 }
 
+impl Built {
+    /// Of the strings in a binary; what they do not tell is as nginx's own sources have it.
+    fn of(strings: &str) -> Self {
+        let version = strings
+            .split('\0')
+            .find_map(|string| string.strip_prefix("nginx version: "))
+            .and_then(|string| string.trim().rsplit('/').next())
+            .and_then(|version| version.split_whitespace().next())
+            .map(str::to_owned);
+        let option = |name: &str| {
+            strings
+                .split(['\0', ' ', '\n'])
+                .find_map(|word| {
+                    word.trim_matches('\'')
+                        .strip_prefix(name)?
+                        .strip_prefix('=')
+                })
+                .map(PathBuf::from)
+        };
+        let prefix = option("--prefix").unwrap_or_else(|| PathBuf::from("/usr/local/nginx"));
+        Self {
+            version,
+            config: option("--conf-path").unwrap_or_else(|| PathBuf::from("conf/nginx.conf")),
+            error_log: option("--error-log-path")
+                .unwrap_or_else(|| PathBuf::from("logs/error.log")),
+            access_log: option("--http-log-path")
+                .unwrap_or_else(|| PathBuf::from("logs/access.log")),
+            prefix,
+        }
+    }
+}
+
 impl Case {
     /// The instances the user asked about: all masters, or those that `--pid` or `--config` name.
     pub(crate) fn instances(&self) -> Result<Rc<Vec<Instance>>, Gap> {
         self.evidence.once("instances", || {
             let processes = self.processes()?;
             let mut instances = Vec::new();
+            let mut unknown = None;
             for (master, args) in masters(&processes) {
                 let serves = |process: &&Process| {
                     process.ppid == master.pid
@@ -97,10 +132,18 @@ impl Case {
                 }) {
                     continue;
                 }
-                let instance = self.running(master, &args, workers)?;
-                if self.runs_named(&instance)? {
-                    instances.push(instance);
+                match self.running(master, &args, workers) {
+                    Ok(Some(instance)) if self.runs_named(&instance)? => instances.push(instance),
+                    // It only calls itself so, or runs another configuration than the one asked for.
+                    Ok(_) => {}
+                    Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+                    Err(gap) => unknown = Some(gap),
                 }
+            }
+            if instances.is_empty()
+                && let Some(gap) = unknown
+            {
+                return Err(gap);
             }
             if instances.is_empty() && self.options.pid.is_none() {
                 instances.extend(self.not_started()?);
@@ -114,15 +157,17 @@ impl Case {
         master: &Process,
         args: &NginxArgs,
         mut workers: Vec<Process>,
-    ) -> Result<Instance, Gap> {
+    ) -> Result<Option<Instance>, Gap> {
         workers.sort_by_key(|worker| worker.start);
-        let built = self.built(Path::new(&format!("/proc/{}/exe", master.pid)))?;
+        let Some(built) = self.built_of(master, args)? else {
+            return Ok(None);
+        };
         let prefix = args.prefix.clone().unwrap_or(built.prefix);
         let config = prefix.join(args.config.clone().unwrap_or(built.config));
         let default_error_log = prefix.join(args.error_log.clone().unwrap_or(built.error_log));
         let default_access_log = prefix.join(built.access_log);
         let view = self.view_of(master.pid)?;
-        Ok(Instance {
+        Ok(Some(Instance {
             master: Some(master.clone()),
             workers,
             version: built.version,
@@ -132,12 +177,36 @@ impl Case {
             default_access_log,
             globals: args.directives.clone().unwrap_or_default(),
             view,
-        })
+        }))
+    }
+
+    /// How a master's binary was built; `None` where it is no nginx, whatever it calls itself.
+    ///
+    /// Another user's program is closed to all but root: then the one of that path, where its title tells the path.
+    fn built_of(&self, master: &Process, args: &NginxArgs) -> Result<Option<Built>, Gap> {
+        let closed = match self.built(Path::new(&format!("/proc/{}/exe", master.pid))) {
+            Err(gap) if gap.kind != GapKind::Pending => gap,
+            known => return known,
+        };
+        let program = Path::new(OsStr::from_bytes(&args.program));
+        if program.is_absolute()
+            && let Some(built) = known(self.built(program))?
+        {
+            return Ok(built);
+        }
+        if args.config.as_deref().is_some_and(Path::is_absolute) {
+            return Ok(Some(Built::of("")));
+        }
+        let missing = format!("which configuration nginx (pid {}) runs", master.pid);
+        let mut gap = Gap::new(closed.kind, missing, closed.why);
+        gap.learn = closed.learn;
+        Err(gap)
     }
 
     /// A configuration that no master runs: the one asked for or, where no nginx runs at all, the installed one.
     fn not_started(&self) -> Result<Option<Instance>, Gap> {
-        let built = self.built(Path::new("/usr/sbin/nginx"))?;
+        let installed = known(self.built(Path::new("/usr/sbin/nginx")))?.flatten();
+        let built = installed.unwrap_or_else(|| Built::of(""));
         let prefix = self.options.prefix.clone().unwrap_or(built.prefix);
         if let Some(named) = &self.options.config
             && !self.is_main_configuration(named)?
@@ -164,8 +233,9 @@ impl Case {
         }))
     }
 
-    /// What a binary says of itself. It is read, never run: who names a program nginx must not have it run by root.
-    fn built(&self, binary: &Path) -> Result<Built, Gap> {
+    /// What a binary says of itself; `None` where it says nothing that nginx would. It is read, never run: who names a
+    /// program nginx must not have it run by root.
+    fn built(&self, binary: &Path) -> Result<Option<Built>, Gap> {
         let prefixes = [
             "nginx version: ",
             "configure arguments:",
@@ -176,36 +246,9 @@ impl Case {
             path: binary.to_owned(),
             prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
         };
-        let strings = known(self.evidence.fact(&request, |_, bytes| bytes.to_vec()))?;
-        let strings = strings
-            .map(|strings| String::from_utf8_lossy(&strings).into_owned())
-            .unwrap_or_default();
-        let version = strings
-            .split('\0')
-            .find_map(|string| string.strip_prefix("nginx version: "))
-            .and_then(|string| string.trim().rsplit('/').next())
-            .and_then(|version| version.split_whitespace().next())
-            .map(str::to_owned);
-        let option = |name: &str| {
-            strings
-                .split(['\0', ' ', '\n'])
-                .find_map(|word| {
-                    word.trim_matches('\'')
-                        .strip_prefix(name)?
-                        .strip_prefix('=')
-                })
-                .map(PathBuf::from)
-        };
-        let prefix = option("--prefix").unwrap_or_else(|| PathBuf::from("/usr/local/nginx"));
-        Ok(Built {
-            version,
-            config: option("--conf-path").unwrap_or_else(|| PathBuf::from("conf/nginx.conf")),
-            error_log: option("--error-log-path")
-                .unwrap_or_else(|| PathBuf::from("logs/error.log")),
-            access_log: option("--http-log-path")
-                .unwrap_or_else(|| PathBuf::from("logs/access.log")),
-            prefix,
-        })
+        let strings = self.evidence.fact(&request, |_, bytes| bytes.to_vec())?;
+        let strings = String::from_utf8_lossy(&strings);
+        Ok(strings.contains(prefixes[1]).then(|| Built::of(&strings)))
     }
 
     /// Whose file system a process sees: the host's own where root and mount namespace are the same, or cannot be told.

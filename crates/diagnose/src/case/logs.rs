@@ -9,7 +9,7 @@ use bstr::{BStr, BString, ByteSlice as _};
 use conf::LogSink;
 use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use log::LocalTime;
 use log::error::{Class, Event, Records, Seen};
 
@@ -19,6 +19,11 @@ use crate::incident::{Incident, Origin};
 
 /// A log is recorded for the window only, and this much of it at most.
 pub(super) const LOG_LIMIT: u64 = 64 << 20;
+
+/// How far two zones lie apart at most (-12:00 and +14:00).
+const ZONES_APART: SignedDuration = SignedDuration::from_hours(26);
+/// Enough for the last line of a log.
+const END_OF_LOG: u64 = 64 << 10;
 
 /// An incident keeps its newest failing seconds, this many at most.
 pub const SECONDS_KEPT: usize = 4096;
@@ -322,10 +327,7 @@ impl Case {
         let zone = self.zone(instance)?;
         let (path, bytes, zone) = match place {
             LogPlace::File(file) => {
-                let (record, bytes) = match self
-                    .evidence
-                    .bytes(&file.since(&zone.stamp(self.window_start())))
-                {
+                let (record, bytes, zone) = match self.lines_of(file, zone) {
                     Ok(answer) => answer,
                     Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
                     Err(gap) => {
@@ -336,13 +338,7 @@ impl Case {
                     }
                 };
                 facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
-                let corrected =
-                    stat_of(record).and_then(|stat| zone.corrected(bytes, stat.modified));
-                (
-                    file.path.clone(),
-                    Cow::Borrowed(bytes),
-                    corrected.unwrap_or(zone),
-                )
+                (file.path.clone(), Cow::Borrowed(bytes), zone)
             }
             LogPlace::Journal(unit) => {
                 let Some(journal) = known(self.journal(unit))? else {
@@ -388,6 +384,44 @@ impl Case {
             facts.foreign.push(path.clone());
         }
         Ok(())
+    }
+
+    /// The lines of a file's window, and the zone that they are written in: the log's own word, where it has one.
+    ///
+    /// In a zone behind the host's, all that was just written seems to be older than the window.
+    fn lines_of(
+        &self,
+        file: &LogFile,
+        zone: super::zone::Zone,
+    ) -> Result<(&facts::Record, &[u8], super::zone::Zone), Gap> {
+        let start = self.window_start();
+        let from = zone.stamp(start);
+        let (record, bytes) = self.evidence.bytes(&file.since(&from))?;
+        let Some(stat) = stat_of(record) else {
+            return Ok((record, bytes, zone));
+        };
+        let is_written = bytes.trim().is_empty() && stat.size > 0 && stat.modified >= start;
+        let end = if is_written {
+            let widest = start.saturating_sub(ZONES_APART).unwrap_or(start);
+            let end = ProbeRequest::LinesSince {
+                view: file.view,
+                path: file.path.clone(),
+                from: zone.stamp(widest),
+                limit: END_OF_LOG,
+            };
+            known(self.evidence.bytes(&end))?.map_or(bytes, |(_, end)| end)
+        } else {
+            bytes
+        };
+        let Some(corrected) = zone.corrected(end, stat.modified) else {
+            return Ok((record, bytes, zone));
+        };
+        let earlier = corrected.stamp(start);
+        if earlier < from {
+            let (record, bytes) = self.evidence.bytes(&file.since(&earlier))?;
+            return Ok((record, bytes, corrected));
+        }
+        Ok((record, bytes, corrected))
     }
 
     /// The processes of other nginx instances.

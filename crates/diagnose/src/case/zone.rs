@@ -116,6 +116,7 @@ impl Zone {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture::Fixture;
 
     #[test]
     fn a_log_that_was_written_in_another_zone_shows_it() {
@@ -138,5 +139,32 @@ mod tests {
                     .is_none()
             );
         }
+    }
+
+    #[test]
+    fn the_window_of_a_log_that_is_written_in_a_zone_behind_the_hosts_is_found() {
+        // nginx was started with TZ=America/New_York: its 10:04 is the host's 14:04.
+        let line = |time: &str| {
+            format!(
+                "            2026/06/23 {time} [error] 2842#2842: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\", upstream: \"http://127.0.0.1:8000/\", host: \"shop.example\"\n"
+            )
+        };
+        let host = format!(
+            "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{ server {{ location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}
+            //- file /var/log/nginx/error.log ctime=14:04:00
+{}{}",
+            line("08:30:00"),
+            line("10:04:00")
+        );
+        let diagnosis = Fixture::parse(&host).diagnose();
+        let told: Vec<_> = diagnosis
+            .incidents
+            .iter()
+            .map(|judged| (judged.incident.count, judged.incident.last_seen.to_string()))
+            .collect();
+        assert_eq!(told, [(1, "2026-06-23T14:04:00Z".to_owned())]);
     }
 }

@@ -98,7 +98,7 @@ fn another_serves(instance: &Instance, held: &Held) -> Gap {
 mod tests {
     use insta::assert_snapshot;
 
-    use crate::fixture::{answers, check};
+    use crate::fixture::{Fixture, answers, check};
 
     const ID: &str = "nginx-not-running";
     /// nginx is installed and does not run.
@@ -290,6 +290,28 @@ mod tests {
         unknown: /proc/2841/stat: needs root
         learn: sudo why502
         ");
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_master_whose_program_is_closed() {
+        // Without root: which file it runs is not known, so neither that nobody runs the one that was named.
+        let closed = "
+            //- options config=/etc/nginx/nginx.conf
+            //- nginx
+            //- denied strings /proc/2841/exe
+            //- denied strings /usr/sbin/nginx
+        ";
+        assert_snapshot!(answers([HOST, closed]), @"");
+        let gaps = Fixture::parse(&[HOST, closed].concat()).diagnose().gaps;
+        assert_eq!(gaps.first().map(|gap| gap.missing.as_ref()), Some("which configuration nginx (pid 2841) runs"));
+    }
+
+    #[test]
+    fn confirmed_beside_a_program_that_only_calls_itself_nginx() {
+        assert!(check(ID, [HOST, "
+            //- nginx
+            //- foreign 2841
+        "]).contains("confirmed: nginx is not running"));
     }
 
     #[test]
