@@ -42,6 +42,8 @@ pub(crate) struct Configured {
     pub(crate) model: Model,
     /// A part of it that nobody was let read.
     unread: Option<Gap>,
+    /// The directories that its includes were looked up in.
+    pub(super) folders: BTreeSet<PathBuf>,
 }
 
 /// What configurations dial, to be asked of every listener of a host.
@@ -210,6 +212,8 @@ struct Recorded<'a> {
     evidence: &'a Evidence,
     view: View,
     unread: RefCell<Option<Gap>>,
+    /// The directories that includes were looked up in.
+    folders: RefCell<BTreeSet<PathBuf>>,
 }
 
 impl Recorded<'_> {
@@ -236,6 +240,7 @@ impl conf::Source for Recorded<'_> {
     }
 
     fn directory(&self, path: &Path) -> Lookup<Vec<Vec<u8>>> {
+        self.folders.borrow_mut().insert(path.to_owned());
         let request = ProbeRequest::Directory {
             view: self.view,
             path: path.to_owned(),
@@ -283,6 +288,7 @@ impl Case {
                 evidence: &self.evidence,
                 view: instance.view,
                 unread: RefCell::default(),
+                folders: RefCell::default(),
             };
             let configuration = Configuration::assemble(
                 &instance.config,
@@ -306,6 +312,7 @@ impl Case {
                 configuration,
                 model,
                 unread: recorded.unread.into_inner(),
+                folders: recorded.folders.into_inner(),
             })
         })
     }
@@ -831,6 +838,7 @@ impl Case {
             evidence: &self.evidence,
             view: instance.view,
             unread: RefCell::default(),
+            folders: RefCell::default(),
         };
         let files = configured.configuration.files().iter();
         Ok(files
@@ -844,17 +852,23 @@ impl Case {
     /// Whether nginx has been told to dial elsewhere since: nothing on disk dials the peer, nothing at run time may, and
     /// every worker that serves started after the last failure, from what stands on disk.
     pub(crate) fn dials_no_more(&self, incident: &Incident) -> Result<bool, Gap> {
-        if incident.explained || incident.origin != crate::incident::Origin::ErrorLog {
+        if !self.may_dial_no_more(incident)? {
             return Ok(false);
         }
         let instance = self.instance(incident)?;
-        let since = instance.workers_since().map(Timestamp::as_second);
-        if since.is_none_or(|since| since <= incident.last_seen.as_second()) {
-            return Ok(false);
-        }
         let is_current =
             self.running_config(incident.instance, &instance) == RunningConfig::Current;
         Ok(is_current && self.dynamic_peers(incident)?.is_none())
+    }
+
+    /// Whether nothing shows that nginx still dials the peer: nothing on disk does, and every worker that serves started
+    /// after the last failure.
+    pub(crate) fn may_dial_no_more(&self, incident: &Incident) -> Result<bool, Gap> {
+        if incident.explained || incident.origin != crate::incident::Origin::ErrorLog {
+            return Ok(false);
+        }
+        let since = self.instance(incident)?.workers_since();
+        Ok(since.is_some_and(|since| since.as_second() > incident.last_seen.as_second()))
     }
 
     /// For the report: whether the workers run what stands on disk.

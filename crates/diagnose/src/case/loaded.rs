@@ -6,14 +6,17 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use facts::process::Process;
-use facts::{Exhibit, Gap};
+use facts::{Exhibit, Gap, ProbeRequest};
 use jiff::{SignedDuration, Timestamp};
 
 use super::config::CLOCK_GRAIN;
-use super::{Case, Instance};
+use super::{Case, Component, Instance, known};
 use crate::causes::Stage;
 use crate::diagnosis::{CauseVerdict, Judgement};
 use crate::incident::{Incident, Origin};
+
+/// Directories and files of a configuration whose links are followed.
+const PATHS_WALKED: usize = 512;
 
 /// A log line means the whole second.
 const SECOND: SignedDuration = SignedDuration::from_secs(1);
@@ -94,21 +97,58 @@ impl Case {
         }
     }
 
+    /// What was added to or taken from a directory of includes since the workers started, or a link that leads elsewhere
+    /// now: neither changes a file.
+    pub(crate) fn changed_includes(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let instance = self.instance(incident)?;
+        let Some(since) = instance.workers_since() else {
+            return Ok(None);
+        };
+        let configured = self.configured(incident.instance)?;
+        let files = configured.configuration.files().iter();
+        let paths: Vec<&PathBuf> = configured
+            .folders
+            .iter()
+            .chain(files.map(|file| &file.path))
+            .take(PATHS_WALKED)
+            .collect();
+        let walks = paths.iter().map(|path| ProbeRequest::Walk {
+            view: instance.view,
+            path: (*path).clone(),
+        });
+        drop(self.evidence.batch(walks)?);
+        let mut newest: Option<Component> = None;
+        for path in paths {
+            let Some(walked) = known(self.walk(instance.view, path))? else {
+                continue;
+            };
+            let links = walked.components().filter(Component::is_link);
+            let changed = links.chain(walked.file().filter(Component::is_directory));
+            newest = changed.chain(newest).max_by_key(|node| node.changed);
+        }
+        let late = since.saturating_add(CLOCK_GRAIN).unwrap_or(since);
+        Ok(newest
+            .filter(|node| node.changed > late)
+            .map(|node| Exhibit::Record {
+                probe: "walk",
+                at: Some(node.changed),
+                text: format!("{} changed after the workers started", node.path.display()),
+            }))
+    }
+
     /// The worker that failed last, where it still serves. A line of an access log names none: then any that ran.
     fn failed_last(
         &self,
         incident: &Incident,
         instance: &Instance,
     ) -> Result<Option<Process>, Gap> {
-        match incident.last_writer {
-            Some(pid) => self.worker_called(incident, pid),
-            None => {
-                let newest = instance.workers.iter().max_by_key(|worker| worker.start);
-                Ok(newest
-                    .filter(|worker| worker.start <= incident.last_seen)
-                    .cloned())
-            }
+        if let Some(pid) = incident.last_writer {
+            return self.worker_called(incident, pid);
         }
+        let newest = instance.workers.iter().max_by_key(|worker| worker.start);
+        Ok(newest
+            .filter(|worker| worker.start <= incident.last_seen)
+            .cloned())
     }
 }
 

@@ -472,6 +472,12 @@ impl Case {
                 "nginx has been told to dial elsewhere since",
             ));
         }
+        if self.may_dial_no_more(incident)? {
+            return Err(Gap::too_late(
+                "whether nginx still dials this peer",
+                "no file names it, and the worker that did has been replaced since",
+            ));
+        }
         match self.repeated(incident)? {
             Repeated::Same(exhibit) => Ok(exhibit),
             Repeated::Other(_, Exhibit::Record { text, .. })
@@ -507,6 +513,9 @@ impl Case {
         }
         if self.dials_no_more(incident).unwrap_or(false) {
             return false;
+        }
+        if self.may_dial_no_more(incident).unwrap_or(false) {
+            return self.is_recent(incident);
         }
         // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
         // else does not tell.

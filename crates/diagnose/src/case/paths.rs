@@ -107,6 +107,10 @@ impl Component {
         self.node.kind == NodeKind::Directory
     }
 
+    pub(crate) fn is_link(&self) -> bool {
+        self.node.kind == NodeKind::Link
+    }
+
     /// Its SELinux context.
     pub(crate) fn context(&self) -> Option<&str> {
         self.node.selinux.as_deref()

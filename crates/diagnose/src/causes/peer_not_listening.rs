@@ -647,4 +647,21 @@ mod tests {
             2026/06/23 14:02:11 [error] 2842#2842: *7 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:8000/", host: "shop.example"" failed (2: No such file or directory), client: 192.0.2.9, server: shop.example, request: "GET /x%0a2026/06/23%20... HTTP/1.1", host: "shop.example"
         "#]), @"");
     }
+
+    #[test]
+    fn not_confirmed_of_an_address_that_the_name_had_before_the_reload() {
+        // The file says app.example, which /etc/hosts has moved; nginx was reloaded after the last failure.
+        assert_snapshot!(check(ID, ["
+            //- nginx start=13:00:00 workers-start=14:03:00 workers=2900
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://app.example:8000; } } }
+            //- command getent ahosts app.example
+            127.0.0.3 STREAM app.example
+            //- failed 14:02:11 http://127.0.0.2:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        "]), @"
+        answer: none, over
+        unknown: whether nginx still dials this peer: no file names it, and the worker that did has been replaced since
+        ");
+    }
 }

@@ -43,9 +43,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             return Ok(Verdict::RuledOut(proof.and(unchanged)));
         }
         // A file may be gone, or a worker that died was started anew with what its master had read.
-        Drift::None(_) => {
-            return Err(Gap::undecided("which configuration dials this peer", "none on disk does, though none has changed"));
-        }
+        Drift::None(_) => match case.changed_includes(incident)? {
+            Some(changed) => (changed, None),
+            None => return Err(Gap::undecided("which configuration dials this peer", "none on disk does, though none has changed")),
+        },
         Drift::Changed { changed, refused } => (changed, refused),
     };
     if incident.peer.is_empty() {
@@ -110,6 +111,37 @@ mod tests {
           $ nginx -t
           $ nginx -s reload
         ");
+    }
+
+    #[test]
+    fn confirmed_where_a_file_was_taken_away_or_a_link_leads_elsewhere() {
+        // What is left has not changed in itself.
+        let include = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { include /etc/nginx/sites/*; }
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        assert_snapshot!(check(ID, [include, "
+            //- file /etc/nginx/sites/blog
+            server { location / { proxy_pass http://127.0.0.1:8001; } }
+            //- path /etc/nginx/sites dir 755 0:0 ctime=13:50:00
+        "]), @"
+        answer: running-config-outdated, ongoing
+        confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - walk 13:50:00: /etc/nginx/sites/ changed after the workers started
+        fix, unsafe: reload nginx
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        let untouched = check(ID, [include, "
+            //- file /etc/nginx/sites/blog
+            server { location / { proxy_pass http://127.0.0.1:8001; } }
+            //- path /etc/nginx/sites dir 755 0:0 ctime=12:00:00
+        "]);
+        assert!(untouched.contains("none on disk does, though none has changed"), "{untouched}");
     }
 
     #[test]
@@ -202,7 +234,7 @@ mod tests {
             //- failed 14:02:11 http://127.0.0.1:8000/
             connect() failed (111: Connection refused) while connecting to upstream
         "]), @"
-        answer: peer-not-listening, ongoing
+        answer: none, over
         unknown: what the workers ran when it failed: the one that dialled it has been replaced since
         ");
     }
