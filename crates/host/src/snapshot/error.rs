@@ -9,6 +9,9 @@ pub enum WriteError {
     /// Something stands there already.
     #[error("{path}: exists already; name another file, or allow it to be overwritten", path = .0.display())]
     Exists(PathBuf),
+    /// What stands there is a device, a directory or a pipe: nobody means to lose it.
+    #[error("{path}: is no plain file, and is kept; name another file", path = .0.display())]
+    NoFile(PathBuf),
     /// The file system refused.
     #[error("{path}: cannot write the snapshot; check the directory's rights and free space, or name another file", path = .path.display())]
     Io {

@@ -217,6 +217,16 @@ fn a_link_in_the_place_of_the_snapshot_is_never_followed() {
 }
 
 #[test]
+fn what_is_no_file_is_never_replaced() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let error = Snapshot::write(&path, Overwrite::Yes, &meta(), &records()).unwrap_err();
+    assert!(matches!(error, WriteError::NoFile(_)));
+    assert!(!path.metadata().unwrap().is_file());
+}
+
+#[test]
 fn a_snapshot_that_cannot_be_written_leaves_nothing() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("missing/host.tar.zst");

@@ -30,8 +30,13 @@ impl Snapshot {
         meta: &Meta,
         records: &[(ProbeRequest, Record)],
     ) -> Result<usize, WriteError> {
-        if overwrite == Overwrite::No && path.symlink_metadata().is_ok() {
-            return Err(WriteError::Exists(path.to_owned()));
+        if let Ok(standing) = path.symlink_metadata() {
+            if overwrite == Overwrite::No {
+                return Err(WriteError::Exists(path.to_owned()));
+            }
+            if !(standing.is_file() || standing.is_symlink()) {
+                return Err(WriteError::NoFile(path.to_owned()));
+            }
         }
         let draft = Draft::new(path).map_err(|source| failed(path, source))?;
         let written = draft
