@@ -26,8 +26,19 @@ pub struct Diagnosis {
     pub incidents: Vec<Judged>,
     /// What could not be learned about the host as a whole, such as an unreadable log.
     pub gaps: Vec<Gap>,
+    /// When a client last got a 502 or 504 that no line of an error log speaks of, where no upstream failure was logged.
+    pub unexplained: Option<Timestamp>,
     /// Why what the user named cannot be answered for, and what to name instead.
     pub refusal: Option<String>,
+}
+
+impl Diagnosis {
+    /// Whether clients get 502 or 504 now that nothing explains: nothing is proven, and all is not well.
+    pub fn fails_unexplained(&self) -> bool {
+        let age = |at: Timestamp| self.generated_at.as_second() - at.as_second();
+        self.unexplained
+            .is_some_and(|at| age(at) <= crate::case::RECENT_SECONDS)
+    }
 }
 
 /// One nginx, running or not.

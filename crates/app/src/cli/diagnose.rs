@@ -110,7 +110,9 @@ fn status(diagnosis: &Diagnosis) -> ExitCode {
         .iter()
         .filter(|judged| judged.ongoing)
         .collect();
-    if ongoing.is_empty() {
+    if ongoing.is_empty() && diagnosis.fails_unexplained() {
+        ExitCode::from(3)
+    } else if ongoing.is_empty() {
         ExitCode::SUCCESS
     } else if ongoing.iter().all(|judged| judged.cause.is_some()) {
         ExitCode::from(1)

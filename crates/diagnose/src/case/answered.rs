@@ -35,6 +35,15 @@ pub(crate) struct AnsweredFailures {
     pub(crate) incidents: Vec<Incident>,
     /// Others with 502 or 504, of which only an error log could say why.
     pub(crate) unlogged: Option<Gap>,
+    /// The last of those.
+    pub(crate) last_unlogged: Option<Timestamp>,
+}
+
+/// Requests that failed without an access log's telling why.
+#[derive(Default)]
+struct Unlogged {
+    count: u64,
+    last: Option<Timestamp>,
 }
 
 impl Case {
@@ -66,9 +75,10 @@ impl Case {
                 };
                 let unlogged =
                     self.read_access(idx, instance, (path, format, bytes), &mut incidents);
-                if unlogged > 0 && found.unlogged.is_none() {
+                found.last_unlogged = found.last_unlogged.max(unlogged.last);
+                if unlogged.count > 0 && found.unlogged.is_none() {
                     found.unlogged = Some(unexplained(
-                        unlogged,
+                        unlogged.count,
                         path,
                         hidden_by(&configured.model).as_ref(),
                     ));
@@ -90,17 +100,17 @@ impl Case {
         })
     }
 
-    /// Reads one log; gives how many requests got 502 or 504 without its telling why.
+    /// Reads one log; gives the requests that got 502 or 504 without its telling why.
     fn read_access(
         &self,
         idx: usize,
         instance: &Instance,
         (path, format, bytes): (&Path, &Format, &[u8]),
         incidents: &mut BTreeMap<(String, u16), Incident>,
-    ) -> u64 {
+    ) -> Unlogged {
         let window = self.window_start().as_second()..=self.options.now.as_second();
         let is_believed = format.is_unforgeable();
-        let mut unlogged = 0;
+        let mut unlogged = Unlogged::default();
         for line in bytes.lines() {
             let Some(access) = format.parse(line) else {
                 continue;
@@ -115,7 +125,10 @@ impl Case {
                 continue;
             }
             let Some(peer) = answered_by(&access, status).filter(|_| is_believed) else {
-                unlogged += u64::from(status != 503);
+                if status != 503 {
+                    unlogged.count += 1;
+                    unlogged.last = unlogged.last.max(Some(time));
+                }
                 continue;
             };
             let incident = incidents
@@ -280,5 +293,34 @@ mod tests {
             "{}",
             said("error")
         );
+    }
+
+    #[test]
+    fn when_the_last_unexplained_request_failed_is_told() {
+        let host = |lines: &str| {
+            let host = format!("
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{ access_log /var/log/nginx/access.log; server {{ location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}
+            //- file /var/log/nginx/error.log
+            //- file /var/log/nginx/access.log
+{lines}");
+            let diagnosis = crate::fixture::Fixture::parse(&host).diagnose();
+            diagnosis.unexplained.map(|at| at.to_string())
+        };
+        let line = |time: &str, status: u16| {
+            format!(
+                "            192.0.2.7 - - [23/Jun/2026:{time} +0000] \"GET / HTTP/1.1\" {status} 150 \"-\" \"x\"\n"
+            )
+        };
+        let lines = [
+            line("13:50:00", 502),
+            line("14:04:40", 504),
+            line("14:04:50", 503),
+            line("14:04:55", 200),
+        ]
+        .concat();
+        assert_eq!(host(&lines).as_deref(), Some("2026-06-23T14:04:40Z"));
+        assert_eq!(host(&line("14:04:55", 200)), None);
     }
 }

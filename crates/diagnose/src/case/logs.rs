@@ -512,7 +512,10 @@ impl Case {
     /// The last thing nginx said at `emerg`, as an exhibit and as its message.
     pub(crate) fn last_words(&self, idx: usize) -> Result<Option<(Exhibit, String)>, Gap> {
         let facts = self.log_facts(idx)?;
-        Ok(facts.emergencies.last().map(|emergency| {
+        // nginx tries to bind for a while; what it says at its end names no address.
+        let is_told = |emergency: &&Emergency| emergency.message != "still could not bind()";
+        let last = facts.emergencies.iter().rev().find(is_told);
+        Ok(last.map(|emergency| {
             let exhibit = Exhibit::Log {
                 at: Some(emergency.at),
                 text: emergency.text.clone(),

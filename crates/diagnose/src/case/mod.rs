@@ -64,7 +64,7 @@ pub(crate) use limits::Descriptors;
 pub use logs::{MESSAGES_KEPT, SECONDS_KEPT};
 pub(crate) use memory::MemoryKills;
 pub(crate) use names::{Answered, Resolver, RunTimePass};
-pub(crate) use network::{Listener, Reached, Repeated, UnixListener};
+pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListener};
 pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
@@ -203,17 +203,17 @@ impl Case {
             cut: false,
         };
         let mut summaries = Vec::new();
+        let mut unexplained = None;
         for (idx, instance) in instances.iter().enumerate() {
             let logs = self.log_facts(idx).ok();
             if logs
                 .as_ref()
                 .is_some_and(|logs| logs.upstream_failures == 0)
             {
-                gaps.extend(
-                    self.answered_failures(idx)
-                        .ok()
-                        .and_then(|answered| answered.unlogged.clone()),
-                );
+                if let Ok(answered) = self.answered_failures(idx) {
+                    gaps.extend(answered.unlogged.clone());
+                    unexplained = unexplained.max(answered.last_unlogged);
+                }
             }
             if let Some(logs) = &logs {
                 window.lines += logs.lines;
@@ -237,6 +237,7 @@ impl Case {
             window,
             incidents,
             gaps,
+            unexplained,
             refusal: self.refusal().ok().flatten(),
         }
     }

@@ -18,7 +18,7 @@ use super::{Case, Instance, known};
 use crate::incident::Incident;
 
 /// A failure in the last minute of the window goes on, where no connection can tell.
-const RECENT_SECONDS: i64 = 60;
+pub(crate) const RECENT_SECONDS: i64 = 60;
 
 /// Permission denied: by owner and mode, or by a security module.
 const EACCES: u16 = 13;

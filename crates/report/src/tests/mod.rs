@@ -258,6 +258,7 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
         },
         incidents,
         gaps: Vec::new(),
+        unexplained: None,
         refusal: None,
     }
 }
