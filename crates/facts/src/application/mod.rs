@@ -2,12 +2,15 @@
 
 mod asgi;
 mod gunicorn;
+mod java;
 pub mod log;
 mod options;
 pub mod php_fpm;
 mod python;
+mod ruby;
 mod settings;
 mod small;
+mod unicorn;
 mod uwsgi;
 
 use bstr::ByteSlice as _;

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Kind, asgi, gunicorn, small, uwsgi};
+use super::{Kind, asgi, gunicorn, java, small, unicorn, uwsgi};
 use crate::PeerAddress;
 
 /// The settings of an application. A setting that is not known is `None`; one that its kind has a default for, and that
@@ -160,9 +160,10 @@ impl Settings {
             Kind::Uwsgi => uwsgi::settings(source),
             Kind::Node => small::node(source),
             Kind::Puma => small::puma(source),
-            Kind::Unicorn => small::unicorn(source),
+            Kind::Unicorn => unicorn::settings(source),
             Kind::PythonHttpServer => small::http_server(source),
-            Kind::PhpFpm | Kind::Java => Self::default(),
+            Kind::Java => java::settings(source),
+            Kind::PhpFpm => Self::default(),
         }
     }
 

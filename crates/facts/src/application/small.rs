@@ -1,12 +1,9 @@
-//! The settings of programs that have few: Node.js, Puma, Unicorn and Python's `http.server`.
+//! The settings of programs that have few, or show few: Node.js, Puma and Python's `http.server`.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::options::{Spec, Word, behind, scan};
-use super::settings::{
-    Bind, Bound, Limit, Origin, Setting, Settings, SettingsSource, SpokenProtocol,
-};
+use super::settings::{Bind, Bound, Origin, Setting, Settings, SettingsSource, SpokenProtocol};
 use crate::text::{holes, owned};
 
 /// A Node.js program: what it does with its options is its own affair, `--port` is a custom.
@@ -66,52 +63,6 @@ pub(super) fn puma(source: &SettingsSource<'_>) -> Settings {
         settings
             .binds
             .extend(bind.map(|bind| http(bind, Origin::Arguments)));
-    }
-    settings
-}
-
-/// Unicorn: its configuration is Ruby and is not read. It closes each connection after its response.
-pub(super) fn unicorn(source: &SettingsSource<'_>) -> Settings {
-    const OPTIONS: [Spec; 4] = [
-        ("listen", Some('l')),
-        ("config-file", Some('c')),
-        ("env", Some('E')),
-        ("port", Some('p')),
-    ];
-    let mut settings = Settings {
-        keepalive: Setting::default(Duration::ZERO),
-        timeout: Setting::default(Limit::of_seconds(60)),
-        ..Settings::default()
-    };
-    // The title keeps the arguments: `unicorn master -c /etc/unicorn.rb -D`.
-    let args: Vec<String> = source
-        .args
-        .iter()
-        .flat_map(|arg| owned(arg).split(' ').map(str::to_owned).collect::<Vec<_>>())
-        .collect();
-    for word in scan(args, &OPTIONS) {
-        match word {
-            Word::Option("listen", value) => {
-                let bind = if value.starts_with('/') {
-                    Some(Bind::unix(&value))
-                } else {
-                    Bind::host_and_port(&value)
-                };
-                settings
-                    .binds
-                    .extend(bind.map(|bind| http(bind, Origin::Arguments)));
-            }
-            Word::Option("config-file", file) => settings.config_files.push(PathBuf::from(file)),
-            _ => {}
-        }
-    }
-    if !settings.config_files.is_empty() {
-        settings.uncertain.extend([
-            "bind".to_owned(),
-            "timeout".to_owned(),
-            "workers".to_owned(),
-        ]);
-        settings.timeout = None;
     }
     settings
 }
@@ -195,19 +146,6 @@ mod tests {
         );
         assert_eq!(binds(&settings), ["0.0.0.0:3000", "unix:/run/p.sock"]);
         assert_eq!(settings.name.as_deref(), Some("shop"));
-    }
-
-    #[test]
-    fn unicorns_title_keeps_its_arguments() {
-        let settings = told(
-            Kind::Unicorn,
-            &["unicorn master -l /run/u.sock -l 127.0.0.1:8080 -D"],
-        );
-        assert_eq!(binds(&settings), ["unix:/run/u.sock", "127.0.0.1:8080"]);
-        assert_eq!(
-            told(Kind::Unicorn, &["unicorn master -c /etc/u.rb"]).timeout,
-            None
-        );
     }
 
     #[test]

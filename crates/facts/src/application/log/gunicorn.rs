@@ -83,7 +83,7 @@ fn of_master(message: &[u8]) -> Option<What> {
             .collect();
         return Some(What::Listening { addresses });
     }
-    // hypercorn (hypercorn/run.py; not seen).
+    // hypercorn 0.18, each of its workers; that one of them ended it does not say, and ends itself.
     if let Some([address]) = holes(message, "Running on {} (CTRL + C to quit)") {
         return Some(What::Listening {
             addresses: vec![owned(address)],

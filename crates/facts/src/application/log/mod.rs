@@ -5,7 +5,9 @@
 
 mod fpm;
 mod gunicorn;
+mod java;
 mod other;
+mod ruby;
 mod uwsgi;
 
 use std::time::Duration;
@@ -37,6 +39,8 @@ pub struct AppEvent {
     pub pid: Option<u32>,
     /// The worker that it speaks of.
     pub worker: Option<u32>,
+    /// Of a worker that ended: who took its place, and started at once, where that is how the log tells of its end.
+    pub successor: Option<u32>,
     /// The php-fpm pool that it speaks of.
     pub pool: Option<String>,
     /// What happened.
@@ -160,7 +164,7 @@ pub fn events(kind: Kind, log: &[u8], zone: &TimeZone) -> Vec<AppEvent> {
     let mut last_time = None;
     for line in log.lines() {
         // The others' lines have a time each, or none has.
-        let time = if kind == Kind::Uwsgi {
+        let time = if matches!(kind, Kind::Uwsgi | Kind::Java | Kind::Puma) {
             stamp(kind, line, zone)
         } else {
             None
@@ -194,9 +198,9 @@ pub fn event(kind: Kind, line: &[u8], zone: &TimeZone, at: Option<Timestamp>) ->
         Kind::Uwsgi => uwsgi::said(line),
         Kind::Uvicorn => other::uvicorn(line),
         Kind::Node => other::node(line),
-        Kind::Puma => other::puma(line),
-        Kind::Unicorn => other::unicorn(line),
-        Kind::Java => other::java(line),
+        Kind::Puma => ruby::puma(line),
+        Kind::Unicorn => ruby::unicorn(line),
+        Kind::Java => java::java(line),
         Kind::PythonHttpServer => None,
     }?;
     Some(AppEvent {
@@ -205,15 +209,51 @@ pub fn event(kind: Kind, line: &[u8], zone: &TimeZone, at: Option<Timestamp>) ->
         not_after: None,
         pid: said.pid,
         worker: said.worker,
+        successor: None,
         pool: said.pool,
         what: said.what,
         text: owned(line.get(..SHOWN_BYTES).unwrap_or(line)),
     })
 }
 
-/// Adds an event to those of the same log: an exit said twice (gunicorn 21 to 23) counts once, and one that follows the
-/// worker's time-out is that time-out's end.
-pub fn add(events: &mut Vec<AppEvent>, mut event: AppEvent) {
+/// Adds an event to those of the same log: an exit said twice (gunicorn 21 to 23) counts once, one that follows the
+/// worker's time-out is that time-out's end, and Puma's worker whose place another takes has ended.
+pub fn add(events: &mut Vec<AppEvent>, event: AppEvent) {
+    if let Some(ended) = replaced(events, &event) {
+        push(events, ended);
+    }
+    push(events, event);
+}
+
+/// The end of the worker whose place a new one takes, unless it was told to go.
+fn replaced(events: &[AppEvent], new: &AppEvent) -> Option<AppEvent> {
+    if new.what != What::WorkerStarted {
+        return None;
+    }
+    let place = ruby::place(&new.text)?;
+    let this_run = events
+        .iter()
+        .rev()
+        .take(RECENT)
+        .take_while(|event| event.what != What::Starting);
+    let is_same_place = |event: &&AppEvent| {
+        event.what == What::WorkerStarted && ruby::place(&event.text).as_ref() == Some(&place)
+    };
+    let before = this_run.clone().find(is_same_place)?;
+    let is_told =
+        |event: &AppEvent| event.worker == before.worker && event.what == What::WorkerStopping;
+    (before.worker != new.worker && !this_run.clone().any(is_told)).then(|| AppEvent {
+        worker: before.worker,
+        successor: new.worker,
+        what: What::WorkerExited {
+            how: Exit::Unknown,
+            after_timeout: false,
+        },
+        ..new.clone()
+    })
+}
+
+fn push(events: &mut Vec<AppEvent>, mut event: AppEvent) {
     if let What::WorkerExited { how, after_timeout } = &mut event.what {
         let mut earlier = events
             .iter()
@@ -241,8 +281,10 @@ fn stamp(kind: Kind, line: &[u8], zone: &TimeZone) -> Option<Timestamp> {
         Kind::Gunicorn | Kind::Hypercorn => gunicorn::stamp(line),
         Kind::PhpFpm => fpm::stamp(line, zone),
         Kind::Uwsgi => uwsgi::stamp(line, zone),
-        Kind::Unicorn => other::unicorn_stamp(line, zone),
-        Kind::Uvicorn | Kind::Node | Kind::Puma | Kind::Java | Kind::PythonHttpServer => None,
+        Kind::Unicorn => ruby::unicorn_stamp(line, zone),
+        Kind::Puma => ruby::puma_stamp(line),
+        Kind::Java => java::stamp(line, zone),
+        Kind::Uvicorn | Kind::Node | Kind::PythonHttpServer => None,
     }
 }
 
@@ -250,6 +292,13 @@ fn stamp(kind: Kind, line: &[u8], zone: &TimeZone) -> Option<Timestamp> {
 fn reading(format: &str, text: &[u8], zone: &TimeZone) -> Option<Timestamp> {
     let reading = DateTime::strptime(format, text).ok()?;
     Instants::of(zone, reading).map(|instants| instants.earlier)
+}
+
+/// An error that ends its process, in the line's own words.
+fn fatal(line: &[u8]) -> Said {
+    Said::new(What::FatalError {
+        message: owned(line),
+    })
 }
 
 /// The number of a signal by its name.
@@ -326,8 +375,8 @@ mod tests {
         }
 
         #[test]
-        fn any_rest_of_a_line_is_read_without_a_panic(rest in "[ -~]{0,40}", start in 0usize..9) {
-            const STARTS: [&str; 9] = [
+        fn any_rest_of_a_line_is_read_without_a_panic(rest in "[ -~]{0,40}", start in 0usize..11) {
+            const STARTS: [&str; 11] = [
                 "[2026-11-21 03:40:36 +0000] [9695] [INFO] ",
                 "[2026-11-21 03:40:36 +9999] [9695] [INFO] Worker (pid:",
                 "[21-Nov-2026 03:40:50] WARNING: [pool www] child 1",
@@ -335,6 +384,8 @@ mod tests {
                 "Sat Nov 21 03:40:38 2026 - ",
                 "DAMN ! worker 1 (pid: ",
                 "INFO:     ",
+                "[12] - Worker 0 (PID: ",
+                "26-Nov-2026 18:34:29.527 INFO [main] ",
                 "E, [2026-11-21T02:00:00.123456 #123] ERROR -- : worker=",
                 "Error: listen ",
             ];

@@ -1,10 +1,8 @@
-//! The logs of uvicorn, Node.js, Puma and Unicorn: less than the others tell, and mostly without times.
+//! The logs of uvicorn and Node.js: less than the others tell, and without times.
 
 use bstr::ByteSlice as _;
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
-use super::{Exit, Said, What, reading, seconds};
+use super::{Exit, Said, What, fatal};
 use crate::text::{holes, number, owned};
 
 /// `INFO:     Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C to quit)` (`uvicorn/server.py`,
@@ -105,119 +103,9 @@ pub(super) fn node(line: &[u8]) -> Option<Said> {
     (is_out_of_memory || is_uncaught).then(|| fatal(line))
 }
 
-/// What the Java virtual machine prints where it ends itself (`hotspot/share/utilities/debug.cpp`, `vmError.cpp`; not
-/// run here).
-pub(super) fn java(line: &[u8]) -> Option<Said> {
-    let is_fatal = line.starts_with(b"Terminating due to java.lang.OutOfMemoryError")
-        || line.starts_with(b"Aborting due to java.lang.OutOfMemoryError")
-        || line.starts_with(b"# A fatal error has been detected by the Java Runtime Environment");
-    is_fatal.then(|| fatal(line))
-}
-
-fn fatal(line: &[u8]) -> Said {
-    Said::new(What::FatalError {
-        message: owned(line),
-    })
-}
-
-/// Puma's cluster (`lib/puma/cluster.rb`, `lib/puma/binder.rb`; not run here).
-pub(super) fn puma(line: &[u8]) -> Option<Said> {
-    // Each line begins with `[PID] ` in a cluster.
-    let (pid, message) = match holes(line, "[{}] {}") {
-        Some([pid, message]) => (number(pid), message),
-        None => (None, line),
-    };
-    let said = if let Some([_, worker]) = holes(message, "- Worker {} (PID: {}) booted") {
-        Said::of_worker(worker, What::WorkerStarted)?
-    } else if let Some([why, worker]) = holes(message, "! Terminating timed out worker ({}): {}") {
-        let after = holes(why, "Worker {} failed to check in within {} second")
-            .and_then(|[_, took]| seconds(took));
-        Said::of_worker(
-            worker,
-            What::WorkerTimeout {
-                after,
-                request: None,
-            },
-        )?
-    } else if let Some([address]) = holes(message, "* Listening on {}") {
-        Said::new(What::Listening {
-            addresses: vec![owned(address)],
-        })
-    } else if message.starts_with(b"* Puma starting") || message.starts_with(b"Puma starting") {
-        Said::new(What::Starting)
-    } else if message.starts_with(b"- Gracefully shutting down")
-        || message.starts_with(b"- Gracefully stopping")
-    {
-        Said::new(What::ShuttingDown)
-    } else {
-        return None;
-    };
-    Some(Said { pid, ..said })
-}
-
-/// `E, [2026-11-21T02:00:00.123456 #123] ERROR -- : worker=0 PID:456 timeout (61s > 60s), killing`
-/// (`lib/unicorn/http_server.rb`; not run here).
-pub(super) fn unicorn(line: &[u8]) -> Option<Said> {
-    let [_, pid, _, message] = holes(line, "{}, [{}]{} -- : {}")?;
-    let pid = pid.rsplit_once_str("#").and_then(|(_, pid)| number(pid));
-    let said = if let Some([_, worker, took]) = holes(message, "worker={} PID:{} timeout ({}s > ") {
-        Said::of_worker(
-            worker,
-            What::WorkerTimeout {
-                after: seconds(took),
-                request: None,
-            },
-        )?
-    } else if let Some([worker, status]) = holes(message, "reaped #<Process::Status: pid {} {}>") {
-        Said::of_worker(
-            worker,
-            What::WorkerExited {
-                how: ruby_status(status),
-                after_timeout: false,
-            },
-        )?
-    } else if let Some([_, worker]) = holes(message, "worker={} spawned pid={}") {
-        Said::of_worker(worker, What::WorkerStarted)?
-    } else if let Some([address]) = holes(message, "listening on addr={} fd=") {
-        Said::new(What::Listening {
-            addresses: vec![owned(address)],
-        })
-    } else if let Some([address]) = holes(message, "adding listener failed addr={} (in use)") {
-        Said::new(What::BindFailed {
-            address: Some(owned(address)),
-            errno: Some(98),
-        })
-    } else if message.starts_with(b"master process ready") {
-        Said::new(What::Ready)
-    } else if message.starts_with(b"master complete") {
-        Said::new(What::ShuttingDown)
-    } else {
-        return None;
-    };
-    Some(Said { pid, ..said })
-}
-
-pub(super) fn unicorn_stamp(line: &[u8], zone: &TimeZone) -> Option<Timestamp> {
-    let [_, stamp] = holes(line, "{}, [{} #")?;
-    reading("%Y-%m-%dT%H:%M:%S%.f", stamp, zone)
-}
-
-/// `exit 1` or `SIGKILL (signal 9)`.
-fn ruby_status(status: &[u8]) -> Exit {
-    let signal = holes(status, "{}(signal {})")
-        .and_then(|[_, signal]| number(signal))
-        .map(Exit::Signal);
-    let code = || {
-        holes(status, "exit {}")
-            .and_then(|[code]| number(code))
-            .map(Exit::Code)
-    };
-    signal.or_else(code).unwrap_or(Exit::Unknown)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use jiff::tz::TimeZone;
 
     use super::super::event;
     use super::*;
@@ -304,8 +192,6 @@ mod tests {
             what(Kind::Node, "Node.js v20.20.2"),
             ends("Node.js v20.20.2")
         );
-        let java = "Terminating due to java.lang.OutOfMemoryError: Java heap space";
-        assert_eq!(what(Kind::Java, java), ends(java));
         let memory =
             "FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory";
         assert_eq!(
@@ -314,73 +200,5 @@ mod tests {
                 message: memory.to_owned()
             })
         );
-    }
-
-    #[test]
-    fn pumas_lines_are_read() {
-        assert_eq!(
-            what(
-                Kind::Puma,
-                "[12] ! Terminating timed out worker (Worker 0 failed to check in within 60 seconds): 34"
-            ),
-            Some(What::WorkerTimeout {
-                after: Some(Duration::from_mins(1)),
-                request: None
-            })
-        );
-        assert_eq!(
-            what(
-                Kind::Puma,
-                "[12] - Worker 0 (PID: 34) booted in 0.01s, phase: 0"
-            ),
-            Some(What::WorkerStarted)
-        );
-        assert_eq!(
-            what(Kind::Puma, "* Listening on unix:///run/shop.sock"),
-            Some(What::Listening {
-                addresses: vec!["unix:///run/shop.sock".to_owned()]
-            })
-        );
-    }
-
-    #[test]
-    fn unicorns_lines_are_read() {
-        let head = "E, [2026-11-21T02:00:00.123456 #12] ERROR -- : ";
-        assert_eq!(
-            what(
-                Kind::Unicorn,
-                &format!("{head}worker=0 PID:34 timeout (61s > 60s), killing")
-            ),
-            Some(What::WorkerTimeout {
-                after: Some(Duration::from_secs(61)),
-                request: None
-            })
-        );
-        assert_eq!(
-            what(
-                Kind::Unicorn,
-                &format!("{head}reaped #<Process::Status: pid 34 SIGKILL (signal 9)> worker=0")
-            ),
-            Some(died(Exit::Signal(9)))
-        );
-        assert_eq!(
-            what(
-                Kind::Unicorn,
-                &format!("{head}reaped #<Process::Status: pid 34 exit 1> worker=0")
-            ),
-            Some(died(Exit::Code(1)))
-        );
-        let event = event(
-            Kind::Unicorn,
-            format!("{head}master process ready").as_bytes(),
-            &TimeZone::UTC,
-            None,
-        );
-        let event = event.unwrap();
-        assert_eq!(
-            event.at,
-            Some("2026-11-21T02:00:00.123456Z".parse().unwrap())
-        );
-        assert_eq!(event.pid, Some(12));
     }
 }
