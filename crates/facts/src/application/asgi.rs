@@ -1,9 +1,10 @@
-//! The settings of uvicorn (`uvicorn/main.py` of 0.54) and hypercorn (`hypercorn/config.py`).
+//! The settings of uvicorn (`uvicorn/main.py` of 0.54) and hypercorn (`hypercorn/config.py` of 0.18).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::options::{Spec, Word, behind, scan};
+use super::python::{Literal, assignments};
 use super::settings::{
     Bind, Bound, Limit, Origin, Setting, Settings, SettingsSource, SpokenProtocol,
 };
@@ -132,7 +133,7 @@ pub(super) fn uvicorn(source: &SettingsSource<'_>) -> Settings {
     settings
 }
 
-/// hypercorn's settings: the command line. What its configuration file sets is not read.
+/// hypercorn's settings: its file, then the command line.
 pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
     let mut settings = Settings {
         keepalive: Setting::default(Duration::from_secs(5)),
@@ -144,28 +145,32 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
     };
     let words = scan(behind(source.args, |name| name == b"hypercorn"), &HYPERCORN);
     if let Some(file) = words.iter().find_map(|word| match word {
-        Word::Option("config", file) => Some(PathBuf::from(file)),
+        Word::Option("config", file) => Some(file),
         _ => None,
     }) {
-        settings.config_files.push(file);
-        settings.doubt_all();
+        // `python:module` runs code.
+        let path = PathBuf::from(file.strip_prefix("file:").unwrap_or(file));
+        settings.config_files.push(path.clone());
+        match source.file(&path) {
+            Some(Some(text)) if !file.starts_with("python:") => {
+                read_hypercorn(&mut settings, &path, text);
+            }
+            _ => settings.doubt_all(),
+        }
     }
     let mut protocol = SpokenProtocol::Http;
     let origin = Origin::Arguments;
+    if words
+        .iter()
+        .any(|word| matches!(word, Word::Option("bind", _)))
+    {
+        settings.binds.clear();
+    }
     for word in words {
         match word {
             Word::Option("bind", value) => {
-                let bind = match value.strip_prefix("unix:") {
-                    Some(path) => Some(Bind::unix(path)),
-                    None if value.starts_with("fd://") => Some(Bind::Inherited),
-                    None => Bind::host_and_port(&value).or_else(|| Bind::parts(&value, 8000)),
-                };
                 settings.settle("bind");
-                settings.binds.extend(bind.map(|bind| Bound {
-                    bind,
-                    protocol,
-                    origin: origin.clone(),
-                }));
+                settings.binds.extend(hypercorn_bind(&value, &origin));
             }
             Word::Option("keep-alive", value) => {
                 settings.settle("keepalive");
@@ -195,6 +200,64 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
         .iter_mut()
         .for_each(|bound| bound.protocol = protocol);
     settings
+}
+
+fn hypercorn_bind(value: &str, origin: &Origin) -> Option<Bound> {
+    let bind = match value.strip_prefix("unix:") {
+        Some(path) => Some(Bind::unix(path)),
+        None if value.starts_with("fd://") => Some(Bind::Inherited),
+        None => Bind::host_and_port(value).or_else(|| Bind::parts(value, 8000)),
+    };
+    bind.map(|bind| Bound {
+        bind,
+        protocol: SpokenProtocol::Http,
+        origin: origin.clone(),
+    })
+}
+
+/// A file of TOML, whose assignments read as Python's do, or of Python. TLS set there leaves the protocol open.
+fn read_hypercorn(settings: &mut Settings, path: &Path, text: &[u8]) {
+    for assignment in assignments(text) {
+        let origin = Origin::File(path.to_owned(), assignment.line);
+        let seconds = |value: &Literal| match value {
+            Literal::Number(seconds) => u64::try_from(*seconds).ok(),
+            _ => None,
+        };
+        match (assignment.name.as_str(), assignment.value) {
+            ("bind", Some(Literal::Text(value))) => {
+                settings.binds.extend(hypercorn_bind(&value, &origin));
+            }
+            ("bind", Some(Literal::List(values))) => {
+                let binds = values.iter();
+                settings
+                    .binds
+                    .extend(binds.filter_map(|value| hypercorn_bind(value, &origin)));
+            }
+            ("keep_alive_timeout", Some(value)) => {
+                let seconds = seconds(&value).map(Duration::from_secs);
+                settings.keepalive = Setting::of(seconds, &origin);
+            }
+            ("graceful_timeout", Some(value)) => {
+                let limit = seconds(&value).map(Limit::of_seconds);
+                settings.graceful_timeout = Setting::of(limit, &origin);
+            }
+            ("workers", Some(value)) => {
+                let workers = seconds(&value).and_then(|count| u32::try_from(count).ok());
+                settings.workers = Setting::of(workers, &origin);
+            }
+            ("backlog", Some(value)) => {
+                let backlog = seconds(&value).and_then(|count| u32::try_from(count).ok());
+                settings.backlog = Setting::of(backlog, &origin);
+            }
+            ("errorlog", Some(Literal::Text(path))) => settings.log(&path, false),
+            ("accesslog", Some(Literal::Text(path))) => settings.log(&path, true),
+            ("certfile", _) => settings.doubt("bind"),
+            ("*", _) => settings.doubt_all(),
+            ("keep_alive_timeout", None) => settings.doubt("keepalive"),
+            (name @ ("bind" | "workers"), None) => settings.doubt(name),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
@@ -277,5 +340,38 @@ mod tests {
             Bind::loopback(8000)
         );
         assert!(!told(Kind::Hypercorn, "hypercorn -c h.toml app:app", &[]).is_certain("bind"));
+    }
+
+    #[test]
+    fn hypercorns_file_says_where_it_listens_and_the_command_line_goes_before_it() {
+        let file = b"bind = [\"127.0.0.1:8001\", \"unix:/run/h.sock\"]\nworkers = 3\nkeep_alive_timeout = 20 # idle\n";
+        let told = |line: &str| {
+            let args: Vec<_> = line.split(' ').map(|arg| arg.as_bytes().to_vec()).collect();
+            Settings::of(
+                Kind::Hypercorn,
+                &SettingsSource {
+                    args: &args,
+                    environment: &[],
+                    files: &[(PathBuf::from("h.toml"), Some(file.to_vec()))],
+                },
+            )
+        };
+        let settings = told("hypercorn -c h.toml app:app");
+        let ports: Vec<_> = settings
+            .binds
+            .iter()
+            .map(|bound| bound.bind.port())
+            .collect();
+        assert_eq!(ports, [Some(8001), None]);
+        assert!(settings.is_certain("bind"));
+        assert_eq!(settings.workers.unwrap().value, 3);
+        let origin = Origin::File(PathBuf::from("h.toml"), 3);
+        assert_eq!(
+            settings.keepalive,
+            Setting::of(Some(Duration::from_secs(20)), &origin)
+        );
+        let settings = told("hypercorn -c h.toml -b :9000 app:app");
+        assert_eq!(settings.binds.len(), 1);
+        assert_eq!(settings.binds[0].bind, Bind::AnyAddress(9000));
     }
 }

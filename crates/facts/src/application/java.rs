@@ -270,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_a_panic(text in "[<>!/a-zC=\" -]{0,80}") {
-            elements(&text.replace("C", "<Connector "), "Connector");
+            elements(&text.replace('C', "<Connector "), "Connector");
         }
     }
 }

@@ -9,7 +9,7 @@ pub(super) enum Literal {
     Text(String),
     Number(u64),
     /// `name: value`, `:name => value`.
-    Named(String, Box<Literal>),
+    Named(String, Box<Self>),
     /// `nil`, `true`, a symbol: nothing that is asked for here.
     Other,
 }
@@ -134,8 +134,8 @@ fn literal(text: &str) -> Option<(Literal, &str)> {
     let first = text.chars().next()?;
     if matches!(first, '"' | '\'') {
         let (value, rest) = text.get(1..)?.split_once(first)?;
-        let is_plain = !value.contains('\\') && !(first == '"' && value.contains("#{"));
-        return is_plain.then(|| (Literal::Text(value.to_owned()), rest));
+        let is_code = value.contains('\\') || (first == '"' && value.contains("#{"));
+        return (!is_code).then(|| (Literal::Text(value.to_owned()), rest));
     }
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let start = usize::from(first == ':');

@@ -8,21 +8,15 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{Said, What, fatal, reading};
-use crate::text::{holes, number, owned};
+use crate::text::{holes, owned};
 
 pub(super) fn java(line: &[u8]) -> Option<Said> {
+    // `#  SIGSEGV (0xb) at pc=0x00007f3b7e8d2f94, pid=27860, tid=28068`, below the line that announces it.
+    let is_crash = holes::<3>(line, "#  {}, pid={}, tid={}").is_some();
     let is_fatal = line.starts_with(b"Terminating due to java.lang.OutOfMemoryError")
-        || line.starts_with(b"Aborting due to java.lang.OutOfMemoryError")
-        || line.starts_with(b"# A fatal error has been detected by the Java Runtime Environment");
-    if is_fatal {
+        || line.starts_with(b"Aborting due to java.lang.OutOfMemoryError");
+    if is_crash || is_fatal {
         return Some(fatal(line));
-    }
-    // `#  SIGSEGV (0xb) at pc=0x00007f3b7e8d2f94, pid=27860, tid=28068`
-    if let Some([what, pid]) = holes(line, "#  {}, pid={}, tid=") {
-        return Some(Said {
-            pid: number(pid),
-            ..fatal(what)
-        });
     }
     tomcat(line).map(Said::new)
 }
@@ -86,14 +80,11 @@ mod tests {
         for line in [
             "Terminating due to java.lang.OutOfMemoryError: Java heap space",
             "Aborting due to java.lang.OutOfMemoryError: Java heap space",
-            "# A fatal error has been detected by the Java Runtime Environment:",
+            "#  SIGSEGV (0xb) at pc=0x00007f3b7e8d2f94, pid=27860, tid=28068",
         ] {
             let message = line.to_owned();
             assert_eq!(what(line), Some(What::FatalError { message }));
         }
-        let line = b"#  SIGSEGV (0xb) at pc=0x00007f3b7e8d2f94, pid=27860, tid=28068";
-        let event = event(Kind::Java, line, &TimeZone::UTC, None).unwrap();
-        assert_eq!(event.pid, Some(27860));
         // What a program prints of an error that it caught.
         assert_eq!(what("java.lang.OutOfMemoryError: Java heap space"), None);
     }

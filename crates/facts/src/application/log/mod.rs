@@ -39,7 +39,8 @@ pub struct AppEvent {
     pub pid: Option<u32>,
     /// The worker that it speaks of.
     pub worker: Option<u32>,
-    /// Of a worker that ended: who took its place, and started at once, where that is how the log tells of its end.
+    /// Of a worker that ended, or was ended for its time: who took its place, and started at once, where that is how the
+    /// log tells of its end.
     pub successor: Option<u32>,
     /// The php-fpm pool that it speaks of.
     pub pool: Option<String>,
@@ -255,13 +256,13 @@ fn replaced(events: &[AppEvent], new: &AppEvent) -> Option<AppEvent> {
 
 fn push(events: &mut Vec<AppEvent>, mut event: AppEvent) {
     if let What::WorkerExited { how, after_timeout } = &mut event.what {
-        let mut earlier = events
-            .iter()
-            .rev()
-            .take(RECENT)
-            .filter(|other| other.worker.is_some() && other.worker == event.worker);
-        let last = earlier.find(|other| !matches!(other.what, What::WorkerStopping));
-        match last.map(|other| &other.what) {
+        let mut earlier = events.iter_mut().rev().take(RECENT);
+        let last = earlier.find(|other| {
+            other.worker.is_some()
+                && other.worker == event.worker
+                && !matches!(other.what, What::WorkerStopping)
+        });
+        match last.as_deref().map(|other| &other.what) {
             Some(What::WorkerTimeout { .. }) => *after_timeout = true,
             // uWSGI says what it was, then that it died.
             Some(What::WorkerExited { how: before, .. })
@@ -270,6 +271,10 @@ fn push(events: &mut Vec<AppEvent>, mut event: AppEvent) {
                 return;
             }
             _ => {}
+        }
+        // Puma writes no time to its time-out either.
+        if let Some(timeout) = last.filter(|_| *after_timeout) {
+            timeout.successor = event.successor;
         }
     }
     events.push(event);
