@@ -1,21 +1,18 @@
 //! The application behind a peer: its processes, its settings, and what its own log says.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
 use bstr::ByteSlice as _;
-use facts::application::log::{AppEvent, Exit, What};
+use facts::application::log::{AppEvent, What};
 use facts::application::{Kind, Settings, SettingsSource, SpokenProtocol};
-use facts::journal::UnitChange;
 use facts::process::Process;
-use facts::systemd::Ended;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::Timestamp;
 use log::error::Protocol;
 
-use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN, Happening, Happenings};
+use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN};
 use super::network::Reached;
 use super::processes::command_line;
 use super::{Case, known};
@@ -41,7 +38,7 @@ pub(crate) struct Application {
 pub(crate) struct OwnLog {
     pub(super) events: Vec<AppEvent>,
     /// Where it was read; empty when it could not be.
-    places: Vec<String>,
+    pub(super) places: Vec<String>,
 }
 
 /// Whether the application speaks what nginx speaks to it.
@@ -229,74 +226,6 @@ impl Application {
         })
     }
 
-    /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
-    pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
-        let mut found = self.events_of_its_processes(|what| match what {
-            What::WorkerExited {
-                how,
-                after_timeout: false,
-                // Who ends by SIGTERM was told to.
-            } => !matches!(how, Exit::Code(0) | Exit::Signal(15)),
-            _ => false,
-        });
-        let mut places = self.log.places.clone();
-        for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
-            let Some(journal) = known(case.journal(unit))? else {
-                continue;
-            };
-            // What ends while its unit is being stopped was told to.
-            let mut is_stopping = false;
-            let deaths = journal.iter().filter(|entry| {
-                let Some(event) = &entry.event else {
-                    return false;
-                };
-                match &event.what {
-                    UnitChange::Stopping => is_stopping = true,
-                    UnitChange::Starting | UnitChange::Started => is_stopping = false,
-                    _ => {}
-                }
-                match &event.what {
-                    _ if is_stopping => false,
-                    // A failed reload ends a process of its own.
-                    UnitChange::ProcessExited { command, how } => {
-                        command.as_deref() == Some("ExecStart")
-                            && !matches!(how, None | Some(Ended::Exited(0)))
-                    }
-                    UnitChange::CoreDumped { .. } => true,
-                    _ => false,
-                }
-            });
-            let place = format!("journalctl -u {unit}");
-            if !places.contains(&place) {
-                places.push(place);
-            }
-            found.extend(deaths.map(|entry| Happening {
-                at: entry.at,
-                probe: "journal",
-                text: entry.message.to_str_lossy().trim().to_owned(),
-            }));
-        }
-        Ok(Happenings::of(incident, &self.who(), found, places))
-    }
-
-    /// Its workers that it ended for taking too long.
-    pub(crate) fn timeouts(&self, incident: &Incident) -> Happenings {
-        let found = self.events_of_its_processes(|what| matches!(what, What::WorkerTimeout { .. }));
-        Happenings::of(incident, &self.who(), found, self.log.places.clone())
-    }
-
-    /// Errors of its own that end its process. php-fpm and gunicorn go on, and answer with 500.
-    pub(crate) fn fatal_errors(&self, incident: &Incident) -> Happenings {
-        let ends = matches!(self.kind, Some(Kind::Node | Kind::Java));
-        let found =
-            self.events_of_its_processes(|what| ends && matches!(what, What::FatalError { .. }));
-        Happenings::of(incident, &self.who(), found, self.log.places.clone())
-    }
-
-    fn own_events(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
-        self.happenings(|event| wanted(&event.what))
-    }
-
     /// Its processes that a signal has stopped, where these are all that accept.
     pub(crate) fn stopped(&self) -> Option<Vec<String>> {
         let stopped = self.reached.stopped()?;
@@ -306,53 +235,6 @@ impl Application {
                 .map(|process| process.pid.to_string())
                 .collect(),
         )
-    }
-
-    /// Those that one of its own processes wrote, about a worker that it had started, as far as the lines tell: several
-    /// applications may share a log, and some print what clients send.
-    fn events_of_its_processes(&self, wanted: impl Fn(&What) -> bool) -> Vec<Happening> {
-        let of_its_own = |event: &AppEvent| {
-            event
-                .pid
-                .is_none_or(|pid| self.reached.holders.iter().any(|own| own.pid == pid))
-        };
-        // php-fpm tells only of the children that it starts later on.
-        let tells_of_all = self.kind == Some(Kind::Gunicorn);
-        let workers: BTreeSet<u32> = self
-            .log
-            .events
-            .iter()
-            .filter(|event| tells_of_all && event.what == What::WorkerStarted)
-            .filter_map(|event| event.worker)
-            .collect();
-        let is_worker = |event: &AppEvent| {
-            let known = |worker| workers.is_empty() || workers.contains(&worker);
-            event.worker.is_none_or(known)
-        };
-        // Whoever is said to have ended, and runs, has not.
-        let lives_on = |event: &AppEvent| {
-            let (Some(worker), Some(at)) = (event.worker, event.at) else {
-                return false;
-            };
-            let is_it = |holder: &Process| holder.pid == worker && holder.start < at;
-            self.reached.holders.iter().any(is_it)
-        };
-        self.happenings(|event| {
-            wanted(&event.what) && of_its_own(event) && is_worker(event) && !lives_on(event)
-        })
-    }
-
-    fn happenings(&self, wanted: impl Fn(&AppEvent) -> bool) -> Vec<Happening> {
-        let events = self.log.events.iter().filter(|event| wanted(event));
-        events
-            .filter_map(|event| {
-                Some(Happening {
-                    at: event.at?,
-                    probe: "application-log",
-                    text: event.text.trim().to_owned(),
-                })
-            })
-            .collect()
     }
 
     /// What its own log says in the failing seconds, whatever it is.
@@ -366,13 +248,15 @@ impl Application {
                 .is_some()
         };
         let said = self
-            .own_events(|_| true)
-            .into_iter()
-            .filter(|happening| is_failing(happening.at));
-        let exhibit = |happening: Happening| Exhibit::Record {
-            probe: happening.probe,
-            at: Some(happening.at),
-            text: happening.text,
+            .log
+            .events
+            .iter()
+            .filter_map(|event| Some((event.at?, event)))
+            .filter(|(at, _)| is_failing(*at));
+        let exhibit = |(at, event): (Timestamp, &AppEvent)| Exhibit::Record {
+            probe: "application-log",
+            at: Some(at),
+            text: event.text.trim().to_owned(),
         };
         said.take(EVENTS_SHOWN).map(exhibit).collect()
     }
@@ -408,6 +292,8 @@ impl Application {
             Some(Kind::Gunicorn) => "gunicorn's --timeout",
             Some(Kind::Uwsgi) => "uWSGI's harakiri",
             Some(Kind::PhpFpm) => "php-fpm's request_terminate_timeout",
+            Some(Kind::Unicorn) => "unicorn's timeout",
+            Some(Kind::Puma) => "puma's worker_timeout",
             _ => "the application's time-out",
         };
         let set = self
@@ -425,7 +311,8 @@ impl Application {
     /// How long it keeps an idle connection.
     pub(crate) fn idle(&self) -> Result<Idle, Gap> {
         let name = match self.kind {
-            Some(Kind::Gunicorn) => "keepalive",
+            Some(Kind::Gunicorn | Kind::Unicorn) => "keepalive",
+            Some(Kind::Java) => "keepAliveTimeout",
             Some(Kind::Uvicorn) => "timeout_keep_alive",
             Some(Kind::Hypercorn) => "keep_alive_timeout",
             _ => {
@@ -439,7 +326,7 @@ impl Application {
             .settings
             .keepalive
             .as_ref()
-            .filter(|_| self.settings.is_certain(name))
+            .filter(|_| self.settings.is_certain("keepalive"))
             .ok_or_else(|| {
                 Gap::undecided(
                     "how long the application keeps an idle connection",

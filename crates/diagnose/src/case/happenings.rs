@@ -1,4 +1,9 @@
 //! What happened to an application, weighed against the seconds in which it failed.
+//!
+//! That something happened in a failing second is not enough: it accounts for as many failures as its process was
+//! answering requests, and only if it shows that it was.
+
+use std::collections::BTreeMap;
 
 use facts::{Exhibit, Gap, GapKind};
 use jiff::Timestamp;
@@ -14,20 +19,8 @@ pub(super) const AFTER: i64 = 1;
 /// Exhibits of events that are shown.
 pub(super) const EVENTS_SHOWN: usize = 4;
 
-/// How much of an incident some events explain.
-enum Coverage {
-    /// Every failing second.
-    All,
-    /// Some of them.
-    Some {
-        /// Failing seconds with an event.
-        explained: usize,
-        /// Failing seconds.
-        of: usize,
-    },
-    /// None.
-    None,
-}
+/// Failures by second.
+pub(super) type Failures = BTreeMap<i64, u64>;
 
 /// Something that happened to the application, with its time.
 #[derive(Clone)]
@@ -35,6 +28,10 @@ pub(crate) struct Happening {
     pub(super) at: Timestamp,
     pub(super) probe: &'static str,
     pub(super) text: String,
+    /// How many failed requests it may account for; `None` for any number.
+    pub(super) requests: Option<u64>,
+    /// Why its process may have been answering none of them, where nothing shows that it was.
+    pub(super) doubt: Option<String>,
 }
 
 /// What happened, and where it was read.
@@ -42,6 +39,26 @@ pub(crate) struct Happenings {
     found: Vec<Happening>,
     places: Vec<String>,
     program: String,
+    /// What failed in the same way of the same peer, this incident or another: each failure needs something of its own.
+    failed: Failures,
+}
+
+impl Happening {
+    /// What accounts for any number of failures.
+    pub(super) fn of_all(at: Timestamp, probe: &'static str, text: String) -> Self {
+        Self {
+            at,
+            probe,
+            text,
+            requests: None,
+            doubt: None,
+        }
+    }
+
+    /// Whether it may explain a failure in this second.
+    pub(super) fn is_near(&self, second: i64) -> bool {
+        (second - BEFORE..=second + AFTER).contains(&self.at.as_second())
+    }
 }
 
 impl Happenings {
@@ -62,11 +79,17 @@ impl Happenings {
             found,
             places,
             program: program.to_owned(),
+            failed: incident.seconds.clone(),
         }
     }
 
-    /// Whether they account for every failing second (`None`) or, where they account for none, what shows that nothing of
-    /// the kind can have happened. All else is a gap; `what` completes "... about the time of 3 of 5 failing seconds".
+    /// The same, where other incidents of the peer may have the same reason: they need their share of it.
+    pub(super) fn shared_by(self, failed: Failures) -> Self {
+        Self { failed, ..self }
+    }
+
+    /// Whether they account for every failure (`None`) or, where none is near a failing second, what shows that nothing
+    /// of the kind can have happened. All else is a gap; `what` completes "... about the time of 3 of 5 failing seconds".
     pub(crate) fn account_for(
         &self,
         incident: &Incident,
@@ -74,39 +97,73 @@ impl Happenings {
         missing: &'static str,
         what: &str,
     ) -> Result<Option<Exhibit>, Gap> {
-        match self.coverage(incident) {
-            Coverage::All => Ok(None),
-            Coverage::None => application
-                .and_then(|application| application.ran_throughout(incident))
-                .map(Some)
-                .ok_or_else(|| self.gap(missing)),
-            Coverage::Some { explained, of } => {
-                let leaning =
-                    format!("{what} about the time of {explained} of {of} failing seconds");
-                Err(self.gap("why the other attempts failed").leaning(leaning))
-            }
+        let lasting = self.coincide_with(incident, application, missing, what)?;
+        if lasting.is_some() {
+            return Ok(lasting);
         }
+        let leaning = || format!("{what} about the time of every failing second");
+        let (explained, of, doubt) = self.explained(incident);
+        if explained == of {
+            return Ok(None);
+        }
+        let why = doubt.unwrap_or_else(|| {
+            format!("it can have been answering {explained} of {of} requests that failed")
+        });
+        let missing = "whether what ended was answering the requests that failed";
+        Err(Gap::undecided(missing, why).leaning(leaning()))
     }
 
-    /// How much of the incident they explain.
-    fn coverage(&self, incident: &Incident) -> Coverage {
+    /// The same, where that something of the kind happened near each failing second is enough.
+    pub(crate) fn coincide_with(
+        &self,
+        incident: &Incident,
+        application: Option<&Application>,
+        missing: &'static str,
+        what: &str,
+    ) -> Result<Option<Exhibit>, Gap> {
         let of = incident.seconds.len();
-        let explained = incident
+        let near = incident
             .seconds
             .keys()
-            .filter(|&&second| self.at(second).is_some())
+            .filter(|&&second| self.found.iter().any(|happening| happening.is_near(second)))
             .count();
-        match explained {
-            0 => Coverage::None,
-            _ if explained == of => Coverage::All,
-            explained => Coverage::Some { explained, of },
+        if near == of {
+            return Ok(None);
         }
+        if near == 0 {
+            return application
+                .and_then(|application| application.ran_throughout(incident))
+                .map(Some)
+                .ok_or_else(|| self.gap(missing));
+        }
+        let leaning = format!("{what} about the time of {near} of {of} failing seconds");
+        Err(self.gap("why the other attempts failed").leaning(leaning))
     }
 
-    fn at(&self, second: i64) -> Option<&Happening> {
-        self.found.iter().find(|happening| {
-            (second - BEFORE..=second + AFTER).contains(&happening.at.as_second())
-        })
+    /// How many failures of the seconds in which the incident failed have something of their own that accounts for them,
+    /// of how many, and why another has none. The earliest goes to the earliest failure that it is near to: no other way
+    /// explains more.
+    fn explained(&self, incident: &Incident) -> (u64, u64, Option<String>) {
+        let mut left: Vec<Option<u64>> = self.found.iter().map(|found| found.requests).collect();
+        let (mut explained, mut of, mut doubt) = (0, 0, None);
+        for (&second, &count) in &self.failed {
+            let mut wanted = count;
+            let near = self.found.iter().zip(&mut left);
+            for (happening, left) in near.filter(|(happening, _)| happening.is_near(second)) {
+                if happening.doubt.is_some() {
+                    doubt = doubt.or_else(|| happening.doubt.clone());
+                    continue;
+                }
+                let taken = left.map_or(wanted, |left| left.min(wanted));
+                *left = left.map(|left| left - taken);
+                wanted -= taken;
+            }
+            if incident.seconds.contains_key(&second) {
+                explained += count - wanted;
+                of += count;
+            }
+        }
+        (explained, of, doubt)
     }
 
     /// Why they do not suffice.

@@ -89,10 +89,9 @@ impl Case {
                     _ => false,
                 })
             });
-            found.extend(kills.map(|entry| Happening {
-                at: entry.at,
-                probe: "journal",
-                text: entry.message.to_str_lossy().trim().to_owned(),
+            found.extend(kills.map(|entry| {
+                let text = entry.message.to_str_lossy().trim().to_owned();
+                Happening::of_all(entry.at, "journal", text)
             }));
         }
         let (mut first, mut none, mut leaning) = (None, None, None);
@@ -112,11 +111,7 @@ impl Case {
             for kill in kills.into_iter().filter(|kill| is_near(kill, incident)) {
                 match behind.owned(&kill) {
                     Belongs::Surely => {
-                        found.push(Happening {
-                            at: kill.at,
-                            probe: "kernel-log",
-                            text: kill.text.clone(),
-                        });
+                        found.push(Happening::of_all(kill.at, "kernel-log", kill.text.clone()));
                         first.get_or_insert(kill);
                     }
                     Belongs::Perhaps => {

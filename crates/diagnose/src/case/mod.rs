@@ -10,6 +10,7 @@ mod application;
 mod asked;
 mod buffers;
 mod config;
+mod deaths;
 mod denials;
 mod edits;
 mod evidence;

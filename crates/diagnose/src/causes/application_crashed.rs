@@ -13,6 +13,14 @@ declare_cause! {
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and in every failing second a process of the peer's
     /// application ended by a signal or with an error, as the application's own log or its unit's journal records.
+    /// That a process ended then does not show that it was answering the request that failed, so all of these hold too:
+    ///
+    /// - Each failure has a process of its own, where a process answers one request at a time (gunicorn's sync workers,
+    ///   php-fpm's children, Unicorn's workers); failures of the same peer in other words count with it.
+    /// - The process ended by what it did (SIGSEGV, SIGABRT and the like, or an exit status), which an idle one does not;
+    ///   or whoever was answering must have ended: it answers alone, the unit's main process ended, or as many ended at
+    ///   once as there are workers. A signal from outside, such as SIGKILL, meets idle workers as well.
+    /// - Of several processes, no more ended where no request failed than where one did.
     ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
@@ -263,6 +271,152 @@ mod tests {
         "]), @"
         answer: application-worker-timeout, over
         unknown: whether a process of the application died: nothing of it stands in /var/log/shop.log
+        ");
+    }
+
+    /// Another failure in the same second.
+    const AGAIN_FAILED: &str = "
+        //- failed 14:02:11 http://127.0.0.1:8000/
+        upstream prematurely closed connection while reading response header from upstream
+    ";
+
+    #[test]
+    fn unknown_where_one_of_several_workers_was_killed_from_outside() {
+        // It may have been idle, and the application have closed the connection itself.
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: the signal came from outside, and it was one of several processes that answer: it may have been idle
+        leaning: a process of gunicorn (pid 4120) died about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_every_worker_was_killed_at_once() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGKILL! Perhaps out of memory?
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: application-crashed, over
+        confirmed: a process of gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGKILL! Perhaps out of memory?
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGKILL! Perhaps out of memory?
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_more_requests_failed_than_workers_died() {
+        // A sync worker answers one at a time.
+        assert_snapshot!(check(ID, [HOST, AGAIN_FAILED, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: it can have been answering 1 of 2 requests that failed
+        leaning: a process of gunicorn (pid 4120) died about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_threads_answered_several_requests() {
+        let threads = REPLACED.replace("--timeout 30", "--threads 4");
+        assert_snapshot!(check(ID, [HOST, AGAIN_FAILED, &threads, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: application-crashed, over
+        confirmed: a process of gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        - log 14:02:11 x2: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_workers_mostly_die_without_a_failure() {
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 13:40:11 +0000] [4120] [ERROR] Worker (pid:4117) was sent SIGSEGV!
+            [2026-06-23 13:50:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGSEGV!
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: its processes end by chance as well: 2 times where no request failed, 1 times where one did
+        leaning: a process of gunicorn (pid 4120) died about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_only_worker_was_killed() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- process 4122 ppid=4120 start=14:02:12
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: application-crashed, over
+        confirmed: a process of gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_of_puma_which_does_not_say_how_a_worker_ended() {
+        // Its lines have no times: the new worker's start tells when it took the other's place.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            puma 5.6.5 (tcp://127.0.0.1:8000) [shop]
+            //- process 4121 ppid=4120 start=12:30:01
+            puma: cluster worker 1: 4120 [shop]
+            //- process 4122 ppid=4120 start=14:02:11
+            puma: cluster worker 0: 4120 [shop]
+            //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [4120] - Worker 0 (PID: 4119) booted in 0.03s, phase: 0
+            [4120] - Worker 1 (PID: 4121) booted in 0.05s, phase: 0
+            [4120] - Worker 0 (PID: 4122) booted in 0.07s, phase: 0
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: nothing says how it ended, and it was one of several processes that answer: it may have been idle
+        leaning: a process of puma (pid 4120) died about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_unicorns_log() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            unicorn master -c /srv/shop/unicorn.rb
+            //- process 4121 ppid=4120 start=12:30:01
+            unicorn worker[0] -c /srv/shop/unicorn.rb
+            //- process 4122 ppid=4120 start=14:02:12
+            unicorn worker[1] -c /srv/shop/unicorn.rb
+            //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            E, [2026-06-23T14:02:11.470640 #4120] ERROR -- : reaped #<Process::Status: pid 4119 SIGABRT (signal 6)> worker=1
+        "]), @"
+        answer: application-crashed, over
+        confirmed: a process of unicorn (pid 4120) died while answering: E, [2026-06-23T14:02:11.470640 #4120] ERROR -- : reaped #<Process::Status: pid 4119 SIGABRT (signal 6)> worker=1
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: E, [2026-06-23T14:02:11.470640 #4120] ERROR -- : reaped #<Process::Status: pid 4119 SIGABRT (signal 6)> worker=1
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
         ");
     }
 }

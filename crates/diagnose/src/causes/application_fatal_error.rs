@@ -40,13 +40,14 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let application = case.application(incident)?;
     let deaths = application.deaths(case, incident)?;
-    let fatal = application.fatal_errors(incident);
+    let fatal = application.fatal_errors(case, incident)?;
     let missing = "whether an error of its own ended the application";
     let what = format!("{} ended", application.who());
-    for happenings in [&deaths, &fatal] {
-        if let Some(lasting) = happenings.account_for(incident, Some(&application), missing, &what)? {
-            return Ok(Verdict::RuledOut(proof.and(lasting)));
-        }
+    // Who tells of its own end was not ended from outside: what it tells accounts for the failures.
+    let ended = deaths.coincide_with(incident, Some(&application), missing, &what)?;
+    let told = fatal.account_for(incident, Some(&application), missing, &what)?;
+    if let Some(lasting) = ended.or(told) {
+        return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     let is_memory = fatal.summary().contains("emory");
     let mut steps = vec![Step::Advice { text: format!("read which error it was: {}", fatal.place()) }];

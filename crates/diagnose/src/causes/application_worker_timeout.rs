@@ -35,7 +35,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let application = case.application(incident)?;
-    let timeouts = application.timeouts(incident);
+    let timeouts = application.timeouts(case, incident)?;
     let what = format!("{} ended a worker for its time-out", application.who());
     let missing = "whether the application ended its worker for a time-out";
     if let Some(lasting) = timeouts.account_for(incident, Some(&application), missing, &what)? {

@@ -1,0 +1,304 @@
+//! Processes of an application that ended in the middle of requests: by themselves, for their time-out, or by an error
+//! that they tell of.
+
+use std::collections::BTreeSet;
+
+use bstr::ByteSlice as _;
+use facts::Gap;
+use facts::application::Kind;
+use facts::application::log::{AppEvent, Exit, What};
+use facts::journal::{Entry, UnitChange};
+use facts::process::Process;
+use facts::systemd::Ended;
+use jiff::Timestamp;
+use log::error::Class;
+
+use super::application::Application;
+use super::happenings::{Failures, Happening, Happenings};
+use super::{Case, known};
+use crate::incident::Incident;
+
+/// gunicorn's exit status of a worker that could not start, and of one that could not load the application.
+const GUNICORN_START: [i32; 2] = [3, 4];
+
+/// The signals that a process draws upon itself by what it does (signal(7): `ILL TRAP ABRT BUS FPE SEGV SYS`). An idle
+/// one does nothing; any other signal comes from outside, and meets idle ones as well.
+const OWN_SIGNALS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+
+impl Application {
+    /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
+    pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
+        let mut found = self.deaths_of_workers();
+        let mut places = self.log.places.clone();
+        for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
+            let Some(journal) = known(case.journal(unit))? else {
+                continue;
+            };
+            let place = format!("journalctl -u {unit}");
+            if !places.contains(&place) {
+                places.push(place);
+            }
+            found.extend(self.deaths_in(&journal));
+        }
+        self.doubt_where_most_fail_nobody(case, incident, &mut found)?;
+        Ok(Happenings::of(incident, &self.who(), found, places)
+            .shared_by(case.failed_alike(incident)?))
+    }
+
+    /// Its workers that it ended for taking too long.
+    pub(crate) fn timeouts(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
+        let is_timeout = |event: &AppEvent| matches!(event.what, What::WorkerTimeout { .. });
+        let found = self.of_workers(is_timeout, |_| None);
+        Ok(
+            Happenings::of(incident, &self.who(), found, self.log.places.clone())
+                .shared_by(case.failed_alike(incident)?),
+        )
+    }
+
+    /// Errors of its own that end its process. php-fpm and gunicorn go on, and answer with 500.
+    pub(crate) fn fatal_errors(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
+        let ends = matches!(
+            self.kind,
+            Some(Kind::Node | Kind::Java | Kind::Puma | Kind::Unicorn)
+        );
+        let is_fatal = |event: &AppEvent| ends && matches!(event.what, What::FatalError { .. });
+        let found = self.of_workers(is_fatal, |_| None);
+        Ok(
+            Happenings::of(incident, &self.who(), found, self.log.places.clone())
+                .shared_by(case.failed_alike(incident)?),
+        )
+    }
+
+    fn deaths_of_workers(&self) -> Vec<Happening> {
+        let is_death = |event: &AppEvent| match event.what {
+            What::WorkerExited {
+                how,
+                after_timeout: false,
+                // Who ends by SIGTERM was told to.
+            } => !matches!(how, Exit::Code(0) | Exit::Signal(15)),
+            _ => false,
+        };
+        let doubt = |event: &AppEvent| match event.what {
+            What::WorkerExited { how, .. } => self.doubt_of(how),
+            _ => None,
+        };
+        let mut found = self.of_workers(is_death, doubt);
+        // Where as many end at once as there are, whoever was answering is one of them.
+        if let Some((_, workers)) = self.workers() {
+            let times: Vec<i64> = found.iter().map(|death| death.at.as_second()).collect();
+            for death in &mut found {
+                let second = death.at.as_second();
+                let together = times
+                    .iter()
+                    .filter(|time| time.abs_diff(second) <= 1)
+                    .count();
+                if together >= workers as usize {
+                    death.doubt = None;
+                }
+            }
+        }
+        found
+    }
+
+    /// Why a worker that ended so may have been answering nobody.
+    fn doubt_of(&self, how: Exit) -> Option<String> {
+        let how = match how {
+            Exit::Code(code)
+                if self.kind == Some(Kind::Gunicorn) && GUNICORN_START.contains(&code) =>
+            {
+                return Some("it ended while it was being started".to_owned());
+            }
+            Exit::Code(_) => return None,
+            Exit::Signal(signal) if OWN_SIGNALS.contains(&signal) => return None,
+            Exit::Signal(_) => "the signal came from outside",
+            Exit::Unknown => "nothing says how it ended",
+        };
+        let who = "one of several processes that answer";
+        (!self.answers_alone()).then(|| format!("{how}, and it was {who}: it may have been idle"))
+    }
+
+    /// What a unit's journal tells of its processes: the end of the main one ends all of them.
+    fn deaths_in(&self, journal: &[Entry]) -> Vec<Happening> {
+        let told: BTreeSet<u32> = self
+            .log
+            .events
+            .iter()
+            .filter(|event| matches!(event.what, What::WorkerExited { .. }))
+            .filter_map(|event| event.worker)
+            .collect();
+        // What ends while its unit is being stopped was told to.
+        let mut is_stopping = false;
+        let mut found = Vec::new();
+        for entry in journal {
+            let Some(event) = &entry.event else { continue };
+            match &event.what {
+                UnitChange::Stopping => is_stopping = true,
+                UnitChange::Starting | UnitChange::Started => is_stopping = false,
+                _ => {}
+            }
+            let text = entry.message.to_str_lossy().trim().to_owned();
+            let death = Happening::of_all(entry.at, "journal", text);
+            match &event.what {
+                _ if is_stopping => {}
+                // A failed reload ends a process of its own.
+                UnitChange::ProcessExited { command, how } => {
+                    let is_death = command.as_deref() == Some("ExecStart")
+                        && !matches!(how, None | Some(Ended::Exited(0)));
+                    found.extend(is_death.then_some(death));
+                }
+                UnitChange::CoreDumped { pid, signal } => {
+                    let is_told = pid.is_some_and(|pid| told.contains(&pid));
+                    let how = signal.map_or(Exit::Unknown, Exit::Signal);
+                    found.extend((!is_told).then(|| Happening {
+                        requests: self.at_once(),
+                        doubt: self.doubt_of(how),
+                        ..death
+                    }));
+                }
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Processes that mostly end where no request fails do not end because of a request: one that ends in a failing second
+    /// may do so by chance.
+    fn doubt_where_most_fail_nobody(
+        &self,
+        case: &Case,
+        incident: &Incident,
+        found: &mut [Happening],
+    ) -> Result<(), Gap> {
+        if self.answers_alone() {
+            return Ok(());
+        }
+        let logs = case.log_facts(incident.instance)?;
+        let is_near = |death: &Happening| {
+            let mut seconds = logs.incidents.iter().flat_map(|other| other.seconds.keys());
+            seconds.any(|&second| death.is_near(second))
+        };
+        let from = case.window_start();
+        let (near, far): (Vec<&Happening>, Vec<&Happening>) = found
+            .iter()
+            .filter(|death| death.at >= from)
+            .partition(|death| is_near(death));
+        let (near, far) = (near.len(), far.len());
+        if far > near {
+            let why = format!(
+                "its processes end by chance as well: {far} times where no request failed, {near} times where one did"
+            );
+            for death in found.iter_mut().filter(|death| death.probe != "journal") {
+                death.doubt.get_or_insert_with(|| why.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// How many requests a process of it answers at once; `None` where that is any number, or not known.
+    pub(super) fn at_once(&self) -> Option<u64> {
+        let is_one = match self.kind? {
+            Kind::PhpFpm | Kind::Unicorn => true,
+            Kind::Gunicorn => {
+                let class = self.settings.worker_class.as_ref();
+                let is_certain =
+                    self.settings.is_certain("worker_class") && self.settings.is_certain("threads");
+                is_certain && class.is_some_and(|class| class.value == "sync")
+            }
+            _ => false,
+        };
+        is_one.then_some(1)
+    }
+
+    /// Whether a single process answers all that it is asked.
+    fn answers_alone(&self) -> bool {
+        let holders = self.holders().len();
+        match self.kind {
+            // A master, and its worker.
+            Some(Kind::Gunicorn | Kind::Unicorn | Kind::Uwsgi | Kind::PhpFpm) => {
+                holders <= 2 && self.workers().is_some_and(|(_, workers)| workers == 1)
+            }
+            Some(Kind::Uvicorn | Kind::Hypercorn) => {
+                let is_one = self
+                    .settings
+                    .workers
+                    .as_ref()
+                    .is_none_or(|set| set.value == 1);
+                holders == 1 && is_one && self.settings.is_certain("workers")
+            }
+            Some(Kind::Puma | Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => {
+                holders == 1
+            }
+        }
+    }
+
+    /// What one of its own processes wrote, about a worker that it had started, as far as the lines tell: several
+    /// applications may share a log, and some print what clients send.
+    fn of_workers(
+        &self,
+        wanted: impl Fn(&AppEvent) -> bool,
+        doubt: impl Fn(&AppEvent) -> Option<String>,
+    ) -> Vec<Happening> {
+        let of_its_own = |event: &AppEvent| {
+            event
+                .pid
+                .is_none_or(|pid| self.holders().iter().any(|own| own.pid == pid))
+        };
+        // php-fpm tells only of the children that it starts later on.
+        let tells_of_all = self.kind == Some(Kind::Gunicorn);
+        let workers: BTreeSet<u32> = self
+            .log
+            .events
+            .iter()
+            .filter(|event| tells_of_all && event.what == What::WorkerStarted)
+            .filter_map(|event| event.worker)
+            .collect();
+        let is_worker = |event: &AppEvent| {
+            let known = |worker| workers.is_empty() || workers.contains(&worker);
+            event.worker.is_none_or(known)
+        };
+        // Whoever is said to have ended, and runs, has not.
+        let lives_on = |event: &AppEvent, at: Timestamp| {
+            let is_it = |holder: &Process| Some(holder.pid) == event.worker && holder.start < at;
+            self.holders().iter().any(is_it)
+        };
+        let events = self.log.events.iter();
+        let of_it = events.filter(|event| wanted(event) && of_its_own(event) && is_worker(event));
+        of_it
+            .filter_map(|event| Some((event, event.at.or_else(|| self.replaced_at(event))?)))
+            .filter(|(event, at)| !lives_on(event, *at))
+            .map(|(event, at)| Happening {
+                at,
+                probe: "application-log",
+                text: event.text.trim().to_owned(),
+                requests: self.at_once(),
+                doubt: doubt(event),
+            })
+            .collect()
+    }
+
+    /// When the worker that took another's place started: a line without a time tells who it is.
+    fn replaced_at(&self, event: &AppEvent) -> Option<Timestamp> {
+        let successor = event.successor?;
+        let process = self
+            .holders()
+            .iter()
+            .find(|holder| holder.pid == successor)?;
+        Some(process.start)
+    }
+}
+
+impl Case {
+    /// What failed of the incident's peer as a connection that its application closed, by second.
+    pub(super) fn failed_alike(&self, incident: &Incident) -> Result<Failures, Gap> {
+        let logs = self.log_facts(incident.instance)?;
+        let alike = logs.incidents.iter().filter(|other| {
+            other.peer == incident.peer
+                && (other.is(Class::PrematureClose) || other.is(Class::ConnectionReset))
+        });
+        let mut failed = Failures::new();
+        for (&second, &count) in alike.flat_map(|other| &other.seconds) {
+            *failed.entry(second).or_default() += count;
+        }
+        Ok(failed)
+    }
+}
