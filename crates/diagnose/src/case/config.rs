@@ -979,7 +979,7 @@ impl Case {
             })
     }
 
-    fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
+    pub(super) fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
         let configured = self.configured(incident.instance)?;
         let instance = self.instance(incident)?;
         let sites = self.sites(incident)?;

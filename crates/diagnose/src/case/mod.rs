@@ -31,6 +31,7 @@ pub(crate) mod network;
 mod own_listens;
 mod owner;
 mod paths;
+mod patience;
 mod pools;
 mod ports;
 mod processes;
@@ -69,6 +70,7 @@ pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListen
 pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity};
+pub(crate) use patience::Patience;
 pub(crate) use sandbox::{Cover, NginxSandbox, Veiled, family};
 pub(crate) use selinux::{Need, Ruling, Selinux};
 pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors};

@@ -31,6 +31,16 @@ impl Pool {
         &self.set.name
     }
 
+    /// `max_execution_time`, where the pool sets it.
+    pub(super) fn max_execution_time(&self) -> Option<&Setting<String>> {
+        self.set.max_execution_time.as_ref()
+    }
+
+    /// php-fpm's file that it was read from, or that names it.
+    pub(super) fn main(&self) -> &Path {
+        &self.main
+    }
+
     /// How many children it may have, where that is set.
     pub(super) fn max_children(&self) -> Option<Setting<u32>> {
         self.set.max_children.clone()
@@ -241,12 +251,7 @@ impl Case {
 
     /// What the pool behind a peer is told, with its master's log.
     pub(crate) fn pool_settings(&self, incident: &Incident) -> Result<Settings, Gap> {
-        let pools = self.pools()?;
-        let pool = incident
-            .address
-            .as_ref()
-            .and_then(|address| pools.iter().find(|pool| pool.listens_on(address)));
-        let Some(pool) = pool else {
+        let Some(pool) = self.pool_of(incident)? else {
             return Ok(Settings::default());
         };
         let mut settings = pool.set.settings();
@@ -257,5 +262,13 @@ impl Case {
                 is_access: false,
             }));
         Ok(settings)
+    }
+
+    /// The pool that listens at the incident's peer.
+    pub(super) fn pool_of(&self, incident: &Incident) -> Result<Option<Pool>, Gap> {
+        let pools = self.pools()?;
+        let address = incident.address.as_ref();
+        let pool = address.and_then(|address| pools.iter().find(|pool| pool.listens_on(address)));
+        Ok(pool.cloned())
     }
 }

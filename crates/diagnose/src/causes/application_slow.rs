@@ -3,7 +3,7 @@
 use facts::{Exhibit, Gap};
 use log::error::{Class, While};
 
-use crate::case::{Case, Speaks};
+use crate::case::{Case, Patience, Speaks};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -19,15 +19,17 @@ declare_cause! {
     /// The failure is another one.
     ///
     /// ## Fix
-    /// Find what is slow. Raise the time-out only where such a wait is meant.
+    /// Find what is slow. Raise the time-out only where such a wait is meant. Where nginx gives up before the application
+    /// does (gunicorn's `--timeout`, uWSGI's harakiri, php-fpm's `request_terminate_timeout`, Unicorn's `timeout`), the
+    /// worker goes on for nobody: the application's limit belongs below nginx's.
     /// Shown only.
     ///
     /// ## Looks like
     /// `upstream timed out (110: Connection timed out) while reading response header from upstream`
     ///
     /// ## See also
-    /// A full queue, a firewall that drops the answers, or an application that waits for another protocol show the same
-    /// line.
+    /// A full queue, a firewall that drops the answers, an application that waits for another protocol, or one that was
+    /// stopped for a while, show the same line.
     pub(crate) static APPLICATION_SLOW = {
         id: "application-slow", since: "0.1.0", stage: Request, refines: [],
         judge: Alone(judge),
@@ -77,16 +79,21 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }));
     }
     let place = application.log_place();
+    let patience = case.patience(incident, &application)?;
+    let mut steps = vec![Step::Advice { text: format!("look at what {who} does for {}: {place}", incident.requested()) }];
+    if !case.answered_while_waiting(incident, &limit)? {
+        let text = "nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on";
+        steps.push(Step::Advice { text: text.to_owned() });
+    }
+    steps.push(Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}", limit.name, limit.text) });
+    steps.extend(patience.as_ref().and_then(Patience::advice_where_nginx_is_first).map(|text| Step::Advice { text }));
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{who} did not answer within {}", limit.text),
-        proof,
+        proof: proof.with(patience.as_ref().map(Patience::exhibit)),
         fixes: vec![Fix {
             summary: "find what is slow".to_owned(),
             safety: Safety::DisplayOnly,
-            steps: vec![
-                Step::Advice { text: format!("look at what {who} does for {}: {place}", incident.requested()) },
-                Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}", limit.name, limit.text) },
-            ],
+            steps,
             verify: Some(AGAIN.to_owned()),
         }],
     }))
@@ -124,9 +131,12 @@ mod tests {
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
         fix, shown: find what is slow
           look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
         ");
     }
 
@@ -190,8 +200,10 @@ mod tests {
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 60s by its default, gunicorn's --timeout is 30 s by its default: as set, the application gives up first
         fix, shown: find what is slow
           look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 60s
         ");
     }
@@ -335,7 +347,100 @@ mod tests {
         - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
         fix, shown: find what is slow
           look at what serve (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 60s
+        ");
+    }
+
+    #[test]
+    fn says_that_it_answered_another_meanwhile() {
+        // It was not stopped as a whole.
+        assert_snapshot!(check(ID, [r#"
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            log_format up '$remote_addr [$time_iso8601] "$request" $status $upstream_addr $upstream_status $upstream_header_time';
+            access_log /var/log/nginx/up.log up;
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 4120 start=13:00:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- file /var/log/nginx/up.log
+            192.0.2.7 [2026-06-23T14:04:10+00:00] "GET / HTTP/1.1" 200 127.0.0.1:8000 200 0.010
+        "#]), @"
+        answer: application-slow, ongoing
+        confirmed: serve (pid 4120) did not answer within 60s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - lines-since: the access log shows that 127.0.0.1:8000 answered another request with 200 after 10 ms
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
+        fix, shown: find what is slow
+          look at what serve (pid 4120) does for requests for /: its own log
+          only where such a wait is meant: raise proxy_read_timeout, now 60s
+        ");
+    }
+
+    #[test]
+    fn says_what_php_fpm_and_php_allow() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { fastcgi_pass unix:/run/php.sock; fastcgi_read_timeout 5s; } } }
+            //- failed 14:04:30 fastcgi://unix:/run/php.sock
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 77 start=12:30:00
+            php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+            //- process 78 ppid=77 start=12:30:01
+            php-fpm: pool www
+            //- listen unix /run/php.sock pid=77,78
+            //- file /etc/php/8.2/fpm/php-fpm.conf
+            [www]
+            listen = /run/php.sock
+            pm = static
+            pm.max_children = 1
+            request_terminate_timeout = 0
+            //- file /etc/php/8.2/fpm/php.ini
+            [PHP]
+            max_execution_time = 30
+        "]), @"
+        answer: application-slow, ongoing
+        confirmed: php-fpm (pid 77) did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: fastcgi_read_timeout 5s;
+        - process: php-fpm (pid 77) speaks fastcgi, as nginx does: php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN unix:/run/php.sock pid 77 php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+        - process: fastcgi_read_timeout is 5s by /etc/nginx/nginx.conf:1, php-fpm's request_terminate_timeout is off by /etc/php/8.2/fpm/php-fpm.conf:5, PHP's max_execution_time is 30 s by /etc/php/8.2/fpm/php.ini:2 and does not count waiting: as set, nginx alone gives up
+        fix, shown: find what is slow
+          look at what php-fpm (pid 77) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise fastcgi_read_timeout, now 5s
+          nothing but PHP's own limit ends such a request in php-fpm once nginx has given up: set request_terminate_timeout below nginx's read time-out
+        ");
+    }
+
+    #[test]
+    fn says_nothing_of_a_limit_that_is_not_one_of_a_request() {
+        // A threaded worker of gunicorn only has to show that it lives.
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            gunicorn --threads 4 --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --threads 4 --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --threads 4 --bind 127.0.0.1:8000 shop.wsgi
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
         ");
     }
 }

@@ -3,7 +3,7 @@
 use facts::Gap;
 use log::error::Class;
 
-use crate::case::Case;
+use crate::case::{Case, Patience};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -12,7 +12,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and in every failing second the application's log says that
-    /// it ended a worker for its time-out (gunicorn `--timeout`, uWSGI harakiri, php-fpm `request_terminate_timeout`).
+    /// it ended a worker for its time-out (gunicorn `--timeout`, uWSGI harakiri, php-fpm `request_terminate_timeout`,
+    /// Unicorn `timeout`, Puma `worker_timeout`), as many as the requests that failed where each answers one at a time.
     ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
@@ -42,15 +43,23 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof.and(lasting)));
     }
     let setting = application.timeout_setting();
+    let patience = case.patience(incident, &application)?;
+    let below = patience.as_ref().and_then(Patience::nginx_is_not_above);
+    let raise = match below {
+        Some(nginx) => format!("or raise {}, and nginx's read time-out above it: {nginx}", setting.name()),
+        None => format!("or raise {} and keep nginx's read time-out above it", setting.name()),
+    };
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{} ended its worker for the time-out{}", application.who(), setting.summary()),
-        proof: proof.with(timeouts.exhibits()).with(setting.exhibit()),
+        proof: proof
+            .with(timeouts.exhibits())
+            .with(patience.as_ref().map(Patience::exhibit).or_else(|| setting.exhibit())),
         fixes: vec![Fix {
             summary: "make the request faster, or give it longer".to_owned(),
             safety: Safety::DisplayOnly,
             steps: vec![
                 Step::Advice { text: format!("find what is slow: {}", timeouts.place()) },
-                Step::Advice { text: format!("or raise {} and keep nginx's read time-out above it", setting.name()) },
+                Step::Advice { text: raise },
             ],
             verify: Some(AGAIN.to_owned()),
         }],
@@ -121,7 +130,7 @@ mod tests {
         confirmed: gunicorn (pid 4120) ended its worker for the time-out (gunicorn's --timeout is 30 s, by its command line)
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - application-log 14:02:10: [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
-        - process: gunicorn's --timeout is 30 s, by its command line
+        - process: proxy_read_timeout is 60s by its default, gunicorn's --timeout is 30 s by its command line: as set, the application gives up first
         fix, shown: make the request faster, or give it longer
           find what is slow: /var/log/shop.log
           or raise gunicorn's --timeout and keep nginx's read time-out above it
@@ -228,6 +237,67 @@ mod tests {
         "]), @"
         answer: application-crashed, over
         unknown: whether the application ended its worker for a time-out: nothing of it stands in /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn says_that_nginx_waits_no_longer_itself() {
+        let host = HOST.replace("proxy_pass", "proxy_read_timeout 30s; proxy_pass");
+        assert_snapshot!(check(ID, [&host, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        "]), @"
+        answer: application-worker-timeout, over
+        confirmed: gunicorn (pid 4120) ended its worker for the time-out (gunicorn's --timeout is 30 s, by its command line)
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:10: [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        - process: proxy_read_timeout is 30s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its command line: as set, both give up at once
+        fix, shown: make the request faster, or give it longer
+          find what is slow: /var/log/shop.log
+          or raise gunicorn's --timeout, and nginx's read time-out above it: proxy_read_timeout is 30s by /etc/nginx/nginx.conf:1
+        ");
+    }
+
+    #[test]
+    fn unknown_where_fewer_workers_took_too_long_than_requests_failed() {
+        // A sync worker answers one at a time.
+        assert_snapshot!(check(ID, [HOST, "
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        ", REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: it can have been answering 1 of 2 requests that failed
+        leaning: gunicorn (pid 4120) ended a worker for its time-out about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_pumas_log_which_has_no_times() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            puma 5.6.5 (tcp://127.0.0.1:8000) [shop]
+            //- process 4121 ppid=4120 start=12:30:01
+            puma: cluster worker 1: 4120 [shop]
+            //- process 4122 ppid=4120 start=14:02:11
+            puma: cluster worker 0: 4120 [shop]
+            //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [4120] - Worker 0 (PID: 4119) booted in 0.03s, phase: 0
+            [4120] - Worker 1 (PID: 4121) booted in 0.05s, phase: 0
+            [4120] ! Terminating timed out worker (worker failed to check in within 60 seconds): 4119
+            [4120] - Worker 0 (PID: 4122) booted in 0.07s, phase: 0
+        "]), @"
+        answer: application-worker-timeout, over
+        confirmed: puma (pid 4120) ended its worker for the time-out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [4120] ! Terminating timed out worker (worker failed to check in within 60 seconds): 4119
+        fix, shown: make the request faster, or give it longer
+          find what is slow: /var/log/shop.log
+          or raise puma's worker_timeout and keep nginx's read time-out above it
         ");
     }
 }

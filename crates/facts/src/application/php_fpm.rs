@@ -226,6 +226,17 @@ impl Pool {
     }
 }
 
+/// The value that a `php.ini` gives a setting, with its line.
+pub fn ini_value(text: &[u8], name: &str) -> Option<(String, usize)> {
+    let lines = text.lines().enumerate();
+    let set = lines.filter_map(|(idx, line)| {
+        let (key, value) = line.split_once_str("=")?;
+        let is_it = key.trim() == name.as_bytes();
+        is_it.then(|| (unquoted(&owned(value.trim())), idx + 1))
+    });
+    set.last()
+}
+
 /// A port alone is every address (`fpm_sockets_get_listening_socket`).
 fn listen(value: &str) -> Option<Bind> {
     if value.contains("${") || value.is_empty() {
