@@ -5,7 +5,7 @@
 //! it reads only the JSON report and the exit code.
 //! Whatever it starts ends with the [`Lab`], even when the test panics or is killed.
 //!
-//! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node and python3, and
+//! Needs root (workers run as www-data) and Debian's nginx, php-fpm, uwsgi, node, puma, unicorn, tomcat and python3, and
 //! systemd-container and mmdebstrap for the machines that have units and a journal, and iproute2, nftables and iptables;
 //! `cargo xtask test` installs them.
 //!
@@ -26,8 +26,10 @@ mod nginx;
 mod ports;
 mod process;
 mod python;
+mod ruby;
 pub mod scenarios;
 mod systemd;
+mod tomcat;
 mod verdict;
 pub mod vm;
 pub mod vm_scenarios;

@@ -162,8 +162,17 @@ impl Process {
     ///
     /// # Errors
     /// When it ended, or ten seconds have passed.
-    pub fn await_ready<T>(&mut self, mut ready: impl FnMut() -> Option<T>) -> Result<T> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+    pub fn await_ready<T>(&mut self, ready: impl FnMut() -> Option<T>) -> Result<T> {
+        self.await_ready_for(Duration::from_secs(10), ready)
+    }
+
+    /// The same for a program that may take longer.
+    pub(crate) fn await_ready_for<T>(
+        &mut self,
+        patience: Duration,
+        mut ready: impl FnMut() -> Option<T>,
+    ) -> Result<T> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(value) = ready() {
                 return Ok(value);
@@ -180,8 +189,9 @@ impl Process {
             }
             if Instant::now() > deadline {
                 bail!(
-                    "{} was not ready after ten seconds:\n{}",
+                    "{} was not ready after {} seconds:\n{}",
                     self.name,
+                    patience.as_secs(),
                     self.output()
                 );
             }

@@ -73,6 +73,23 @@ pub(crate) const LAB: &[Need] = &[
         package: "iptables",
         is_there: || Path::new("/usr/sbin/iptables-legacy").exists(),
     },
+    Need {
+        package: "puma",
+        is_there: || Path::new("/usr/bin/puma").exists(),
+    },
+    Need {
+        package: "unicorn",
+        is_there: || Path::new("/usr/bin/unicorn").exists(),
+    },
+    Need {
+        package: "default-jre-headless",
+        is_there: || run::succeeds("java", &["-version"]),
+    },
+    // Tomcat without its service.
+    Need {
+        package: "tomcat10-user",
+        is_there: || Path::new("/usr/share/tomcat10/bin/bootstrap.jar").exists(),
+    },
     // Any node will do, be it the distribution's or another.
     Need {
         package: "nodejs",

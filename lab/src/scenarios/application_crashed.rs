@@ -1,7 +1,9 @@
 //! The application's process died in the middle of a request.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 
+use crate::process::signal_one;
 use crate::{Expectation, Gunicorn, Lab, Machine, Pool};
 
 const PREMATURE: &str = "upstream prematurely closed connection while reading response header from upstream";
@@ -166,6 +168,58 @@ pub fn gunicorn_unit_worker_segfaults(lab: &Lab) -> Result<()> {
     machine.journalled("shop.service", "was terminated due to signal 11")?;
     let truth = Expectation::confirmed("application-crashed").times(3).naming("was terminated due to signal 11");
     machine.diagnose(&[truth.rules_out("keepalive-connection-stale")])
+}
+
+/// Ruby crashes in one of Unicorn's workers, and its master's log says how it ended.
+pub fn unicorn_worker_crashes(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _unicorn = lab.unicorn(peer, "unicorn.log")?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(2, "GET", "/segv", 502)?;
+    nginx.expect(1, "GET", "/", 200)?;
+    nginx.logged(&[PREMATURE, "GET /segv"])?;
+    lab.written("unicorn.log", "SIGABRT (signal 6)")?;
+    let truth = Expectation::confirmed("application-crashed").times(2).naming("SIGABRT (signal 6)");
+    lab.diagnose(&nginx, &[truth.rules_out("keepalive-connection-stale")])
+}
+
+/// The application closes a connection unanswered in the very second in which one of its idle workers is killed.
+pub fn an_idle_worker_is_killed_while_it_closes(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let unicorn = lab.unicorn(peer, "unicorn.log")?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    let worker = unicorn.children()?.first().copied().context("unicorn has no worker")?;
+    nginx.expect(1, "GET", "/close", 502)?;
+    signal_one(worker, Signal::KILL)?;
+    nginx.logged(&[PREMATURE, "GET /close"])?;
+    lab.written("unicorn.log", "SIGKILL (signal 9)")?;
+    lab.diagnose(&nginx, &[Expectation::undetermined()])
+}
+
+/// Puma's worker is killed: its log says that another took its place, and neither how it ended nor when.
+pub fn puma_worker_is_killed(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _puma = lab.puma(peer)?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/segv", 502)?;
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.written("puma.log", "[BUG] Segmentation fault")?;
+    lab.diagnose(&nginx, &[Expectation::at_most("application-crashed")])
+}
+
+/// A page ends the Java virtual machine, and nobody starts it again.
+pub fn tomcat_halts(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let mut tomcat = lab.tomcat(peer)?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    nginx.expect(1, "GET", "/ok.jsp", 200)?;
+    lab.settle();
+    nginx.expect(1, "GET", "/ok.jsp?halt", 502)?;
+    tomcat.wait()?;
+    died_and_stayed_dead(lab, &nginx)
 }
 
 fn one_process(machine: &Machine<'_>) -> Result<()> {

@@ -54,3 +54,29 @@ pub fn http_to_a_uwsgi_socket(lab: &Lab) -> Result<()> {
     lab.written("uwsgi.log", "invalid request block size: 21573")?;
     lab.diagnose(&nginx, &[Expectation::at_most("peer-speaks-other-protocol")])
 }
+
+/// node and Unicorn are sent a header that is longer than they take: each answers so itself, and nginx passes it on.
+pub fn others_answer_it_themselves(lab: &Lab) -> Result<()> {
+    let (node, unicorn) = (lab.port()?, lab.port()?);
+    let script = "require('http').createServer((q, r) => r.end('ok\\n')).listen(Number(process.argv[2]), '127.0.0.1');\n";
+    let _node = lab.node(node, script)?;
+    let _unicorn = lab.unicorn(unicorn, "unicorn.log")?;
+    let nginx = lab.nginx("\
+large_client_header_buffers 4 128k;
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@node;
+    }
+    location /unicorn {
+        proxy_pass http://127.0.0.1:@unicorn;
+    }
+}
+", &[("node", &node), ("unicorn", &unicorn)])?;
+    lab.settle();
+    for (path, size, meant) in [("/", 20_000, 431), ("/unicorn", 90_000, 400)] {
+        let status = nginx.get_from(path, &"x".repeat(size))?;
+        ensure!(status == meant, "a long header to {path} gave {status}");
+    }
+    lab.diagnose(&nginx, &[])
+}

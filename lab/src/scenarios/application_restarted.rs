@@ -83,6 +83,22 @@ pub fn gunicorn_of_no_unit(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed("application-restarted").times(1)])
 }
 
+/// Unicorn of no unit is told to stop at once, and started again.
+pub fn unicorn_of_no_unit(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let mut first = lab.unicorn(peer, "unicorn.log")?;
+    let nginx = lab.nginx(OWN_SITE, &[("peer", &peer)])?;
+    lab.settle();
+    let stop = format!("sleep 0.4; kill -TERM {}", first.pid());
+    let _stopper = lab.start("stopper", "sh", ["-c", &stop])?;
+    nginx.expect(1, "GET", "/slow", 502)?;
+    first.wait()?;
+    let _second = lab.unicorn(peer, "unicorn.log")?;
+    nginx.expect(1, "GET", "/", 200)?;
+    nginx.logged(&["while reading response header from upstream", "GET /slow"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("application-restarted").times(1)])
+}
+
 fn one_process(machine: &Machine<'_>, more: &str) -> Result<()> {
     machine.write("/srv/shop/server.py", SERVER)?;
     machine.unit("shop.service", &format!("[Service]\n{more}ExecStart=/usr/bin/python3 /srv/shop/server.py\n"))?;

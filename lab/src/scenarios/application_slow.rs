@@ -1,6 +1,7 @@
 //! The application takes longer to answer than nginx waits.
 
 use anyhow::{Context as _, Result, ensure};
+use rustix::process::Signal;
 
 use crate::{Expectation, Gunicorn, Lab, client};
 
@@ -55,4 +56,48 @@ pub fn all_workers_are_busy(lab: &Lab) -> Result<()> {
     }
     nginx.logged(&[TIMED_OUT, "GET /slow"])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("application-slow")])
+}
+
+/// A page of Tomcat's sleeps; another uses up the heap, which Tomcat answers itself.
+pub fn tomcats_page_sleeps(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _tomcat = lab.tomcat(peer)?;
+    let site = SITE.replace("proxy_read_timeout 1s;", "proxy_read_timeout 2s;");
+    let nginx = lab.nginx(&site, &[("peer", &peer)])?;
+    // The first request has the page compiled.
+    while nginx.get("/ok.jsp")? != 200 {}
+    lab.settle();
+    nginx.expect(1, "GET", "/ok.jsp?slow", 504)?;
+    nginx.expect(1, "GET", "/ok.jsp?heap", 500)?;
+    nginx.logged(&[TIMED_OUT, "GET /ok.jsp?slow"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("application-slow")])
+}
+
+/// gunicorn was stopped for a while, and goes on: nothing tells so any more, and that its code is slow is not said.
+pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    gunicorn.pause()?;
+    nginx.expect(2, "GET", "/", 504)?;
+    gunicorn.signal_group(Signal::CONT)?;
+    nginx.expect(1, "GET", "/", 200)?;
+    nginx.logged(&[TIMED_OUT, "GET /"])?;
+    lab.diagnose(&nginx, &[Expectation::at_most("application-slow").naming("it may have been stopped as a whole")])
+}
+
+/// nginx gives up after a second, gunicorn after thirty: its worker goes on for nobody.
+pub fn nginx_gives_up_before_gunicorn(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let how = Gunicorn { timeout: Some(30), ..Gunicorn::default() };
+    let _gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &how)?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/slow", 504)?;
+    nginx.logged(&[TIMED_OUT, "GET /slow"])?;
+    let truth = Expectation::confirmed("application-slow");
+    let truth = truth.naming("gunicorn's --timeout is 30 s by its command line: as set, nginx gives up first");
+    lab.diagnose(&nginx, &[truth.naming("set --timeout below nginx's")])
 }

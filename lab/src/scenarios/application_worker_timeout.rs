@@ -108,6 +108,66 @@ server {
     machine.diagnose(&[timed_out, Expectation::undetermined().of_peer("127.0.0.1:8000").times(2)])
 }
 
+const HTTP_SITE: &str = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+
+/// Unicorn with `timeout 3` in its file.
+pub fn unicorn_timeout(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _unicorn = lab.unicorn(peer, "unicorn.log")?;
+    let nginx = lab.nginx(HTTP_SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/slow", 502)?;
+    nginx.logged(&[PREMATURE, "GET /slow"])?;
+    lab.written("unicorn.log", "> 3s), killing")?;
+    let sides = "proxy_read_timeout is 60s by its default, unicorn's timeout is 3 s by";
+    lab.diagnose(&nginx, &[truth().naming(sides).naming("as set, the application gives up first")])
+}
+
+/// Puma's worker does not check in: its master kills it, and starts another at once. Its log has no times.
+pub fn puma_worker_does_not_check_in(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _puma = lab.puma(peer)?;
+    let nginx = lab.nginx(HTTP_SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/stop", 502)?;
+    nginx.expect(1, "GET", "/", 200)?;
+    nginx.logged(&[PREMATURE, "GET /stop"])?;
+    lab.written("puma.log", "failed to check in within 6 seconds")?;
+    lab.diagnose(&nginx, &[truth().naming("failed to check in within 6 seconds")])
+}
+
+/// Two sites' Unicorns share a log: the one's worker times out while the other closes a connection unanswered.
+pub fn another_unicorns_timeout_in_a_shared_log(lab: &Lab) -> Result<()> {
+    let (peer, other) = (lab.port()?, lab.port()?);
+    let _shop = lab.unicorn(peer, "unicorn.log")?;
+    let _reports = lab.unicorn(other, "unicorn.log")?;
+    let nginx = lab.nginx("\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+    location /slow {
+        proxy_pass http://127.0.0.1:@other;
+    }
+}
+", &[("peer", &peer), ("other", &other)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/slow", 502)?;
+    nginx.expect(1, "GET", "/close", 502)?;
+    lab.written("unicorn.log", "> 3s), killing")?;
+    let timed_out = truth().of_peer(format!("127.0.0.1:{other}")).times(1);
+    let closed = Expectation::undetermined().of_peer(format!("127.0.0.1:{peer}")).times(1);
+    lab.diagnose(&nginx, &[timed_out, closed])
+}
+
 fn truth() -> Expectation {
     Expectation::confirmed("application-worker-timeout").rules_out("keepalive-connection-stale")
 }

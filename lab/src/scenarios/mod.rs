@@ -29,6 +29,10 @@ macro_rules! scenarios {
                 unit_dies_and_is_restarted,
                 another_unit_dies,
                 gunicorn_unit_worker_segfaults,
+                unicorn_worker_crashes,
+                an_idle_worker_is_killed_while_it_closes,
+                puma_worker_is_killed,
+                tomcat_halts,
             ],
             application_fatal_error: [
                 node_throws,
@@ -43,16 +47,21 @@ macro_rules! scenarios {
             application_rejects_request: [
                 longer_than_uwsgis_buffer,
                 http_to_a_uwsgi_socket,
+                others_answer_it_themselves,
             ],
             application_restarted: [
                 unit_is_restarted_by_hand,
                 restarts_while_clients_come,
                 gunicorn_of_no_unit,
+                unicorn_of_no_unit,
             ],
             application_slow: [
                 first_byte_comes_late,
                 never_answers_anybody,
                 all_workers_are_busy,
+                tomcats_page_sleeps,
+                was_stopped_and_goes_on,
+                nginx_gives_up_before_gunicorn,
             ],
             application_worker_timeout: [
                 gunicorn_timeout,
@@ -60,6 +69,9 @@ macro_rules! scenarios {
                 uwsgi_harakiri,
                 gunicorn_unit_timeout,
                 another_units_timeout,
+                unicorn_timeout,
+                puma_worker_does_not_check_in,
+                another_unicorns_timeout_in_a_shared_log,
             ],
             firewall_drops_connect: [
                 output_drops,
