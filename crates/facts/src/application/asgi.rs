@@ -144,6 +144,7 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
         ..Settings::default()
     };
     let words = scan(behind(source.args, |name| name == b"hypercorn"), &HYPERCORN);
+    let mut protocol = SpokenProtocol::Http;
     if let Some(file) = words.iter().find_map(|word| match word {
         Word::Option("config", file) => Some(file),
         _ => None,
@@ -153,12 +154,11 @@ pub(super) fn hypercorn(source: &SettingsSource<'_>) -> Settings {
         settings.config_files.push(path.clone());
         match source.file(&path) {
             Some(Some(text)) if !file.starts_with("python:") => {
-                read_hypercorn(&mut settings, &path, text);
+                protocol = read_hypercorn(&mut settings, &path, text);
             }
             _ => settings.doubt_all(),
         }
     }
-    let mut protocol = SpokenProtocol::Http;
     let origin = Origin::Arguments;
     if words
         .iter()
@@ -215,8 +215,9 @@ fn hypercorn_bind(value: &str, origin: &Origin) -> Option<Bound> {
     })
 }
 
-/// A file of TOML, whose assignments read as Python's do, or of Python. TLS set there leaves the protocol open.
-fn read_hypercorn(settings: &mut Settings, path: &Path, text: &[u8]) {
+/// A file of TOML, whose assignments read as Python's do, or of Python. Gives what is spoken.
+fn read_hypercorn(settings: &mut Settings, path: &Path, text: &[u8]) -> SpokenProtocol {
+    let mut protocol = SpokenProtocol::Http;
     for assignment in assignments(text) {
         let origin = Origin::File(path.to_owned(), assignment.line);
         let seconds = |value: &Literal| match value {
@@ -251,13 +252,14 @@ fn read_hypercorn(settings: &mut Settings, path: &Path, text: &[u8]) {
             }
             ("errorlog", Some(Literal::Text(path))) => settings.log(&path, false),
             ("accesslog", Some(Literal::Text(path))) => settings.log(&path, true),
-            ("certfile", _) => settings.doubt("bind"),
+            ("certfile", _) => protocol = SpokenProtocol::Https,
             ("*", _) => settings.doubt_all(),
             ("keep_alive_timeout", None) => settings.doubt("keepalive"),
             (name @ ("bind" | "workers"), None) => settings.doubt(name),
             _ => {}
         }
     }
+    protocol
 }
 
 #[cfg(test)]

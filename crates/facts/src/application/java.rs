@@ -1,4 +1,4 @@
-//! The settings of Java programs: Tomcat's `server.xml` (10.1), and Spring Boot's on the command line.
+//! The settings of Java programs: Tomcat's `server.xml` (10.1). Of others nothing is known.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,31 +21,9 @@ pub(super) fn settings(source: &SettingsSource<'_>) -> Settings {
     if args.iter().any(|arg| arg == BOOTSTRAP) {
         return tomcat(source, &args);
     }
+    // What another program is told stands in files of its own, in its jar and in its code.
     let mut settings = Settings::default();
-    let value = |name: &str| {
-        args.iter().rev().find_map(|arg| {
-            let setting = arg.strip_prefix("--").or_else(|| arg.strip_prefix("-D"))?;
-            setting.strip_prefix(name)?.strip_prefix('=')
-        })
-    };
-    // Spring Boot's command line goes before its files.
-    if let Some(port) = value("server.port").and_then(|port| port.parse().ok()) {
-        let bind = Bind::parts(value("server.address").unwrap_or_default(), port);
-        let is_tls = args.iter().any(|arg| arg.contains("server.ssl."));
-        let protocol = if is_tls {
-            SpokenProtocol::Https
-        } else {
-            SpokenProtocol::Http
-        };
-        settings.binds = bind
-            .map(|bind| bound(bind, protocol, Origin::Arguments))
-            .into_iter()
-            .collect();
-    }
-    // A file in the jar may set the address and TLS.
-    for name in ["bind", "keepalive", "workers", "timeout"] {
-        settings.uncertain.push(name.to_owned());
-    }
+    settings.doubt_all();
     settings
 }
 
@@ -254,17 +232,6 @@ mod tests {
         assert!(!told(TOMCAT, Some(&variable)).is_certain("bind"));
         assert_eq!(told("java -jar shop.jar", None).binds, []);
         assert!(!told("java -jar shop.jar", None).is_certain("bind"));
-    }
-
-    #[test]
-    fn spring_boots_port_stands_on_its_command_line() {
-        for line in [
-            "java -jar shop.jar --server.port=8081",
-            "java -Dserver.port=8081 -jar shop.jar",
-        ] {
-            let settings = told(line, None);
-            assert_eq!(settings.binds[0].bind, Bind::AnyAddress(8081), "{line}");
-        }
     }
 
     proptest! {

@@ -12,7 +12,10 @@ use crate::text::{holes, owned};
 
 pub(super) fn java(line: &[u8]) -> Option<Said> {
     // `#  SIGSEGV (0xb) at pc=0x00007f3b7e8d2f94, pid=27860, tid=28068`, below the line that announces it.
-    let is_crash = holes::<3>(line, "#  {}, pid={}, tid={}").is_some();
+    let is_crash = [&b"#  SIG"[..], b"#  Internal Error"]
+        .iter()
+        .any(|start| line.starts_with(start))
+        && holes::<3>(line, "#  {}, pid={}, tid={}").is_some();
     let is_fatal = line.starts_with(b"Terminating due to java.lang.OutOfMemoryError")
         || line.starts_with(b"Aborting due to java.lang.OutOfMemoryError");
     if is_crash || is_fatal {
@@ -25,13 +28,6 @@ pub(super) fn java(line: &[u8]) -> Option<Said> {
 /// (`org.apache.juli.OneLineFormatter`).
 fn tomcat(line: &[u8]) -> Option<What> {
     let line = line.trim_start();
-    // Below the line that says what could not be started.
-    if line.starts_with(b"Caused by: java.net.BindException: Address already in use") {
-        return Some(What::BindFailed {
-            address: None,
-            errno: Some(98),
-        });
-    }
     // Tomcat answers such a request with 400.
     if let Some(reason) = line.strip_prefix(b"java.lang.IllegalArgumentException: ")
         && reason.starts_with(b"Request header is too large")

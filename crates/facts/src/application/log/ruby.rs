@@ -155,11 +155,17 @@ pub(super) fn unicorn_stamp(line: &[u8], zone: &TimeZone) -> Option<Timestamp> {
     reading("%Y-%m-%dT%H:%M:%S%.f", stamp, zone)
 }
 
-/// Ruby itself, before it aborts: `config.ru:5: [BUG] Segmentation fault at 0x0000000000001b36`.
+/// Ruby itself, before it aborts: `config.ru:5: [BUG] Segmentation fault at 0x0000000000001b36` (`signal.c`).
 fn crashed(line: &[u8]) -> Option<Said> {
-    let (place, _) = line.split_once_str(": [BUG] ")?;
+    const WORDS: [&str; 3] = [
+        "Segmentation fault at ",
+        "Bus Error at ",
+        "Illegal instruction",
+    ];
     // A line of code, or the title of the process where none was being run.
-    (!place.starts_with(b"[")).then(|| fatal(line))
+    let (_, what) = line.split_once_str(": [BUG] ")?;
+    let is_crash = WORDS.iter().any(|word| what.starts_with(word.as_bytes()));
+    is_crash.then(|| fatal(line))
 }
 
 /// `exit 1` or `SIGKILL (signal 9)`.
@@ -292,7 +298,7 @@ mod tests {
             "[12] - Goodbye!",
             "2026-11-26 18:29:45 +0000 Rack app (\"GET /boom\" - (127.0.0.1)): #<RuntimeError: boom>",
             "[12] - TERM sent to 34...",
-            "config.ru:3: wrong: [BUG]",
+            "shop.rb: [BUG] the basket is empty",
         ] {
             assert_eq!(what(Kind::Puma, line), None, "{line}");
         }
