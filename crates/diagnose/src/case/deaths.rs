@@ -83,7 +83,13 @@ impl Application {
             _ => None,
         };
         let mut found = self.of_workers(is_death, doubt);
-        // Where as many end at once as there are, whoever was answering is one of them.
+        // Where as many end at once as there are, and none from before is left, whoever was answering is one of them.
+        let oldest = self
+            .holders()
+            .iter()
+            .skip(1)
+            .map(|worker| worker.start)
+            .min();
         if let Some((_, workers)) = self.workers() {
             let times: Vec<i64> = found.iter().map(|death| death.at.as_second()).collect();
             for death in &mut found {
@@ -92,7 +98,8 @@ impl Application {
                     .iter()
                     .filter(|time| time.abs_diff(second) <= 1)
                     .count();
-                if together >= workers as usize {
+                let is_none_left = oldest.is_none_or(|oldest| oldest.as_second() >= second - 1);
+                if together >= workers as usize && is_none_left {
                     death.doubt = None;
                 }
             }

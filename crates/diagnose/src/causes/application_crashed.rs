@@ -295,7 +295,7 @@ mod tests {
 
     #[test]
     fn confirmed_where_every_worker_was_killed_at_once() {
-        assert_snapshot!(check(ID, [HOST, REPLACED, "
+        assert_snapshot!(check(ID, [HOST, &REPLACED.replace("12:30:01", "14:02:12"), "
             //- file /var/log/shop.log
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGKILL! Perhaps out of memory?
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
@@ -307,6 +307,20 @@ mod tests {
         - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
         fix, shown: find why it dies
           read why it died: /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_worker_from_before_is_left() {
+        // One place was filled twice; the other's worker runs on, and closed the connection itself.
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4118) was sent SIGKILL! Perhaps out of memory?
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: the signal came from outside, and it was one of several processes that answer: it may have been idle
+        leaning: a process of gunicorn (pid 4120) died about the time of every failing second
         ");
     }
 
