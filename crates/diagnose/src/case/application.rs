@@ -599,22 +599,8 @@ impl Case {
         if !application.started_before(incident) {
             return Ok(None);
         }
-        // It reads its files once, when it starts.
-        let read = since
-            .checked_add(super::config::CLOCK_GRAIN)
-            .unwrap_or(since);
-        for path in &application.settings.config_files {
-            let (view, path) = self.path_of(process, path)?;
-            let limit = 1 << 20;
-            let request = ProbeRequest::File { view, path, limit };
-            let record = self.evidence.record(&request)?;
-            // Its program looks for some files that nobody made.
-            if matches!(record.answer, facts::Answer::Errno(2)) {
-                continue;
-            }
-            if super::evidence::stat_of(record).is_none_or(|stat| stat.changed > read) {
-                return Ok(None);
-            }
+        if !self.has_read_its_files(&application)? {
+            return Ok(None);
         }
         let text = format!(
             "{} speaks {}: {}",
@@ -630,6 +616,33 @@ impl Case {
                 text,
             },
         )))
+    }
+
+    /// Whether the application's files of settings stand as it read them, once, when it started.
+    pub(super) fn has_read_its_files(&self, application: &Application) -> Result<bool, Gap> {
+        let (Some(process), Some(since)) = (
+            application.reached.holders.first(),
+            application.reached.since(),
+        ) else {
+            return Ok(false);
+        };
+        let read = since
+            .checked_add(super::config::CLOCK_GRAIN)
+            .unwrap_or(since);
+        for path in &application.settings.config_files {
+            let (view, path) = self.path_of(process, path)?;
+            let limit = 1 << 20;
+            let request = ProbeRequest::File { view, path, limit };
+            let record = self.evidence.record(&request)?;
+            // Its program looks for some files that nobody made.
+            if matches!(record.answer, facts::Answer::Errno(2)) {
+                continue;
+            }
+            if super::evidence::stat_of(record).is_none_or(|stat| stat.changed > read) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Whether the application speaks what nginx speaks to it.

@@ -58,7 +58,11 @@ impl Case {
     }
 
     /// That the worker which failed last had loaded these files as they stand on disk.
-    fn was_loaded(&self, incident: &Incident, files: &BTreeSet<PathBuf>) -> Result<(), Gap> {
+    pub(super) fn was_loaded(
+        &self,
+        incident: &Incident,
+        files: &BTreeSet<PathBuf>,
+    ) -> Result<(), Gap> {
         if files.is_empty() || incident.origin == Origin::Host {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! How long each layer waits for a response: nginx and the application behind it, side by side.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use facts::application::{Kind, Limit as OwnLimit, Origin, php_fpm};
@@ -101,7 +102,7 @@ impl Patience {
 
 impl Case {
     /// How long nginx and the application wait for a response. `None` where the application has no such limit, or either
-    /// cannot be told: every place that dials the peer has to wait as long.
+    /// cannot be told: every place that dials the peer has to wait as long, and no file may have changed since it was read.
     pub(crate) fn patience(
         &self,
         incident: &Incident,
@@ -117,6 +118,9 @@ impl Case {
             return Ok(None);
         };
         let is_one = others.iter().all(|other| other.text == first.text);
+        if !self.is_in_force(incident, &limits, application)? {
+            return Ok(None);
+        }
         let Some((program, own_name, own)) = application.limit_of_a_request().filter(|_| is_one)
         else {
             return Ok(None);
@@ -131,6 +135,26 @@ impl Case {
             program,
             script: self.script_limit(incident, application)?,
         }))
+    }
+
+    /// Whether nginx and the application run what stands in their files now.
+    fn is_in_force(
+        &self,
+        incident: &Incident,
+        limits: &[Limit],
+        application: &Application,
+    ) -> Result<bool, Gap> {
+        let dialled = known(self.dialled_by(incident))?;
+        let exhibits = limits.iter().filter_map(|limit| limit.exhibit.as_ref());
+        let files: BTreeSet<PathBuf> = exhibits
+            .chain(&dialled)
+            .filter_map(|exhibit| match exhibit {
+                Exhibit::Config(span) => Some(span.file.clone()),
+                Exhibit::Log { .. } | Exhibit::Record { .. } => None,
+            })
+            .collect();
+        Ok(known(self.was_loaded(incident, &files))?.is_some()
+            && self.has_read_its_files(application)?)
     }
 
     /// Whether the application answered another request while the first one waited in vain: then it was not stopped.

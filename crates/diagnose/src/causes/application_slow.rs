@@ -374,6 +374,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: serve (pid 4120) did not answer within 60s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:4: proxy_pass http://127.0.0.1:8000;
         - lines-since: the access log shows that 127.0.0.1:8000 answered another request with 200 after 10 ms
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 13:00:00: LISTEN 127.0.0.1:8000 pid 4120 /srv/bin/serve
@@ -409,6 +410,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: php-fpm (pid 77) did not answer within 5s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php.sock;
         - config /etc/nginx/nginx.conf:1: fastcgi_read_timeout 5s;
         - process: php-fpm (pid 77) speaks fastcgi, as nginx does: php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
         - sockets: 0 of 128 connections wait to be accepted
@@ -433,6 +435,7 @@ mod tests {
         answer: application-slow, ongoing
         confirmed: gunicorn (pid 4120) did not answer within 5s
         - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --threads 4 --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
