@@ -249,7 +249,7 @@ impl Lab {
 }
 
 /// Waits until somebody accepts connections at a path or an `address:port`.
-pub(crate) fn await_accepting(process: &mut Process, address: &str) -> Result<()> {
+fn await_accepting(process: &mut Process, address: &str) -> Result<()> {
     let address = address.strip_prefix("unix:").unwrap_or(address);
     if address.starts_with('/') {
         return process.await_ready(|| UnixStream::connect(Path::new(address)).ok().map(drop));

@@ -1,11 +1,12 @@
 //! Ruby's applications behind the peers: Unicorn and Puma, as Debian packages them.
 
 use std::ffi::OsString;
+use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::application::await_accepting;
 use crate::lab::Lab;
 use crate::process::{Process, children_of};
 
@@ -56,9 +57,12 @@ impl Lab {
         let mut args: Vec<OsString> = options.iter().map(Into::into).collect();
         args.extend([file.into(), app.into()]);
         let mut process = self.start(program, format!("/usr/bin/{program}"), args)?;
-        await_accepting(&mut process, &format!("127.0.0.1:{port}"))?;
         let master = process.pid();
-        process.await_ready(|| {
+        // A busy machine takes its time over so many files.
+        let patience = Duration::from_mins(1);
+        let accepts = || TcpStream::connect(("127.0.0.1", port)).ok().map(drop);
+        process.await_ready_for(patience, accepts)?;
+        process.await_ready_for(patience, || {
             children_of(master)
                 .ok()
                 .filter(|workers| workers.len() == 2)
