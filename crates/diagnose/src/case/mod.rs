@@ -209,14 +209,12 @@ impl Case {
         let mut unexplained = None;
         for (idx, instance) in instances.iter().enumerate() {
             let logs = self.log_facts(idx).ok();
-            if logs
+            let is_quiet = logs
                 .as_ref()
-                .is_some_and(|logs| logs.upstream_failures == 0)
-            {
-                if let Ok(answered) = self.answered_failures(idx) {
-                    gaps.extend(answered.unlogged.clone());
-                    unexplained = unexplained.max(answered.last_unlogged);
-                }
+                .is_some_and(|logs| logs.upstream_failures == 0);
+            if is_quiet && let Ok(answered) = self.answered_failures(idx) {
+                gaps.extend(answered.unlogged.clone());
+                unexplained = unexplained.max(answered.last_unlogged);
             }
             if let Some(logs) = &logs {
                 window.lines += logs.lines;
