@@ -7,7 +7,9 @@ use facts::application::log::{Exit, What};
 use facts::journal::UnitChange;
 use facts::oom::OomKill;
 use facts::process::Cgroup;
-use facts::{Exhibit, Gap};
+use facts::systemd::Ended;
+use facts::{Exhibit, Gap, ProbeRequest};
+use jiff::Timestamp;
 
 use super::application::Application;
 use super::happenings::{AFTER, BEFORE, Happening, Happenings};
@@ -16,6 +18,9 @@ use crate::incident::Incident;
 
 /// A process's name as the kernel keeps it.
 const NAME_BYTES: usize = 15;
+
+/// `PROC_CGROUP_INIT_INO` (`include/linux/proc_ns.h`).
+const FIRST_NAMESPACE: &[u8] = b"cgroup:[4026531835]";
 
 /// What was killed of a peer's application.
 pub(crate) struct MemoryKills {
@@ -56,6 +61,10 @@ pub(super) struct Behind {
     cgroups: Vec<Rc<Cgroup>>,
     /// The unit's last main process, where it is dead.
     last_main: Option<u32>,
+    /// When systemd saw a SIGKILL end a process of its unit.
+    sigkills: Vec<Timestamp>,
+    /// Whether paths of control groups are whole here, as they are in the kernel's log; `None` where it cannot be told.
+    sees_whole_paths: Option<bool>,
 }
 
 /// Whether a killed process was one of the application's.
@@ -69,7 +78,7 @@ enum Belongs {
 impl Case {
     /// What the kernel killed of the peer's application for lack of memory.
     pub(crate) fn memory_kills(&self, incident: &Incident) -> Result<MemoryKills, Gap> {
-        let behind = self.behind(incident)?;
+        let mut behind = self.behind(incident)?;
         let who = match (&behind.application, behind.units.first()) {
             (Some(application), _) => application.who(),
             (None, Some(unit)) => unit.clone(),
@@ -77,11 +86,25 @@ impl Case {
         };
         let mut found = Vec::new();
         let mut places = Vec::new();
-        for unit in &behind.units {
+        for unit in &behind.units.clone() {
             let Some(journal) = known(self.journal(unit))? else {
                 continue;
             };
             places.push(format!("journalctl -u {unit}"));
+            behind.sigkills.extend(
+                journal
+                    .iter()
+                    .filter(|entry| {
+                        entry.event.as_ref().is_some_and(|event| {
+                            let how = match &event.what {
+                                UnitChange::ProcessExited { how, .. } => *how,
+                                _ => None,
+                            };
+                            how == Some(Ended::Killed(9))
+                        })
+                    })
+                    .map(|entry| entry.at),
+            );
             let kills = journal.iter().filter(|entry| {
                 entry.event.as_ref().is_some_and(|event| match &event.what {
                     UnitChange::OutOfMemory | UnitChange::KilledForPressure => true,
@@ -99,6 +122,9 @@ impl Case {
         if let Some(log) = known(log.clone())? {
             places.push(log.place.to_owned());
             let kills = facts::oom::kills(&log.lines);
+            if kills.iter().any(|kill| behind.is_elsewhere_or_ours(kill)) {
+                behind.sees_whole_paths = known(self.sees_whole_paths())?;
+            }
             let is_whole = log.since.as_second() <= incident.first_seen.as_second() - BEFORE;
             let is_none = kills.iter().all(|kill| behind.owned(kill) == Belongs::No);
             if is_none && found.is_empty() && is_whole {
@@ -139,6 +165,15 @@ impl Case {
         })
     }
 
+    /// Whether this is the kernel's first namespace of control groups, in which paths are whole.
+    fn sees_whole_paths(&self) -> Result<bool, Gap> {
+        let own = ProbeRequest::Link {
+            path: "/proc/self/ns/cgroup".into(),
+        };
+        let (_, link) = self.evidence.bytes(&own)?;
+        Ok(link.to_vec() == FIRST_NAMESPACE)
+    }
+
     /// Who is behind a peer: what listens there now or, where nothing does, the unit that is meant to.
     pub(super) fn behind(&self, incident: &Incident) -> Result<Behind, Gap> {
         let is_service = |unit: &String| unit.ends_with(".service");
@@ -158,6 +193,8 @@ impl Case {
                     application: Some(application),
                     cgroups,
                     last_main: None,
+                    sigkills: Vec::new(),
+                    sees_whole_paths: None,
                 });
             }
             Err(gap) => gap,
@@ -175,6 +212,8 @@ impl Case {
                 .collect(),
             cgroups: Vec::new(),
             last_main: owner.last_main(),
+            sigkills: Vec::new(),
+            sees_whole_paths: None,
         })
     }
 }
@@ -187,46 +226,89 @@ impl Behind {
         let Some(cgroup) = &kill.cgroup else {
             return Belongs::Perhaps;
         };
+        let is_called_so = self
+            .application
+            .as_ref()
+            .is_some_and(|application| application.has_process_called(&kill.name));
         let is_same = self.cgroups.iter().any(|own| is_same_group(own, cgroup));
-        let is_unit = cgroup.user.is_none()
-            && cgroup.container.is_none()
+        let is_root = cgroup.path == "/" && self.cgroups.iter().any(|own| own.memory == "/");
+        if is_same || (self.names_unit(cgroup) && is_of_first_systemd(cgroup)) {
+            // A unit may run helpers beside the program that answers.
+            return if is_called_so {
+                Belongs::Surely
+            } else {
+                Belongs::Perhaps
+            };
+        }
+        if !self.is_elsewhere_or_ours(kill) {
+            return if is_root {
+                Belongs::Perhaps
+            } else {
+                Belongs::No
+            };
+        }
+        match self.sees_whole_paths {
+            Some(true) => Belongs::No,
+            Some(false) if is_called_so && self.lost_one_to_a_sigkill(kill) => Belongs::Surely,
+            _ => Belongs::Perhaps,
+        }
+    }
+
+    fn names_unit(&self, cgroup: &Cgroup) -> bool {
+        let is_of_system = cgroup.user.is_none() && cgroup.container.is_none();
+        is_of_system
             && cgroup
                 .unit
                 .as_ref()
-                .is_some_and(|unit| self.units.contains(unit));
-        let is_root = cgroup.path == "/" && self.cgroups.iter().any(|own| own.memory == "/");
-        match (is_same || is_unit, &self.application) {
-            // A unit may run helpers beside the program that answers.
-            (true, Some(application)) if application.has_process_called(&kill.name) => {
-                Belongs::Surely
-            }
-            (true, _) => Belongs::Perhaps,
-            (false, _) if is_root => Belongs::Perhaps,
-            (false, _) => Belongs::No,
-        }
+                .is_some_and(|unit| self.units.contains(unit))
+    }
+
+    /// Whether a killed process's group ends as ours does and begins otherwise: that of a container with such a unit, or
+    /// ours, if we are in a container and see our paths without their begin.
+    fn is_elsewhere_or_ours(&self, kill: &OomKill) -> bool {
+        kill.cgroup.as_ref().is_some_and(|cgroup| {
+            let ends_alike = self.cgroups.iter().any(|own| ends_alike(own, cgroup));
+            ends_alike || (self.names_unit(cgroup) && !is_of_first_systemd(cgroup))
+        })
+    }
+
+    /// Whether the application or its unit says that a SIGKILL ended one of its processes then.
+    fn lost_one_to_a_sigkill(&self, kill: &OomKill) -> bool {
+        let says_so = self.events_near(kill).any(|(_, what)| is_sigkill(what));
+        says_so || self.sigkills.iter().any(|&at| is_then(at, kill))
     }
 
     /// Whether the application's own log says that this very process was killed then.
     fn says_it_lost(&self, kill: &OomKill) -> bool {
-        self.application
-            .iter()
-            .flat_map(|application| application.events())
-            .any(|event| {
-                let is_then = event.at.is_some_and(|at| {
-                    (kill.at.as_second() - BEFORE..=kill.at.as_second() + BEFORE)
-                        .contains(&at.as_second())
-                });
-                is_then
-                    && event.worker == Some(kill.pid)
-                    && matches!(
-                        event.what,
-                        What::WorkerExited {
-                            how: Exit::Signal(9),
-                            after_timeout: false
-                        }
-                    )
-            })
+        self.events_near(kill)
+            .any(|(worker, what)| worker == Some(kill.pid) && is_sigkill(what))
     }
+
+    /// What the application's own log says of that time: of which worker, and what.
+    fn events_near(&self, kill: &OomKill) -> impl Iterator<Item = (Option<u32>, &What)> {
+        let events = self
+            .application
+            .iter()
+            .flat_map(|application| application.events());
+        events
+            .filter(move |event| event.at.is_some_and(|at| is_then(at, kill)))
+            .map(|event| (event.worker, &event.what))
+    }
+}
+
+fn is_then(at: Timestamp, kill: &OomKill) -> bool {
+    let second = kill.at.as_second();
+    (second - BEFORE..=second + BEFORE).contains(&at.as_second())
+}
+
+fn is_sigkill(what: &What) -> bool {
+    matches!(
+        what,
+        What::WorkerExited {
+            how: Exit::Signal(9),
+            after_timeout: false
+        }
+    )
 }
 
 fn is_near(kill: &OomKill, incident: &Incident) -> bool {
@@ -236,6 +318,24 @@ fn is_near(kill: &OomKill, incident: &Incident) -> bool {
         .range(second - AFTER..=second + BEFORE)
         .next()
         .is_some()
+}
+
+/// Whether no stranger's group stands above the unit, such as that of a container whose kind the path does not tell: its
+/// systemd may have a unit of the same name.
+fn is_of_first_systemd(cgroup: &Cgroup) -> bool {
+    let mut above = cgroup
+        .path
+        .split('/')
+        .filter(|component| !component.is_empty())
+        .take_while(|component| component.strip_suffix(".service").is_none());
+    above.all(|component| component.strip_suffix(".slice").is_some())
+}
+
+/// Whether a path ends as the own one does, and begins otherwise.
+fn ends_alike(own: &Cgroup, killed: &Cgroup) -> bool {
+    own.memory.len() > 1
+        && killed.path.len() > own.memory.len()
+        && killed.path.ends_with(&own.memory)
 }
 
 /// Whether two processes share a group that is one program's: not all have one.

@@ -15,6 +15,8 @@ declare_cause! {
     /// The connection was closed or reset before the response, and in every failing second the kernel killed a process of
     /// the peer's application for lack of memory: its log names a process of the same unit, container or control group
     /// and program, or one that the application's own log says it lost; or the unit's journal says it.
+    /// Within a container, whose paths lack their begin, the application or its unit must also say that a SIGKILL ended a
+    /// process then.
     ///
     /// ## Ruled out when
     /// The failure is another one, every process of the application has run since before the first failure, or the
@@ -260,6 +262,58 @@ mod tests {
         ruled out
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - kernel-log 13:05:00: journalctl -k shows no killed process of gunicorn (pid 4120) since then
+        ");
+    }
+
+    /// The same of a unit in a container, of a kind that the path does not tell; the host has one of that name too.
+    fn in_a_container() -> String {
+        KILLED.replace("/system.slice/shop.service", "/lxc/web/system.slice/shop.service")
+    }
+
+    /// That process is the unit's own, and a SIGKILL ended it; why502 is in the same container.
+    const LOST: &str = "
+        //- link /proc/self/ns/cgroup -> cgroup:[4026532345]
+        //- journal shop.service
+        14:02:11 [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:7) was sent SIGKILL! Perhaps out of memory?
+    ";
+
+    #[test]
+    fn confirmed_within_the_container_where_the_unit_lost_a_process_to_sigkill_then() {
+        assert_snapshot!(check(ID, [HOST, UNIT, &in_a_container(), LOST]), @"
+        answer: application-killed-oom, over
+        confirmed: the kernel killed process 4119 of gunicorn (pid 4120) for lack of memory while it was answering: /lxc/web/system.slice/shop.service had reached its limit of 60 MiB
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - kernel-log 14:02:11: Memory cgroup out of memory: Killed process 4119 (gunicorn) total-vm:218960kB, anon-rss:61064kB
+        fix, shown: let it need less memory, or give it more
+          find what needs so much: journalctl -u shop.service
+          run fewer workers, or end each after some requests
+          or give it more: systemctl edit shop.service (MemoryMax= under [Service])
+        ");
+        assert_snapshot!(check(ID, [HOST, UNIT, &in_a_container(), &LOST.replace("SIGKILL! Perhaps out of memory?", "SIGSEGV!")]), @"
+        answer: application-crashed, over
+        unknown: whether a process was killed for lack of memory: nothing of it stands in journalctl -u shop.service, journalctl -k
+        leaning: the kernel killed gunicorn (pid 4119) then
+        ");
+    }
+
+    #[test]
+    fn ruled_out_on_the_host_of_that_container() {
+        assert_snapshot!(check(ID, [HOST, UNIT, &in_a_container(), &LOST.replace("4026532345", "4026531835")]), @"
+        answer: application-crashed, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - kernel-log 13:05:00: journalctl -k shows no killed process of gunicorn (pid 4120) since then
+        ");
+    }
+
+    #[test]
+    fn unknown_where_nobody_tells_whether_it_is_the_containers() {
+        assert_snapshot!(check(ID, [HOST, UNIT, &in_a_container(), "
+            //- denied link /proc/self/ns/cgroup
+        "]), @"
+        answer: none, over
+        unknown: whether a process was killed for lack of memory: nothing of it stands in journalctl -u shop.service, journalctl -k
+        leaning: the kernel killed gunicorn (pid 4119) then
         ");
     }
 
