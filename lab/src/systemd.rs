@@ -59,6 +59,26 @@ impl Lab {
     /// # Errors
     /// Where `systemd-nspawn` cannot boot: it needs root, namespaces and cgroups.
     pub fn machine(&self) -> Result<Machine<'_>> {
+        self.boot(false)
+    }
+
+    /// As [`Lab::machine`], and `MemoryMax=` holds in it.
+    ///
+    /// # Errors
+    /// As there, or where memory cannot be counted by the group.
+    pub fn machine_that_counts_memory(&self) -> Result<Machine<'_>> {
+        let machine = self.boot(true)?;
+        // nspawn lets a machine's systemd write to no older hierarchy but its own.
+        machine.run(
+            "if [ -d /sys/fs/cgroup/memory ]; then\n\
+            mount -o remount,bind,rw /sys/fs/cgroup/memory\n\
+            systemctl daemon-reexec\n\
+            fi",
+        )?;
+        Ok(machine)
+    }
+
+    fn boot(&self, counts_memory: bool) -> Result<Machine<'_>> {
         let root = rootfs()?;
         let mut args: Vec<OsString> = [
             "--mount",
@@ -71,7 +91,8 @@ impl Lab {
         ]
         .map(Into::into)
         .into();
-        let cgroups = cgroup::make(&self.unique("why502-lab"), self.guard())?;
+        let name = self.unique("why502-lab");
+        let cgroups = cgroup::make(&name, counts_memory, self.guard())?;
         args.extend(cgroups.into_iter().map(OsString::from));
         args.extend(
             [

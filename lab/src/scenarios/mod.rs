@@ -43,6 +43,9 @@ macro_rules! scenarios {
                 gunicorn_worker_in_a_memory_group,
                 another_groups_process,
                 sigkill_by_hand,
+                unit_reaches_its_memory_max,
+                unit_of_one_process_reaches_its_memory_max,
+                another_unit_reaches_its_memory_max,
             ],
             application_rejects_request: [
                 longer_than_uwsgis_buffer,

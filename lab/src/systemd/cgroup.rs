@@ -12,13 +12,13 @@ use crate::guard::Guard;
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses; the
-/// guard knows of each before it is there.
-pub(super) fn make(name: &str, guard: &Guard) -> Result<Vec<PathBuf>> {
+/// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses, and where memory is counted
+/// if that is wanted; the guard knows of each before it is there.
+pub(super) fn make(name: &str, counts_memory: bool, guard: &Guard) -> Result<Vec<PathBuf>> {
     let own = fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
     let dirs: Vec<PathBuf> = own
         .lines()
-        .filter_map(beneath)
+        .filter_map(|line| beneath(line, counts_memory))
         .map(|dir| dir.join(name))
         .collect();
     ensure!(
@@ -37,8 +37,8 @@ pub(super) fn make(name: &str, guard: &Guard) -> Result<Vec<PathBuf>> {
     Ok(dirs)
 }
 
-/// The directory of a line of `/proc/self/cgroup`, if its hierarchy is one that systemd uses.
-fn beneath(line: &str) -> Option<PathBuf> {
+/// The directory of a line of `/proc/self/cgroup`, if its hierarchy is one that is wanted.
+fn beneath(line: &str, counts_memory: bool) -> Option<PathBuf> {
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
     let is_unified = || Path::new(ROOT).join("cgroup.controllers").exists();
@@ -46,6 +46,7 @@ fn beneath(line: &str) -> Option<PathBuf> {
         "" if is_unified() => PathBuf::from(ROOT),
         "" => Path::new(ROOT).join("unified"),
         "name=systemd" => Path::new(ROOT).join("systemd"),
+        "memory" if counts_memory => Path::new(ROOT).join("memory"),
         _ => return None,
     };
     root.is_dir()
