@@ -114,11 +114,13 @@ macro_rules! scenarios {
             ],
             nginx_not_running: [
                 stopped,
+                stopped_after_a_peer_failed,
                 unit_failed_on_its_configuration,
                 unit_was_killed,
             ],
             nginx_out_of_file_descriptors: [
                 worker_rlimit_nofile_is_small,
+                worker_was_replaced_since,
                 an_application_has_no_descriptor_left,
             ],
             nginx_out_of_local_ports: [
@@ -141,6 +143,7 @@ macro_rules! scenarios {
             ],
             nginx_temp_path_unwritable: [
                 body_directory_is_of_another_user,
+                given_back_since,
                 response_cannot_be_kept,
                 disk_is_full,
                 no_more_files_can_be_made,
@@ -151,6 +154,7 @@ macro_rules! scenarios {
                 all_peers_are_dead,
                 one_is_down_by_configuration,
                 all_are_down_by_configuration,
+                servers_have_all_the_connections_they_may,
                 hanging_peers,
             ],
             not_an_upstream_fault: [
@@ -223,6 +227,7 @@ macro_rules! scenarios {
             ],
             resolver_missing: [
                 variable_without_a_resolver,
+                given_a_resolver_since,
                 name_of_no_upstream,
             ],
             response_header_invalid: [
@@ -232,11 +237,13 @@ macro_rules! scenarios {
             ],
             response_header_too_big: [
                 node_sends_many_cookies,
+                no_longer_passed_to,
                 php_sends_a_long_header,
                 beside_a_location_with_sizes_of_its_own,
             ],
             response_truncated: [
                 announces_more_than_it_sends,
+                no_longer_passed_to,
                 resets_within_the_body,
                 body_stalls,
             ],
@@ -254,6 +261,7 @@ macro_rules! scenarios {
             socket_hidden_by_namespace: [
                 unit_has_a_tmp_of_its_own,
                 nginx_has_other_mounts,
+                shown_since,
             ],
             socket_missing: [
                 file_is_missing,
@@ -275,6 +283,7 @@ macro_rules! scenarios {
             socket_stale: [
                 left_by_a_dead_application,
                 plain_file_in_its_place,
+                listened_on_since,
             ],
             upstream_address_outdated: [
                 name_has_moved,

@@ -4,11 +4,7 @@ use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab, Machine};
 
-/// It served, and was stopped; its configuration is there.
-pub fn stopped(lab: &Lab) -> Result<()> {
-    let peer = lab.port()?;
-    let _application = lab.application(&["ok"], &format!("127.0.0.1:{peer}"))?;
-    let site = "\
+const SITE: &str = "\
 server {
     listen @listen;
     location / {
@@ -16,11 +12,27 @@ server {
     }
 }
 ";
-    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+
+/// It served, and was stopped; its configuration is there.
+pub fn stopped(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{peer}"))?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     nginx.expect(2, "GET", "/", 200)?;
     nginx.stop()?;
     ensure!(nginx.get("/").is_err(), "somebody still answers");
     lab.diagnose(&nginx, &[Expectation::confirmed("nginx-not-running")])
+}
+
+/// It was stopped after a peer had failed: whether it ran then is another question.
+pub fn stopped_after_a_peer_failed(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.stop()?;
+    let refused = Expectation::at_most("peer-not-listening").of_failure("connect-refused").times(3);
+    lab.diagnose(&nginx, &[refused, Expectation::confirmed("nginx-not-running").of_failure("")])
 }
 
 /// A restart met a configuration with an error: `nginx.service` has failed.

@@ -29,6 +29,23 @@ pub fn worker_rlimit_nofile_is_small(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[truth(&peer), truth("")])
 }
 
+/// nginx was reloaded since: whom the limit met is gone.
+pub fn worker_was_replaced_since(lab: &Lab) -> Result<()> {
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let _application = lab.application(&["slow", "2"], &peer)?;
+    let mut nginx = lab.nginx_setup().main("worker_rlimit_nofile 25;").start(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    let failed = nginx.crowd(40, "/slow", 500);
+    ensure!(failed > 0, "every client was served:\n{}", nginx.log());
+    nginx.logged(&["[alert]", "socket() failed (24: Too many open files) while connecting to upstream", &peer])?;
+    nginx.logged(&["[crit]", "accept4() failed (24: Too many open files)"])?;
+    lab.settle();
+    nginx.reload()?;
+    let truth = |peer: &str| Expectation::at_most(CAUSE).of_peer(peer);
+    // Whom the limit kept from a connection to the application can be asked anew.
+    lab.diagnose(&nginx, &[truth(&peer), truth("").over()])
+}
+
 /// The application cannot open a file and says so: nginx has enough.
 pub fn an_application_has_no_descriptor_left(lab: &Lab) -> Result<()> {
     let socket = lab.path("php.sock").display().to_string();

@@ -1,6 +1,7 @@
 //! nginx cannot write its temporary files.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use anyhow::{Context as _, Result};
 
@@ -30,6 +31,22 @@ pub fn body_directory_is_of_another_user(lab: &Lab) -> Result<()> {
     nginx.expect(3, "POST", "/", 500)?;
     nginx.logged(&["[crit]", "open()", "nginx/body/", "failed (13: Permission denied), client"])?;
     lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming(folder.display().to_string())])
+}
+
+/// Somebody has given it back by the time it is looked at.
+pub fn given_back_since(lab: &Lab) -> Result<()> {
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let _application = lab.application(&["ok"], &peer)?;
+    let nginx = lab.nginx(BODIES, &[("peer", &peer)])?;
+    let folder = lab.path("nginx/body");
+    let owner = fs::metadata(&folder).context("look at nginx's directory")?.uid();
+    std::os::unix::fs::chown(&folder, Some(0), Some(0)).context("take nginx's directory away")?;
+    lab.settle();
+    nginx.expect(3, "POST", "/", 500)?;
+    nginx.logged(&["[crit]", "nginx/body/", "failed (13: Permission denied), client"])?;
+    std::os::unix::fs::chown(&folder, Some(owner), Some(0)).context("give nginx's directory back")?;
+    nginx.expect(2, "POST", "/", 200)?;
+    lab.diagnose(&nginx, &[Expectation::at_most(CAUSE).times(3)])
 }
 
 /// A response that is larger than the buffers is cut: the client sees a 200.

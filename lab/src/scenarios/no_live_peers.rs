@@ -1,6 +1,6 @@
 //! nginx has taken every peer of an upstream out of use.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab};
 
@@ -58,6 +58,22 @@ pub fn all_are_down_by_configuration(lab: &Lab) -> Result<()> {
     nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
     nginx.not_logged("(111: Connection refused)")?;
     lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name)])
+}
+
+/// Each server has the one connection that it may have: nothing failed, and nothing shows how many there were.
+pub fn servers_have_all_the_connections_they_may(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let (one, other) = (format!("127.0.0.1:{first}"), format!("127.0.0.1:{}", first + 1));
+    let _one = lab.application(&["slow", "1"], &one)?;
+    let _other = lab.application(&["slow", "1"], &other)?;
+    let (one, other) = (format!("{one} max_conns=1"), format!("{other} max_conns=1"));
+    let site = SITE.replace("proxy_read_timeout 1s;", "");
+    let nginx = lab.nginx(&site, &[("name", &name), ("one", &one), ("other", &other)])?;
+    lab.settle();
+    let failed = nginx.crowd(6, "/slow", 502);
+    ensure!(failed > 0, "every client was served:\n{}", nginx.log());
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/slow\"")])?;
+    lab.diagnose(&nginx, &[Expectation::at_most("no-live-peers").of_peer(name)])
 }
 
 /// Both peers accept and never answer: a 504 first, then no peer is left.

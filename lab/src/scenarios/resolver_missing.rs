@@ -26,6 +26,28 @@ server {
     lab.diagnose(&nginx, &[truth.rules_out("upstream-name-unresolvable")])
 }
 
+/// It has one by the time it is looked at.
+pub fn given_a_resolver_since(lab: &Lab) -> Result<()> {
+    let name = format!("{}.lab", lab.unique("shop"));
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        set $shop @name;
+        proxy_pass http://$shop:8000;
+    }
+}
+";
+    let mut nginx = lab.nginx(site, &[("name", &name)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["[error]", &format!("no resolver defined to resolve {name}, client")])?;
+    lab.settle();
+    nginx.edit("set $shop", "resolver 127.0.0.1;\n        set $shop")?;
+    nginx.reload()?;
+    lab.diagnose(&nginx, &[Expectation::at_most(CAUSE).of_peer(name)])
+}
+
 /// The name was meant to be an upstream's, which is called otherwise; beside it, a good one.
 pub fn name_of_no_upstream(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -37,6 +37,28 @@ server {
     mend(lab, &mut nginx, "/big")
 }
 
+/// Nothing passes requests there any more by the time it is looked at.
+pub fn no_longer_passed_to(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _node = lab.node(peer, MANY_COOKIES)?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/big", 502)?;
+    nginx.logged(&["[error]", TOO_BIG])?;
+    lab.settle();
+    nginx.edit(&format!("proxy_pass http://127.0.0.1:{peer};"), "return 204;")?;
+    nginx.reload()?;
+    lab.diagnose(&nginx, &[Expectation::at_most("response-header-too-big").over()])
+}
+
 /// php-fpm, with sizes that have to agree with a larger header.
 pub fn php_sends_a_long_header(lab: &Lab) -> Result<()> {
     let socket = lab.path("php.sock");

@@ -38,6 +38,16 @@ pub fn announces_more_than_it_sends(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[truth.rules_out("application-slow").rules_out("response-header-invalid")])
 }
 
+/// Nothing passes requests there any more by the time it is looked at.
+pub fn no_longer_passed_to(lab: &Lab) -> Result<()> {
+    let (_node, mut nginx) = start(lab, "response.socket.end()")?;
+    nginx.logged_times(2, &["upstream prematurely closed connection while reading upstream"])?;
+    lab.settle();
+    nginx.edit("proxy_pass http://127.0.0.1", "return 204; #")?;
+    nginx.reload()?;
+    lab.diagnose(&nginx, &[Expectation::at_most("response-truncated").over()])
+}
+
 /// It resets.
 pub fn resets_within_the_body(lab: &Lab) -> Result<()> {
     let (_node, nginx) = start(lab, "response.socket.resetAndDestroy()")?;

@@ -1,6 +1,6 @@
 //! The application listens on the unix socket where nginx does not see it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab};
 
@@ -36,6 +36,32 @@ server {
     nginx.expect(4, "GET", "/", 502)?;
     nginx.logged(&[&format!("connect() to unix:{} failed (2: No such file or directory)", socket.display())])?;
     lab.diagnose(&nginx, &[truth().of_peer(format!("unix:{}", socket.display())).naming("mount namespace")])
+}
+
+/// nginx was shown it by the time it is looked at.
+pub fn shown_since(lab: &Lab) -> Result<()> {
+    let folder = lab.directory("run")?;
+    let socket = folder.join("shop.sock");
+    let _application = lab.application(&["ok"], &socket.display().to_string())?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://unix:@socket;
+    }
+}
+";
+    let nginx =
+        lab.nginx_setup().before("mount -t tmpfs tmpfs \"$PREFIX/../run\"").start(site, &[("socket", &socket.display())])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    lab.settle();
+    let master = nginx.pid().to_string();
+    let args = ["--target", &master, "--mount", "umount", &folder.display().to_string()].map(str::to_owned);
+    ensure!(lab.start("umount", "nsenter", args)?.wait()?.success(), "the socket stays hidden");
+    nginx.expect(1, "GET", "/", 200)?;
+    let truth = Expectation::at_most("socket-hidden-by-namespace").of_peer(format!("unix:{}", socket.display()));
+    lab.diagnose(&nginx, &[truth.over()])
 }
 
 fn truth() -> Expectation {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::lab::set_mode;
-use crate::{Expectation, Lab};
+use crate::{Expectation, Lab, Nginx};
 
 /// The application died and left its socket file.
 pub fn left_by_a_dead_application(lab: &Lab) -> Result<()> {
@@ -21,7 +21,21 @@ pub fn plain_file_in_its_place(lab: &Lab) -> Result<()> {
     stale(lab, &socket)
 }
 
-fn stale(lab: &Lab, socket: &Path) -> Result<()> {
+/// The application was started again by the time it is looked at.
+pub fn listened_on_since(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock");
+    drop(UnixListener::bind(&socket).context("leave a socket file")?);
+    let nginx = refused(lab, &socket)?;
+    lab.settle();
+    std::fs::remove_file(&socket).context("remove a socket file")?;
+    let _application = lab.application(&["ok"], &socket.display().to_string())?;
+    set_mode(&socket, 0o666)?;
+    nginx.expect(1, "GET", "/", 200)?;
+    let truth = Expectation::at_most("socket-stale").of_peer(format!("unix:{}", socket.display()));
+    lab.diagnose(&nginx, &[truth.over()])
+}
+
+fn refused(lab: &Lab, socket: &Path) -> Result<Nginx> {
     set_mode(socket, 0o666)?;
     let site = "\
 server {
@@ -35,6 +49,11 @@ server {
     lab.settle();
     nginx.expect(4, "GET", "/", 502)?;
     nginx.logged(&["[error]", &format!("connect() to unix:{} failed (111: Connection refused)", socket.display())])?;
+    Ok(nginx)
+}
+
+fn stale(lab: &Lab, socket: &Path) -> Result<()> {
+    let nginx = refused(lab, socket)?;
     let truth = Expectation::confirmed("socket-stale").of_peer(format!("unix:{}", socket.display()));
     lab.diagnose(&nginx, &[truth.rules_out("socket-missing").rules_out("socket-permission-denied")])
 }
