@@ -1,66 +1,150 @@
 //! The corpus: captures of scenarios, each with what was true and what is answered.
 //!
-//! A case is `corpus/CAUSE/CASE.snapshot` with `CASE.json` beside it. `cargo xtask corpus` records them; a test judges
-//! every one. What was true is the scenario's word, so a recorded answer never defines it.
+//! A case is `corpus/CAUSE/CASE.snapshot` with `CASE.json` beside it. `cargo xtask corpus` records them; tests judge
+//! every one, each by itself and all together. What was true is the scenario's word, so a recorded answer never
+//! defines it.
+
+mod keep;
+mod lookalikes;
+mod scrub;
+mod tables;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
-use crate::verdict::{Answer, Expectation, causes, flag, text};
+use crate::verdict::{Answer, causes, flag, strings, text};
 
-/// Keeps a capture as a case where `WHY502_LAB_CORPUS` names a folder, under the scenario's name.
-pub(crate) fn keep(capture: &Path, answer: &Answer, expected: &[Expectation]) -> Result<()> {
-    let Some(folder) = std::env::var_os("WHY502_LAB_CORPUS") else {
-        return Ok(());
-    };
-    if tells_of_the_kernel(capture)? {
-        return Ok(());
-    }
-    // The test's own name, which the runner gives to its thread: `cause::scenario`.
-    let thread = thread::current();
-    let test = std::env::args().skip_while(|arg| arg != "--exact").nth(1);
-    let test = test
-        .or_else(|| thread.name().map(str::to_owned))
-        .context("no name of a test")?;
-    let (cause, case) = test.split_once("::").context("no name of a scenario")?;
-    let folder = PathBuf::from(folder).join(cause.replace('_', "-"));
-    fs::create_dir_all(&folder).context("make a folder of the corpus")?;
-    let snapshot = folder.join(format!("{case}.snapshot"));
-    fs::copy(capture, &snapshot).context("copy a capture")?;
-    let truth = answer.incidents().into_iter().map(|incident| {
-        let truth = expected.iter().find(|truth| truth.is_of(incident));
-        truth.map(Expectation::true_causes).unwrap_or_default()
-    });
-    let incidents: Vec<Value> = answer
-        .incidents()
-        .into_iter()
-        .zip(truth)
-        .map(|(incident, truth)| {
-            let mut said = said(incident);
-            if let Some(said) = said.as_object_mut() {
-                said.insert("true".to_owned(), json!(truth));
-            }
-            said
-        })
-        .collect();
-    let text = serde_json::to_string_pretty(&json!({"exit": answer.exit, "incidents": incidents}))?;
-    fs::write(snapshot.with_extension("json"), text + "\n").context("write what is expected")
+pub(crate) use keep::{Keep, keep};
+pub use tables::{faults, lacking, page, uncovered};
+
+/// Judging one case mostly waits for a process to start.
+const SIDE_BY_SIDE: usize = 4;
+
+/// A case as it is judged now.
+#[derive(Debug)]
+pub struct Case {
+    /// `CAUSE/CASE`.
+    pub name: String,
+    /// What is wrong with the answer, held against the recorded one.
+    pub wrong: Option<String>,
+    incidents: Vec<Judged>,
 }
 
-/// Judges a case, and holds the answer against what was true and what was answered when it was recorded.
+/// An incident of a case: what was true of it, and what is said of it now.
+#[derive(Debug, Default)]
+struct Judged {
+    /// nginx's, where it gave one.
+    errno: Option<u64>,
+    /// The class of what nginx logged; empty where it logged nothing.
+    failure: String,
+    /// The true causes, the answer's first; none where nothing on the host proves any.
+    truth: Vec<String>,
+    answer: Option<String>,
+    /// All that is said of the answer: its summary, proof and fixes.
+    said: String,
+    confirmed: Vec<String>,
+    unknown: Vec<String>,
+    ruled_out: Vec<String>,
+}
+
+impl Judged {
+    /// The cause that was true and could be proven; what was not proven when it was recorded is counted as soon as it is.
+    fn provable(&self) -> Option<&str> {
+        self.answer.as_ref()?;
+        self.truth.first().map(String::as_str)
+    }
+
+    /// The causes that are confirmed and were not so.
+    fn false_ones(&self) -> impl Iterator<Item = &String> {
+        self.confirmed
+            .iter()
+            .filter(|cause| !self.truth.contains(cause))
+    }
+}
+
+/// Judges every case of the corpus, sorted by name.
 ///
 /// # Errors
-/// When the answer is another, or names a cause that was not so.
-pub fn check(snapshot: &Path) -> Result<()> {
-    let expected =
+/// When a case cannot be read, or `why502` gives no report.
+pub fn judge_all(corpus: &Path) -> Result<Vec<Case>> {
+    let snapshots = cases(corpus)?;
+    let (next, judged) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    thread::scope(|scope| {
+        for _ in 0..SIDE_BY_SIDE {
+            scope.spawn(|| {
+                while let Some(snapshot) = snapshots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let case =
+                        judge(snapshot).with_context(|| format!("judge {}", snapshot.display()));
+                    if let Ok(mut judged) = judged.lock() {
+                        judged.push(case);
+                    }
+                }
+            });
+        }
+    });
+    let judged = judged.into_inner().unwrap_or_default();
+    let mut judged = judged.into_iter().collect::<Result<Vec<Case>>>()?;
+    ensure!(
+        judged.len() == snapshots.len(),
+        "only {} of {} cases were judged",
+        judged.len(),
+        snapshots.len()
+    );
+    judged.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(judged)
+}
+
+fn judge(snapshot: &Path) -> Result<Case> {
+    let recorded =
         fs::read_to_string(snapshot.with_extension("json")).context("read what is expected")?;
-    let expected: Value = serde_json::from_str(&expected).context("read what is expected")?;
+    let recorded: Value = serde_json::from_str(&recorded).context("read what is expected")?;
     let answer = Answer::of_snapshot(snapshot)?;
-    let wanted = list(&expected);
+    let part = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_stem);
+        name.unwrap_or_default().to_string_lossy().into_owned()
+    };
+    Ok(Case {
+        name: format!("{}/{}", part(snapshot.parent()), part(Some(snapshot))),
+        wrong: check(&answer, &recorded)
+            .err()
+            .map(|error| format!("{error:#}")),
+        incidents: answer
+            .incidents()
+            .into_iter()
+            .zip(list(&recorded))
+            .map(|(incident, recorded)| judged(incident, recorded))
+            .collect(),
+    })
+}
+
+fn judged(incident: &Value, recorded: &Value) -> Judged {
+    let ids = |verdict| causes(incident, verdict).into_keys().collect();
+    let answer = incident.get("cause").and_then(Value::as_str);
+    let confirmed = causes(incident, "confirmed");
+    let said = answer.and_then(|id| confirmed.get(id));
+    Judged {
+        errno: incident.get("errno").and_then(Value::as_u64),
+        failure: text(incident, "failure").to_owned(),
+        truth: truth(recorded).into_iter().map(str::to_owned).collect(),
+        answer: answer.map(str::to_owned),
+        said: said
+            .map(|said| strings(said).join("\n"))
+            .unwrap_or_default(),
+        confirmed: ids("confirmed"),
+        unknown: ids("unknown"),
+        ruled_out: ids("ruled-out"),
+    }
+}
+
+/// Holds an answer against what was true and what was answered when it was recorded.
+fn check(answer: &Answer, recorded: &Value) -> Result<()> {
+    let wanted = list(recorded);
     ensure!(
         answer.incidents().len() == wanted.len(),
         "{} incidents where {} were recorded",
@@ -68,13 +152,7 @@ pub fn check(snapshot: &Path) -> Result<()> {
         wanted.len()
     );
     for (incident, wanted) in answer.incidents().into_iter().zip(wanted) {
-        let truth: Vec<&str> = wanted
-            .get("true")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+        let truth = truth(wanted);
         for cause in causes(incident, "confirmed").keys() {
             ensure!(
                 truth.contains(&cause.as_str()),
@@ -82,7 +160,7 @@ pub fn check(snapshot: &Path) -> Result<()> {
             );
         }
         // What could not be proven then may be proven now: that it is true stands above.
-        if wanted.get("cause").is_some_and(Value::is_null) && !truth.is_empty() {
+        if is_open(wanted) && !truth.is_empty() {
             continue;
         }
         let mut recorded = wanted.clone();
@@ -95,10 +173,9 @@ pub fn check(snapshot: &Path) -> Result<()> {
             "the answer is another\nrecorded {recorded:#}\nnow      {said:#}"
         );
     }
-    let is_open = |incident: &&Value| incident.get("cause").is_some_and(Value::is_null);
     ensure!(
-        list(&expected).iter().any(is_open)
-            || json!(answer.exit) == expected.get("exit").cloned().unwrap_or_default(),
+        list(recorded).into_iter().any(is_open)
+            || json!(answer.exit) == recorded.get("exit").cloned().unwrap_or_default(),
         "the exit code is {:?}",
         answer.exit
     );
@@ -127,27 +204,24 @@ pub fn cases(corpus: &Path) -> Result<Vec<PathBuf>> {
     Ok(cases)
 }
 
-/// Whether a capture tells of the kernel that it was recorded on: its log, or its release, which uwsgi writes into its
-/// own log. No namespace hides either.
-fn tells_of_the_kernel(capture: &Path) -> Result<bool> {
-    let archive = fs::File::open(capture).context("open a capture")?;
-    let bytes = zstd::decode_all(archive).context("unpack a capture")?;
-    let text = String::from_utf8_lossy(&bytes);
-    let release =
-        fs::read_to_string("/proc/sys/kernel/osrelease").context("read the kernel's release")?;
-    let answer = text.split_once("\"command dmesg\"");
-    let log = answer.is_some_and(|(_, rest)| {
-        rest.chars()
-            .take(400)
-            .collect::<String>()
-            .contains("-command-stdout")
-    });
-    Ok(log || text.contains(release.trim()))
+fn list(recorded: &Value) -> Vec<&Value> {
+    let incidents = recorded.get("incidents").and_then(Value::as_array);
+    incidents.into_iter().flatten().collect()
 }
 
-fn list(expected: &Value) -> Vec<&Value> {
-    let incidents = expected.get("incidents").and_then(Value::as_array);
-    incidents.into_iter().flatten().collect()
+/// What was true of a recorded incident.
+fn truth(recorded: &Value) -> Vec<&str> {
+    let truth = recorded.get("true").and_then(Value::as_array);
+    truth
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
+}
+
+/// Whether nothing was proven.
+fn is_open(incident: &Value) -> bool {
+    incident.get("cause").is_some_and(Value::is_null)
 }
 
 /// What is held of an answer: new causes and better words change none of it.

@@ -23,6 +23,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use crate::application::WSGI;
 use crate::built;
 use crate::client;
+use crate::corpus::Keep;
 use crate::lab::Lab;
 use crate::process::{Process, children_of, until};
 use crate::verdict::{Expectation, Scene};
@@ -321,6 +322,7 @@ impl Machine<'_> {
                 let command: [OsString; 3] = ["env".into(), "NO_COLOR=1".into(), "why502".into()];
                 self.output(&[&command, args].concat())
             },
+            keep: Keep::WithoutTheKernel,
             capture: capture.into(),
             seen: self.path(capture),
             watched: vec![self.path(ERROR_LOG), self.path(SITE)],

@@ -11,9 +11,10 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::built;
+use crate::corpus::{self, Keep};
 use crate::lab::Lab;
 use crate::nginx::Nginx;
-use crate::{built, corpus};
 
 /// What is true of one incident, and so what may be said of it.
 ///
@@ -290,6 +291,7 @@ impl Lab {
                 .chain(flags.iter().map(OsString::from))
                 .collect(),
             run: &run,
+            keep: Keep::WithoutTheKernel,
             capture: capture.clone(),
             seen: capture,
             watched: vec![nginx.error_log(), nginx.site()],
@@ -327,6 +329,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) flags: Vec<OsString>,
     /// Runs `why502` there.
     pub(crate) run: &'a dyn Fn(&[OsString]) -> Result<Output>,
+    /// How the capture becomes a case of the corpus, where one is made.
+    pub(crate) keep: Keep,
     /// Where a capture is written there, and where it is then seen from here.
     pub(crate) capture: PathBuf,
     pub(crate) seen: PathBuf,
@@ -396,7 +400,7 @@ impl Scene<'_> {
             "a replay differs\nlive     {lived:#?}\nreplayed {replayed:#?}"
         );
         self.redacted(&live)?;
-        corpus::keep(&self.seen, &replay, expected)?;
+        corpus::keep(&self.seen, self.keep, &replay, expected)?;
         ensure!(before == files(), "the diagnosis changed nginx's files");
         Ok(())
     }
@@ -480,7 +484,7 @@ impl Answer {
         })
     }
 
-    fn check(&self, expected: &[Expectation]) -> Result<()> {
+    pub(crate) fn check(&self, expected: &[Expectation]) -> Result<()> {
         ensure!(
             text(&self.report, "schema") == "why502.report/1",
             "the report's schema is another"
@@ -630,7 +634,7 @@ fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
 }
 
 /// Every text within a value.
-fn strings(value: &Value) -> Vec<&str> {
+pub(crate) fn strings(value: &Value) -> Vec<&str> {
     match value {
         Value::String(text) => vec![text],
         Value::Array(values) => values.iter().flat_map(strings).collect(),

@@ -28,6 +28,7 @@ usage: cargo xtask COMMAND
   lab vm               boot machines whose kernels run SELinux and AppArmor, and hold why502
                        against what they deny (some minutes; the image is made once)
   accuracy             run the lab once and print what was true against what was answered
+  accuracy --corpus    judge the corpus, print the same of it, and write docs/accuracy.md
   corpus [CAUSE[::SCENARIO]]
                        record scenarios of the lab anew as cases of the corpus
   gen                  write the cause pages in docs/causes anew
@@ -42,6 +43,7 @@ enum Task {
     Test,
     RepeatLab(u32),
     Accuracy,
+    AccuracyOfCorpus,
     Corpus(Option<String>),
     LabVm,
     Gen,
@@ -56,6 +58,7 @@ impl Task {
             ["test"] => Self::Test,
             ["test", "--repeat", count, "lab"] => Self::RepeatLab(count.parse().ok()?),
             ["accuracy"] => Self::Accuracy,
+            ["accuracy", "--corpus"] => Self::AccuracyOfCorpus,
             ["lab", "vm"] => Self::LabVm,
             ["corpus"] => Self::Corpus(None),
             ["corpus", wanted] => Self::Corpus(Some((*wanted).to_owned())),
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Task::Test => check::test(),
         Task::RepeatLab(count) => check::repeat_lab(count),
         Task::Accuracy => check::accuracy(),
+        Task::AccuracyOfCorpus => corpus::accuracy(),
         Task::LabVm => check::lab_vm(),
         Task::Corpus(wanted) => corpus::record(wanted.as_deref()),
         Task::Gen => pages::write(),

@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::corpus::Keep;
 use crate::lab::Lab;
 use crate::process::{Process, until};
 use crate::verdict::{Expectation, Scene};
@@ -254,6 +255,7 @@ impl Vm<'_> {
         let scene = Scene {
             flags: vec!["--since".into(), "1h".into()],
             run: &run,
+            keep: Keep::WithTheKernel,
             capture: there.into(),
             seen: here.clone(),
             watched: Vec::new(),
