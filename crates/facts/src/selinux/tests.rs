@@ -64,6 +64,47 @@ fn the_boolean_that_opens_least_comes_first() {
     }
 }
 
+/// What a Debian 12 enforced on nginx, port by port: with no boolean set it connected to none of them, with
+/// `httpd_can_network_connect` to each, with `httpd_can_network_relay` to these alone.
+#[test]
+fn debians_policy_is_read_as_the_kernel_enforced_it() {
+    let policy = Policy::parse(include_bytes!("../../testdata/selinux/debian12.33")).unwrap();
+    for (port, kind, relayed) in [
+        (3000, "ntop_port_t", false),
+        (5000, "commplex_main_port_t", false),
+        (8000, "soundd_port_t", false),
+        (8001, "unreserved_port_t", false),
+        (8008, "http_port_t", true),
+        (8080, "http_cache_port_t", true),
+        (8443, "http_port_t", true),
+        (9000, "cslistener_port_t", false),
+        (8888, "unreserved_port_t", false),
+        (9090, "websm_port_t", false),
+        (7777, "unreserved_port_t", false),
+        (10080, "amanda_port_t", false),
+    ] {
+        assert_eq!(policy.tcp_port(port), Some(kind), "{port}");
+        let switches = policy.switches("httpd_t", kind, "tcp_socket", "name_connect");
+        let opens = |name: &str| {
+            switches
+                .iter()
+                .any(|switch| switch.name == name && switch.on)
+        };
+        assert!(opens("httpd_can_network_connect"), "{port}");
+        assert_eq!(opens("httpd_can_network_relay"), relayed, "{port}");
+    }
+    // As `audit2allow` named the booleans of the denials that were recorded there.
+    assert_eq!(
+        switches(&policy, "http_port_t"),
+        "httpd_graceful_shutdown=true opens 1, httpd_can_network_relay=true opens 5, \
+         httpd_can_network_connect=true opens 14"
+    );
+    assert_eq!(
+        switches(&policy, "unreserved_port_t"),
+        "allow_ypbind=true opens 1, httpd_can_network_connect=true opens 14"
+    );
+}
+
 #[test]
 fn an_alias_stands_for_its_type() {
     let policy = Policy::parse(TINY[3].1).unwrap();
