@@ -322,6 +322,7 @@ impl Machine<'_> {
                 let command: [OsString; 3] = ["env".into(), "NO_COLOR=1".into(), "why502".into()];
                 self.output(&[&command, args].concat())
             },
+            replayer: built::why502()?,
             keep: Keep::WithoutTheKernel,
             capture: capture.into(),
             seen: self.path(capture),

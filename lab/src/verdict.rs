@@ -291,6 +291,7 @@ impl Lab {
                 .chain(flags.iter().map(OsString::from))
                 .collect(),
             run: &run,
+            replayer: built::why502()?,
             keep: Keep::WithoutTheKernel,
             capture: capture.clone(),
             seen: capture,
@@ -329,6 +330,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) flags: Vec<OsString>,
     /// Runs `why502` there.
     pub(crate) run: &'a dyn Fn(&[OsString]) -> Result<Output>,
+    /// The program that judges a capture on this host: the same sources as there.
+    pub(crate) replayer: PathBuf,
     /// How the capture becomes a case of the corpus, where one is made.
     pub(crate) keep: Keep,
     /// Where a capture is written there, and where it is then seen from here.
@@ -389,7 +392,7 @@ impl Scene<'_> {
             String::from_utf8_lossy(&output.stderr)
         );
         // A recording is asked on this host, wherever it was made.
-        let replay = Answer::of_snapshot(&self.seen)?;
+        let replay = Answer::of_snapshot_by(&self.replayer, &self.seen)?;
         replay
             .check(expected)
             .with_context(|| replay.shown("replayed"))?;
@@ -427,7 +430,7 @@ impl Scene<'_> {
             String::from_utf8_lossy(&output.stderr)
         );
         let seen = self.seen.with_file_name(name);
-        let redacted = Answer::of_snapshot(&seen)?;
+        let redacted = Answer::of_snapshot_by(&self.replayer, &seen)?;
         // Names and addresses are others, and with them the incidents' ids.
         let verdicts = |answer: &Answer| {
             let mut verdicts: Vec<_> = answer
@@ -462,6 +465,11 @@ pub(crate) struct Answer {
 impl Answer {
     /// Asks about a recording, on this host.
     pub(crate) fn of_snapshot(snapshot: &Path) -> Result<Self> {
+        Self::of_snapshot_by(&built::why502()?, snapshot)
+    }
+
+    fn of_snapshot_by(program: &Path, snapshot: &Path) -> Result<Self> {
+        let run = |args: &[OsString]| run_program(program, args);
         Self::ask(&run, vec!["--snapshot".into(), snapshot.into()])
     }
 
@@ -597,12 +605,15 @@ fn instance(nginx: &Nginx) -> Vec<OsString> {
 }
 
 fn run(args: &[OsString]) -> Result<Output> {
-    let program = built::why502()?;
+    run_program(&built::why502()?, args)
+}
+
+fn run_program(program: &Path, args: &[OsString]) -> Result<Output> {
     // `timeout` so that a run without end is an answer like any other.
     let mut command = Command::new("timeout");
     command
         .args(["--kill-after=5", "60"])
-        .arg(&program)
+        .arg(program)
         .args(args)
         .env("NO_COLOR", "1");
     let output = command

@@ -1,9 +1,8 @@
 //! `cargo xtask test`: everything a change must pass, in the order that fails soonest.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::path::PathBuf;
-use std::{env, fs};
+use std::fs;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
@@ -79,38 +78,32 @@ pub(crate) fn accuracy() -> Result<()> {
     lab
 }
 
-/// Asks a static build of `why502` in virtual machines whose kernels run SELinux and AppArmor.
+/// Runs what needs a kernel of its own, in virtual machines with SELinux and AppArmor.
 pub(crate) fn lab_vm() -> Result<()> {
-    packages::ensure_installed(&[packages::VM])?;
     build()?;
-    let image = why502_lab::vm::image()?;
-    run::say(&format!("image of virtual machines: {}\n", image.display()));
-    let why502 = match env::var_os("WHY502_BIN") {
-        Some(named) => named.into(),
-        None => static_why502()?,
-    };
-    why502_lab::vm::run_all(&why502)
+    machines()?;
+    run::cargo(&runner(&[
+        "--package",
+        "why502-lab",
+        "--features",
+        "vm",
+        "--test",
+        "vm_scenarios",
+        "--no-fail-fast",
+    ]))
 }
 
-/// A machine's libraries are its own, so the binary brings what it needs. It is built in a directory of its own: other
-/// flags would have everything built anew.
-fn static_why502() -> Result<PathBuf> {
-    let target = "x86_64-unknown-linux-gnu";
-    let folder = run::root().join("target/lab/static");
-    let args = [
-        "build",
-        "--package",
-        "why502",
-        "--bin",
-        "why502",
-        "--target",
-        target,
-        "--target-dir",
-        &folder.to_string_lossy(),
-    ];
-    let flags = "-C target-feature=+crt-static -C strip=debuginfo";
-    run::cargo_with(&args, &[("RUSTFLAGS", OsStr::new(flags))])?;
-    Ok(folder.join(target).join("debug/why502"))
+/// Makes the virtual machines that scenarios go on from, by the lab's own programs.
+pub(crate) fn machines() -> Result<()> {
+    packages::ensure_installed(&[packages::VM])?;
+    let begun = Instant::now();
+    let image = why502_lab::vm::prepare()?;
+    run::say(&format!(
+        "virtual machines: {} ({} s)\n",
+        image.display(),
+        begun.elapsed().as_secs()
+    ));
+    Ok(())
 }
 
 /// Installs and makes what the lab needs.

@@ -3,11 +3,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use why502_lab::corpus;
-use why502_lab::scenarios::SCENARIOS;
+use anyhow::{Context as _, Result, ensure};
+use why502_lab::{corpus, scenarios, vm_scenarios};
 
 use crate::{check, run};
 
@@ -23,34 +22,82 @@ exec \"$@\"
 /// Prepares the namespaces and becomes the scenario's test.
 const STAGE: &str = include_str!("stage.sh");
 
+/// A case is read by everybody who works on the project: what is larger stays out.
+const LARGEST: u64 = 100 << 10;
+
+/// Those that hold a policy of SELinux are large; these few stand for the rest.
+const WITH_POLICY: [&str; 2] = [
+    "selinux-denies-connect/a_boolean_opens_the_port.snapshot",
+    "selinux-denies-socket/label_and_domain.snapshot",
+];
+
 /// Records the scenarios whose `cause::scenario` begins so; all without one.
 pub(crate) fn record(wanted: Option<&str>) -> Result<()> {
     check::prepare()?;
     check::build()?;
-    run::cargo(&["test", "--workspace", "--test", "scenarios", "--no-run"])?;
+    run::cargo(&[
+        "test",
+        "--package",
+        "why502-lab",
+        "--features",
+        "vm",
+        "--no-run",
+    ])?;
     let folder = run::root().join("corpus");
     fs::create_dir_all(&folder)?;
-    let program = test_program()?;
+    let is_wanted = |name: &String| wanted.is_none_or(|wanted| name.starts_with(wanted));
+    let names = |list: &[(&str, &[&str])]| -> Vec<String> {
+        let named = list.iter().flat_map(|(cause, scenarios)| {
+            scenarios
+                .iter()
+                .map(move |scenario| format!("{cause}::{scenario}"))
+        });
+        named.filter(is_wanted).collect()
+    };
     let mut failed = Vec::new();
-    for (cause, scenarios) in SCENARIOS {
-        for scenario in *scenarios {
-            let name = format!("{cause}::{scenario}");
-            if wanted.is_none_or(|wanted| name.starts_with(wanted)) {
-                let recorded = renew(&program, &name, &folder);
-                run::say(&format!(
-                    "{name}: {}\n",
-                    if recorded.is_ok() {
-                        "recorded"
-                    } else {
-                        "FAILED"
-                    }
-                ));
-                failed.extend(recorded.err().map(|error| format!("{name}: {error:#}")));
-            }
-        }
+    let mut note = |name: String, recorded: Result<()>| {
+        let how = if recorded.is_ok() {
+            "recorded"
+        } else {
+            "FAILED"
+        };
+        run::say(&format!("{name}: {how}\n"));
+        failed.extend(recorded.err().map(|error| format!("{name}: {error:#}")));
+    };
+    let program = test_program("scenarios")?;
+    for name in names(scenarios::SCENARIOS) {
+        let recorded = renew(&name, &folder, |fresh| on_stage(&program, &name, fresh));
+        note(name, recorded);
     }
+    let in_machines = names(vm_scenarios::SCENARIOS);
+    if !in_machines.is_empty() {
+        check::machines()?;
+    }
+    let program = test_program("vm_scenarios")?;
+    for name in in_machines {
+        let recorded = renew(&name, &folder, |fresh| in_a_machine(&program, &name, fresh));
+        note(name, recorded);
+    }
+    drop_large(&folder)?;
     ensure!(failed.is_empty(), "not recorded:\n{}", failed.join("\n"));
     write_page()
+}
+
+/// Takes the large cases away again, but for the few that stand for the rest.
+fn drop_large(folder: &Path) -> Result<()> {
+    for case in corpus::cases(folder)? {
+        let size = fs::metadata(&case)?.len();
+        let is_one = WITH_POLICY.iter().any(|named| case.ends_with(named));
+        if size > LARGEST && !is_one {
+            fs::remove_file(case.with_extension("json"))?;
+            fs::remove_file(&case)?;
+            run::say(&format!(
+                "{}: {size} bytes are too many, left out\n",
+                case.display()
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Judges the corpus as it is, writes `docs/accuracy.md` and prints it.
@@ -70,13 +117,17 @@ fn write_page() -> Result<()> {
 }
 
 /// Records one scenario's cases in the place of those that it had.
-fn renew(program: &Path, scenario: &str, cases: &Path) -> Result<()> {
+fn renew(
+    scenario: &str,
+    cases: &Path,
+    recorded_in: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
     let fresh = why502_lab::target_dir()?.join("lab/corpus");
     if fresh.exists() {
         fs::remove_dir_all(&fresh)?;
     }
     fs::create_dir_all(&fresh)?;
-    on_stage(program, scenario, &fresh)?;
+    recorded_in(&fresh)?;
     let recorded = corpus::cases(&fresh)?;
     ensure!(!recorded.is_empty(), "it asked nothing");
     let (cause, case) = scenario.split_once("::").context("no scenario")?;
@@ -121,26 +172,39 @@ fn on_stage(program: &Path, scenario: &str, corpus: &Path) -> Result<()> {
         .stdin(Stdio::null())
         .output()
         .context("run unshare")?;
-    if !output.status.success() {
-        bail!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
+    succeeded(&output)
+}
+
+/// A virtual machine holds nothing of the one that runs it.
+fn in_a_machine(program: &Path, scenario: &str, corpus: &Path) -> Result<()> {
+    let output = Command::new(program)
+        .args(["--exact", scenario, "--nocapture", "--test-threads=1"])
+        .env("WHY502_LAB_CORPUS", corpus)
+        .env("RUST_LIB_BACKTRACE", "0")
+        .stdin(Stdio::null())
+        .output()
+        .context("run a scenario")?;
+    succeeded(&output)
+}
+
+fn succeeded(output: &Output) -> Result<()> {
+    ensure!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
     Ok(())
 }
 
-/// The newest program of the scenarios' tests.
-fn test_program() -> Result<PathBuf> {
+/// The newest program of these tests.
+fn test_program(name: &str) -> Result<PathBuf> {
+    let begin = format!("{name}-");
     let folder = why502_lab::target_dir()?.join("debug/deps");
     let mut newest = None;
     for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
         let entry = entry?;
-        let is_program = entry
-            .file_name()
-            .to_string_lossy()
-            .starts_with("scenarios-")
+        let is_program = entry.file_name().to_string_lossy().starts_with(&begin)
             && entry.path().extension().is_none();
         if is_program {
             newest = newest.max(Some((entry.metadata()?.modified()?, entry.path())));
@@ -148,5 +212,5 @@ fn test_program() -> Result<PathBuf> {
     }
     newest
         .map(|(_, path)| path)
-        .context("the scenarios' tests were not built")
+        .with_context(|| format!("the tests of {name} were not built"))
 }

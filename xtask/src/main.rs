@@ -25,8 +25,8 @@ usage: cargo xtask COMMAND
 
   test                 install what the tests need, then format, lint, build, test
   test --repeat N lab  run the lab N times and count what does not hold every time
-  lab vm               boot machines whose kernels run SELinux and AppArmor, and hold why502
-                       against what they deny (some minutes; the image is made once)
+  lab vm               run only what needs a kernel of its own: virtual machines with SELinux and
+                       with AppArmor (the first time it makes them, which takes some minutes)
   accuracy             run the lab once and print what was true against what was answered
   accuracy --corpus    judge the corpus, print the same of it, and write docs/accuracy.md
   corpus [CAUSE[::SCENARIO]]

@@ -97,19 +97,11 @@ pub(crate) const LAB: &[Need] = &[
     },
 ];
 
-/// What virtual machines need.
+/// What virtual machines need; QEMU they bring themselves.
 pub(crate) const VM: &[Need] = &[
-    Need {
-        package: "qemu-system-x86",
-        is_there: || Path::new("/usr/bin/qemu-system-x86_64").exists(),
-    },
     Need {
         package: "mmdebstrap",
         is_there: || Path::new("/usr/bin/mmdebstrap").exists(),
-    },
-    Need {
-        package: "policycoreutils",
-        is_there: || Path::new("/usr/sbin/setfiles").exists(),
     },
     Need {
         package: "e2fsprogs",
@@ -117,7 +109,9 @@ pub(crate) const VM: &[Need] = &[
     },
     Need {
         package: "openssh-client",
-        is_there: || Path::new("/usr/bin/ssh-keygen").exists(),
+        is_there: || {
+            Path::new("/usr/bin/ssh-keygen").exists() && Path::new("/usr/bin/ssh").exists()
+        },
     },
 ];
 

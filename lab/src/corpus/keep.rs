@@ -26,8 +26,10 @@ static KEPT: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
 pub(crate) enum Keep {
     /// Without what tells of the kernel, which is the host's.
     WithoutTheKernel,
-    /// As it is: the kernel is the lab's own.
+    /// As it is: the kernel is the lab's own. Its policy of SELinux may be large.
     WithTheKernel,
+    /// It is not what the scenario is about.
+    Not,
 }
 
 /// Keeps a capture as a case where `WHY502_LAB_CORPUS` names a folder, under the scenario's name; further captures of
@@ -42,6 +44,7 @@ pub(crate) fn keep(
         return Ok(());
     };
     let kernel = match keep {
+        Keep::Not => return Ok(()),
         Keep::WithTheKernel => None,
         Keep::WithoutTheKernel => Some(Kernel::of_this_host()?),
     };
@@ -52,7 +55,7 @@ pub(crate) fn keep(
     let archive = fs::read(capture).context("read a capture")?;
     let archive = scrub(&archive, kernel.as_ref())?;
     ensure!(
-        archive.len() <= LARGEST,
+        archive.len() <= LARGEST || keep == Keep::WithTheKernel,
         "{} bytes are too many for a case of the corpus",
         archive.len()
     );

@@ -1,6 +1,10 @@
-//! The disk that virtual machines boot: a Debian with SELinux's and AppArmor's policies, made once under the build
-//! directory. Machines write into an overlay that ends with them.
+//! What virtual machines are made of: a disk with a Debian that has SELinux's and AppArmor's policies, and QEMU itself.
+//! Made once, under the build directory.
+//!
+//! QEMU is unpacked beside the disk and not installed: its packages would take away those of another version that the
+//! host has, and a machine's saved memory is only good for the QEMU that saved it.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -37,63 +41,106 @@ rm $r/etc/nginx/sites-enabled/default
 chroot $r update-initramfs -u -k all
 ";
 
-/// Run with the tree as `$1` and the image's directory as `$2`. SELinux's labels are set without a kernel that has it.
+/// Run with the tree as `$1` and the image's directory as `$2`. SELinux's labels are set by the tree's own program, with
+/// no kernel that has SELinux.
 const PACK: &str = "\
 ssh-keygen -q -t ed25519 -N '' -C why502-lab -f $2/key
 install -m 600 $2/key.pub $1/root/.ssh/authorized_keys
 cp $1/boot/vmlinuz-* $2/vmlinuz
 cp $1/boot/initrd.img-* $2/initrd.img
-setfiles -F -m -r $1 $1/etc/selinux/default/contexts/files/file_contexts $1
+chroot $1 setfiles -F /etc/selinux/default/contexts/files/file_contexts /
 truncate -s 3G $2/disk.img
 mke2fs -q -t ext4 -L root -m0 -d $1 $2/disk.img
 rm -rf --one-file-system $1
 ";
 
-/// The image's directory: `disk.img`, `vmlinuz`, `initrd.img` and the `key` of its root.
+/// The packages of QEMU, unpacked.
+const QEMU: &str = "qemu-system-x86";
+
+/// The image's directory: `disk.img`, `vmlinuz`, `initrd.img`, the `key` of its root, and `qemu`.
 ///
 /// # Errors
 /// Without root or the tools, or when Debian's archive does not serve.
-pub fn image() -> Result<PathBuf> {
-    let lab = built::target_dir()?.join("lab");
-    fs::create_dir_all(&lab).with_context(|| format!("make {}", lab.display()))?;
+pub(super) fn image() -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    (SUITE, PACKAGES, CUSTOMIZE, PACK).hash(&mut hasher);
+    (SUITE, PACKAGES, CUSTOMIZE, PACK, QEMU, super::HARDWARE).hash(&mut hasher);
+    let lab = built::target_dir()?.join("lab");
     let dir = lab.join(format!("vm-{:016x}", hasher.finish()));
-    let lock = File::create(lab.join("vm.lock")).context("open the lock of the image")?;
-    lock.lock().context("lock the image")?;
-    if !dir.is_dir() {
-        build(&lab.join("vm.part"), &dir)?;
-    }
+    made(&dir, build)?;
     Ok(dir)
 }
 
-/// Builds aside and renames: an image of the final name is whole.
-fn build(aside: &Path, dir: &Path) -> Result<()> {
-    if aside.exists() {
-        fs::remove_dir_all(aside).with_context(|| format!("remove {}", aside.display()))?;
+/// A directory that `make` makes, where nobody has yet. It is made aside and renamed: one of the final name is whole.
+pub(super) fn made(dir: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
     }
-    fs::create_dir_all(aside).with_context(|| format!("make {}", aside.display()))?;
+    let beside = |extension: &str| dir.with_extension(extension);
+    let parent = dir.parent().unwrap_or(dir);
+    fs::create_dir_all(parent).with_context(|| format!("make {}", parent.display()))?;
+    let lock = File::create(beside("lock")).context("open a lock")?;
+    lock.lock().context("wait for who makes it")?;
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let aside = beside("part");
+    if aside.exists() {
+        fs::remove_dir_all(&aside).with_context(|| format!("remove {}", aside.display()))?;
+    }
+    fs::create_dir(&aside).with_context(|| format!("make {}", aside.display()))?;
+    make(&aside)?;
+    fs::rename(&aside, dir).with_context(|| format!("rename {}", aside.display()))
+}
+
+/// How QEMU is started out of the image: by its own loader, with its own libraries and firmware.
+pub(super) fn qemu(image: &Path) -> Vec<OsString> {
+    let root = image.join("qemu");
+    let libraries = root.join("usr/lib/x86_64-linux-gnu");
+    let mut modules = OsString::from("QEMU_MODULE_DIR=");
+    modules.push(libraries.join("qemu"));
+    let mut paths = libraries.into_os_string();
+    paths.push(":");
+    paths.push(root.join("lib/x86_64-linux-gnu"));
+    vec![
+        modules,
+        root.join("lib64/ld-linux-x86-64.so.2").into(),
+        "--library-path".into(),
+        paths,
+        root.join("usr/bin/qemu-system-x86_64").into(),
+        "-L".into(),
+        root.join("usr/share/qemu").into(),
+        "-L".into(),
+        root.join("usr/share/seabios").into(),
+    ]
+}
+
+fn build(aside: &Path) -> Result<()> {
+    let mut qemu = bootstrap("extract", QEMU);
+    run_to_end(qemu.arg(SUITE).arg(aside.join("qemu")))?;
     let tree = aside.join("tree");
-    let mut bootstrap = Command::new("setpriv");
-    bootstrap
-        .args([
-            "--pdeathsig",
-            "KILL",
-            "mmdebstrap",
-            "--quiet",
-            "--mode=root",
-        ])
-        .args([
-            "--variant=minbase",
-            "--aptopt=Apt::Install-Recommends false",
-        ])
-        .arg(format!("--include={PACKAGES}"))
-        .arg(format!("--customize-hook={CUSTOMIZE}"))
-        .arg(SUITE)
-        .arg(&tree);
-    run_to_end(&mut bootstrap)?;
+    let mut debian = bootstrap("minbase", PACKAGES);
+    debian.arg(format!("--customize-hook={CUSTOMIZE}"));
+    run_to_end(debian.arg(SUITE).arg(&tree))?;
     let mut pack = Command::new("sh");
     pack.args(["-ec", PACK, "sh"]).arg(&tree).arg(aside);
-    run_to_end(&mut pack)?;
-    fs::rename(aside, dir).with_context(|| format!("rename {}", aside.display()))
+    run_to_end(&mut pack)
+}
+
+fn bootstrap(variant: &str, packages: &str) -> Command {
+    // What it mounts and starts ends with it, however it ends.
+    let mut bootstrap = Command::new("setpriv");
+    bootstrap.args([
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+    ]);
+    bootstrap.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    bootstrap.args(["mmdebstrap", "--quiet", "--mode=root"]);
+    bootstrap.args(["--aptopt=Apt::Install-Recommends false"]);
+    bootstrap.arg(format!("--variant={variant}"));
+    bootstrap.arg(format!("--include={packages}"));
+    bootstrap
 }

@@ -1,33 +1,50 @@
 //! A virtual machine of the lab: a kernel of its own, with SELinux enforcing or with AppArmor, in QEMU.
 //!
-//! What a security module denies cannot be made on a host whose kernel runs another. A machine boots in half a minute
-//! without hardware's help, so one serves every scenario of its kind, each of which puts back what it changed. Its only
-//! way out is a port of loopback on the host.
+//! What a security module denies cannot be made on a host whose kernel runs another. No hardware's help is needed, so it
+//! runs wherever the lab does. A machine boots in half a minute, so each kind boots once: its disk and its memory are
+//! kept, and every scenario resumes a machine of its own from them, in seconds. Its only way out is a port of loopback
+//! on the host, and its clock stands where it stood when it had booted.
 
+mod booted;
 mod image;
 
+use std::cell::Cell;
+use std::env;
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::built;
 use crate::corpus::Keep;
 use crate::lab::Lab;
-use crate::process::{Process, until};
+use crate::process::{Process, run_to_end, until};
 use crate::verdict::{Expectation, Scene};
 
-pub use image::image;
+pub use booted::prepare;
 
-/// How long a machine may take to boot, also where much else runs.
+/// How long a machine may take to boot or to go on, also where much else runs.
 const BOOT: Duration = Duration::from_mins(5);
 /// Where nginx writes, and where its site stands.
 const ERROR_LOG: &str = "/var/log/nginx/error.log";
 const SITE: &str = "/etc/nginx/sites-enabled/shop";
+/// A machine's hardware and what its kernel is told: a saved memory fits these alone. `restrict` keeps all within it but
+/// for answers on one port.
+const HARDWARE: &[&str] = &[
+    "-accel tcg,thread=multi,tb-size=512 -cpu max -m 1024 -smp 2",
+    "-no-reboot -nodefaults -display none -serial stdio",
+    "-netdev user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:@port-:22",
+    "-device virtio-net-pci,netdev=n0,romfile= -device virtio-rng-pci",
+];
+const KERNEL: &str = "root=/dev/vda rw console=ttyS0 quiet net.ifnames=1 audit=1";
+/// `why502` stands on a second disk of this size, from its first byte on: the kernel that has booted knows the size.
+const SECOND_DISK: u64 = 64 << 20;
 
 /// Which security module the kernel runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,100 +55,199 @@ pub enum Module {
     Apparmor,
 }
 
-/// A booted machine; it ends with the value.
+impl Module {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Selinux => "selinux",
+            Self::Apparmor => "apparmor",
+        }
+    }
+
+    fn kernel(self) -> &'static str {
+        match self {
+            Self::Selinux => "security=selinux selinux=1 enforcing=1",
+            Self::Apparmor => "security=apparmor apparmor=1",
+        }
+    }
+}
+
+/// A running machine; it ends with the value.
 pub struct Vm<'a> {
     lab: &'a Lab,
-    process: Process,
-    image: PathBuf,
+    why502: PathBuf,
+    has_been_asked: Cell<bool>,
+    // The connection that every command goes through: to make one takes the machine longer than most commands.
+    _connection: Process,
+    way: Way,
+    _process: Process,
+    // One of those that may run side by side; given back when the machine has ended.
+    _turn: File,
+}
+
+/// How a machine is reached.
+struct Way {
+    key: PathBuf,
     port: u16,
+    control: PathBuf,
 }
 
 impl Lab {
-    /// Boots a machine with `why502`, a static binary, in it.
+    /// A machine that has just booted, with `why502` in it, a static binary. It waits for its turn: as many run side by
+    /// side as there are processors, for each is busy.
     ///
     /// # Errors
-    /// When it does not come up.
-    pub fn vm(&self, module: Module, why502: &Path) -> Result<Vm<'_>> {
-        let image = image()?;
+    /// When it does not go on.
+    pub fn vm(&self, module: Module) -> Result<Vm<'_>> {
+        let turn = turn()?;
+        let why502 = static_why502()?;
+        let booted = booted::booted(self, module)?;
+        let disk = self.path("why502.img");
+        let bytes = fs::read(&why502).with_context(|| format!("read {}", why502.display()))?;
+        let mut second = File::create(&disk).context("make a machine's second disk")?;
+        second
+            .write_all(&bytes)
+            .context("write a machine's second disk")?;
+        second.set_len(SECOND_DISK)?;
+        drop(second);
         let port = self.port()?;
-        let security = match module {
-            Module::Selinux => "security=selinux selinux=1 enforcing=1",
-            Module::Apparmor => "security=apparmor apparmor=1",
+        let way = Way {
+            key: booted.image.join("key"),
+            port,
+            control: self.path("ssh"),
         };
-        let mut args: Vec<OsString> = [
-            "-accel",
-            "tcg,thread=multi,tb-size=512",
-            "-cpu",
-            "max",
-            "-m",
-            "1024",
-            "-smp",
-            "2",
-        ]
-        .map(Into::into)
-        .into();
-        args.extend(
-            [
-                "-no-reboot",
-                "-nodefaults",
-                "-display",
-                "none",
-                "-serial",
-                "stdio",
-                "-kernel",
-            ]
-            .map(Into::into),
-        );
-        args.push(image.join("vmlinuz").into());
-        args.extend([
-            "-initrd".into(),
-            image.join("initrd.img").into(),
-            "-append".into(),
-        ]);
-        args.push(
-            format!("root=/dev/vda rw console=ttyS0 quiet net.ifnames=1 audit=1 {security}").into(),
-        );
-        let disk = image.join("disk.img");
-        args.push("-drive".into());
-        args.push(
-            format!(
-                "file={},format=raw,if=virtio,snapshot=on,cache=unsafe",
-                disk.display()
-            )
-            .into(),
-        );
-        // `restrict`: nothing of the machine gets out, but for answers on this port.
-        args.push("-netdev".into());
-        args.push(format!("user,id=n0,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22").into());
-        args.extend(
-            [
-                "-device",
-                "virtio-net-pci,netdev=n0,romfile=",
-                "-device",
-                "virtio-rng-pci",
-            ]
-            .map(Into::into),
-        );
-        let process = self.start("vm", "qemu-system-x86_64", args)?;
+        let mut args = booted.hardware(module, port);
+        args.extend(drive(&booted.dir.join("disk.img"), true));
+        args.extend(drive(&disk, true));
+        args.extend(["-incoming".into(), "exec:cat \"$STATE\"".into()]);
+        let state = booted.dir.join("state");
+        let process = self.start("vm", "env", with_state(&state, args))?;
+        let connection = way
+            .connect(self)
+            .with_context(|| format!("the machine does not go on:\n{}", process.output()))?;
         let vm = Vm {
             lab: self,
-            process,
-            image,
-            port,
+            why502,
+            has_been_asked: Cell::new(false),
+            _connection: connection,
+            way,
+            _process: process,
+            _turn: turn,
         };
-        let is_up = || {
-            vm.output("true", None)
-                .is_ok_and(|output| output.status.success())
-                .then_some(())
-        };
-        until(BOOT, is_up)
-            .with_context(|| format!("the machine does not come up:\n{}", vm.console()))?;
-        let binary = fs::read(why502).with_context(|| format!("read {}", why502.display()))?;
-        vm.put("/usr/local/bin/why502", &binary)?;
-        vm.run(
-            "chmod 755 /usr/local/bin/why502; restorecon /usr/local/bin/why502 2>/dev/null || :",
-        )?;
+        let program = "/usr/local/bin/why502";
+        vm.run(&format!(
+            "head -c {} /dev/vdb > {program}; chmod 755 {program}; restorecon {program} 2>/dev/null || :",
+            bytes.len()
+        ))?;
         Ok(vm)
+    }
+}
+
+/// Waits for one of the places that machines run in.
+fn turn() -> Result<File> {
+    let places = thread::available_parallelism().map_or(1, usize::from);
+    let folder = built::target_dir()?.join("lab");
+    fs::create_dir_all(&folder).context("make the lab's folder")?;
+    loop {
+        for place in 0..places {
+            let file = File::create(folder.join(format!("vm-{place}.lock")))?;
+            if file.try_lock().is_ok() {
+                return Ok(file);
+            }
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+/// `why502` as machines get it: their libraries are their own, so it brings what it needs. It is built in a directory of
+/// its own, as other flags would have everything built anew, and is always that of these sources.
+///
+/// # Errors
+/// When it does not build.
+pub fn static_why502() -> Result<PathBuf> {
+    if let Some(named) = env::var_os("WHY502_BIN") {
+        return Ok(named.into());
+    }
+    let target = "x86_64-unknown-linux-gnu";
+    let folder = built::target_dir()?.join("lab/static");
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo
+        .args(["build", "--quiet", "--package", "why502", "--bin", "why502"])
+        .args(["--target", target, "--target-dir"])
+        .arg(&folder)
+        .env(
+            "RUSTFLAGS",
+            "-C target-feature=+crt-static -C strip=symbols",
+        )
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")));
+    run_to_end(&mut cargo)?;
+    Ok(folder.join(target).join("debug/why502"))
+}
+
+/// A disk; what is written to a `kept` one is forgotten at the end.
+fn drive(path: &Path, kept: bool) -> [OsString; 2] {
+    let snapshot = if kept { ",snapshot=on" } else { "" };
+    let mut drive = OsString::from("file=");
+    drive.push(path);
+    drive.push(format!(",format=raw,if=virtio,cache=unsafe{snapshot}"));
+    ["-drive".into(), drive]
+}
+
+/// QEMU with the place of a machine's memory in its environment, where no character of it means anything.
+fn with_state(state: &Path, args: Vec<OsString>) -> Vec<OsString> {
+    let mut variable = OsString::from("STATE=");
+    variable.push(state);
+    [variable].into_iter().chain(args).collect()
+}
+
+impl Way {
+    /// Opens the connection, as soon as the machine takes it.
+    fn connect(&self, lab: &Lab) -> Result<Process> {
+        let open = || {
+            let mut args = self.options();
+            args.extend(["-M".into(), "-N".into(), "root@127.0.0.1".into()]);
+            let mut connection = lab.start("ssh", "ssh", args).ok()?;
+            let is_open = || {
+                let mut check = Command::new("ssh");
+                check
+                    .args(self.options())
+                    .args(["-O", "check", "root@127.0.0.1"]);
+                run_to_end(&mut check).ok()
+            };
+            connection
+                .await_ready_for(Duration::from_mins(1), is_open)
+                .ok()?;
+            Some(connection)
+        };
+        until(BOOT, open).context("it answers on no port")
+    }
+
+    fn options(&self) -> Vec<OsString> {
+        let mut options: Vec<OsString> = "-q -F none -o BatchMode=yes -o StrictHostKeyChecking=no \
+            -o UserKnownHostsFile=/dev/null -o ConnectTimeout=60"
+            .split_whitespace()
+            .map(Into::into)
+            .collect();
+        options.extend(["-i".into(), self.key.clone().into()]);
+        options.extend(["-S".into(), self.control.clone().into()]);
+        options.extend(["-p".into(), self.port.to_string().into()]);
+        options
+    }
+
+    /// A shell command in the machine.
+    fn output(&self, command: &str, input: Option<&[u8]>) -> Result<Output> {
+        let mut ssh = Command::new("timeout");
+        ssh.args(["--kill-after=5", "300", "ssh"])
+            .args(self.options())
+            .args(["root@127.0.0.1", command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = ssh.spawn().context("start ssh")?;
+        let mut stdin = child.stdin.take().context("ssh takes no input")?;
+        // It may end before it has read all: its exit status tells.
+        stdin.write_all(input.unwrap_or_default()).ok();
+        drop(stdin);
+        child.wait_with_output().context("wait for ssh")
     }
 }
 
@@ -237,32 +353,71 @@ impl Vm<'_> {
         Ok(())
     }
 
-    /// Asks `why502` in the machine, and here from a capture made there; both must be as expected.
+    /// Asks `why502` in the machine, and here from a capture made there; both must be as expected. What is asked first
+    /// in a machine is a case for the corpus; what comes after tells how it went on.
     ///
     /// # Errors
     /// When an answer is not what is true.
     pub fn diagnose(&self, expected: &[Expectation]) -> Result<()> {
-        let (there, here) = ("/root/capture.tar.zst", self.lab.path("vm-capture.tar.zst"));
+        self.diagnose_as("", expected)
+    }
+
+    /// The same as a user who may read nginx's logs and nothing else that is not for all.
+    ///
+    /// # Errors
+    /// When an answer is not what is true.
+    pub fn diagnose_without_root(&self, expected: &[Expectation]) -> Result<()> {
+        self.diagnose_as(
+            "setpriv --reuid=nobody --regid=nogroup --groups=adm ",
+            expected,
+        )
+    }
+
+    fn diagnose_as(&self, user: &str, expected: &[Expectation]) -> Result<()> {
         let run = |args: &[OsString]| -> Result<Output> {
-            let is_capture = args.first().is_some_and(|arg| arg == "capture");
-            let output = self.output(&format!("rm -f {there}; {}", command(args)), None)?;
-            if is_capture && output.status.success() {
-                let capture = self.output(&format!("cat {there}"), None)?;
-                fs::write(&here, capture.stdout).context("fetch the capture")?;
+            let output = self.output(&format!("{user}{}", command(args)), None)?;
+            let written = args.iter().skip_while(|arg| *arg != "-o").nth(1);
+            if let Some(written) = written.filter(|_| output.status.success()) {
+                let written = Path::new(written);
+                let fetch = format!("cat {0} && rm {0}", quoted(&written.to_string_lossy()));
+                let name = written.file_name().context("a capture without a name")?;
+                let capture = self.output(&fetch, None)?;
+                fs::write(self.lab.path(&name.to_string_lossy()), capture.stdout)
+                    .context("fetch a capture")?;
             }
             Ok(output)
         };
+        let name = "capture.tar.zst";
+        let is_first = !self.has_been_asked.replace(true);
         let scene = Scene {
             flags: vec!["--since".into(), "1h".into()],
             run: &run,
-            keep: Keep::WithTheKernel,
-            capture: there.into(),
-            seen: here.clone(),
+            replayer: self.why502.clone(),
+            keep: if is_first {
+                Keep::WithTheKernel
+            } else {
+                Keep::Not
+            },
+            capture: Path::new("/var/tmp").join(name),
+            seen: self.lab.path(name),
             watched: Vec::new(),
         };
-        let held = scene.hold(expected);
-        fs::remove_file(&here).ok();
-        held
+        scene.hold(expected)
+    }
+
+    /// Asks what a script would: `why502` must find no failure that goes on.
+    ///
+    /// # Errors
+    /// When it exits with anything but 0.
+    pub fn mended(&self) -> Result<()> {
+        let output = self.output("why502", None)?;
+        ensure!(
+            output.status.success(),
+            "why502 exits with {} after its own fix:\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stdout)
+        );
+        Ok(())
     }
 
     /// Applies a fix of a confirmed cause as a person would: its commands, its edits, the file it says to write.
@@ -350,43 +505,8 @@ impl Vm<'_> {
         self.run(&format!("cat {ERROR_LOG}")).unwrap_or_default()
     }
 
-    fn console(&self) -> String {
-        self.process.output()
-    }
-
-    /// A shell command in the machine, over its port.
     fn output(&self, command: &str, input: Option<&[u8]>) -> Result<Output> {
-        let mut ssh = Command::new("timeout");
-        ssh.args([
-            "--kill-after=5",
-            "300",
-            "ssh",
-            "-q",
-            "-F",
-            "none",
-            "-o",
-            "BatchMode=yes",
-        ])
-        .args([
-            "-o",
-            "StrictHostKeyChecking=no",
-            "-o",
-            "UserKnownHostsFile=/dev/null",
-            "-o",
-            "ConnectTimeout=5",
-            "-i",
-        ])
-        .arg(self.image.join("key"))
-        .args(["-p", &self.port.to_string(), "root@127.0.0.1", command])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-        let mut child = ssh.spawn().context("start ssh")?;
-        let mut stdin = child.stdin.take().context("ssh takes no input")?;
-        // It may end before it has read all: its exit status tells.
-        stdin.write_all(input.unwrap_or_default()).ok();
-        drop(stdin);
-        child.wait_with_output().context("wait for ssh")
+        self.way.output(command, input)
     }
 }
 
@@ -399,44 +519,4 @@ fn command(args: &[OsString]) -> String {
 
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
-}
-
-/// Where the time goes and what was held, for people.
-pub(crate) fn say(text: &str) {
-    // A closed pipe is nobody's fault.
-    std::io::stdout()
-        .write_all(format!("{text}\n").as_bytes())
-        .ok();
-}
-
-/// Runs every scenario that needs a kernel of its own, each kind in one machine; `why502` is a static binary.
-///
-/// # Errors
-/// When an answer is not what is true; every scenario has run by then.
-pub fn run_all(why502: &Path) -> Result<()> {
-    let mut failed = Vec::new();
-    for module in [Module::Selinux, Module::Apparmor] {
-        let wanted = crate::vm_scenarios::ALL
-            .iter()
-            .filter(|scenario| scenario.module == module);
-        let lab = Lab::new()?;
-        let vm = lab.vm(module, why502)?;
-        for scenario in wanted {
-            let name = format!("{}::{}", scenario.cause, scenario.name);
-            match (scenario.make)(&vm) {
-                Ok(()) => say(&format!("vm   ok      {name}")),
-                Err(error) => {
-                    say(&format!("vm   FAILED  {name}\n{error:?}"));
-                    failed.push(name);
-                }
-            }
-        }
-    }
-    ensure!(
-        failed.is_empty(),
-        "{} scenarios failed: {}",
-        failed.len(),
-        failed.join(", ")
-    );
-    Ok(())
 }
