@@ -25,11 +25,8 @@ const STAGE: &str = include_str!("stage.sh");
 /// A case is read by everybody who works on the project: what is larger stays out.
 const LARGEST: u64 = 100 << 10;
 
-/// Those that hold a policy of SELinux are large; these few stand for the rest.
-const WITH_POLICY: [&str; 2] = [
-    "selinux-denies-connect/a_boolean_opens_the_port.snapshot",
-    "selinux-denies-socket/label_and_domain.snapshot",
-];
+/// Those that hold a policy of SELinux are large; this one stands for the rest.
+const WITH_POLICY: &str = "selinux-denies-connect/a_boolean_opens_the_port.snapshot";
 
 /// Records the scenarios whose `cause::scenario` begins so; all without one.
 pub(crate) fn record(wanted: Option<&str>) -> Result<()> {
@@ -87,8 +84,7 @@ pub(crate) fn record(wanted: Option<&str>) -> Result<()> {
 fn drop_large(folder: &Path) -> Result<()> {
     for case in corpus::cases(folder)? {
         let size = fs::metadata(&case)?.len();
-        let is_one = WITH_POLICY.iter().any(|named| case.ends_with(named));
-        if size > LARGEST && !is_one {
+        if size > LARGEST && !case.ends_with(WITH_POLICY) {
             fs::remove_file(case.with_extension("json"))?;
             fs::remove_file(&case)?;
             run::say(&format!(
