@@ -333,7 +333,7 @@ impl Vm<'_> {
     /// When it answers with another.
     pub fn expect(&self, curl: &str, status: &str) -> Result<()> {
         let given = self.run(&format!(
-            "curl -s -m 20 -o /dev/null -w '%{{http_code}}' {curl}"
+            "curl -s -m 120 -o /dev/null -w '%{{http_code}}' {curl}"
         ))?;
         ensure!(
             given == status,

@@ -399,6 +399,10 @@ impl Case {
             other if incident.errno == Some(EAFNOSUPPORT) => Ok(self
                 .forbidden_family(incident)?
                 .map_or(other, Repeated::Same)),
+            Repeated::Succeeds => match self.dropped_for_nginx(incident)? {
+                Some(gap) => Err(gap),
+                None => Ok(Repeated::Succeeds),
+            },
             other => Ok(other),
         }
     }
@@ -410,6 +414,34 @@ impl Case {
         }
         self.apparmor_may_deny(incident)?;
         Ok(None)
+    }
+
+    /// That a connection from outside nginx's control group tells nothing of nginx's: its unit's `IPAddressDeny=` covers
+    /// the peer, and what that drops ends as a time-out or as errno 1.
+    fn dropped_for_nginx(&self, incident: &Incident) -> Result<Option<Gap>, Gap> {
+        let may_be = [
+            Class::ConnectTimeout,
+            Class::ConnectTimeoutKernel,
+            Class::OperationNotPermitted,
+        ];
+        let Some(PeerAddress::Tcp(address)) = &incident.address else {
+            return Ok(None);
+        };
+        if !may_be.iter().any(|class| incident.is(*class)) {
+            return Ok(None);
+        }
+        let Some(sandbox) = known(self.nginx_sandbox(incident))?.flatten() else {
+            return Ok(None);
+        };
+        let denied = sandbox.settings().denies_address(address.ip());
+        Ok(denied.map(|network| {
+            let name = sandbox.name();
+            Gap::undecided(
+                format!("whether {address} still fails for nginx"),
+                format!("IPAddressDeny={network} of {name} drops what nginx sends there, and of others nothing"),
+            )
+            .learn(format!("systemctl show -p IPAddressAllow,IPAddressDeny {name}"))
+        }))
     }
 
     /// The same connection as the worker's user, outside its domain or profile.

@@ -793,6 +793,25 @@ mod tests {
     ";
 
     #[test]
+    fn ongoing_though_others_get_through() {
+        let served = SILENT.replace("-> timeout", "-> ok");
+        assert_snapshot!(check(ID, [&served, &UNIT.replace("ProtectHome=yes", "IPAddressDeny=10.0.0.0/8")]), @"
+        answer: none, ongoing
+        unknown: whether IPAddressDeny of nginx.service is why: the kernel keeps no record of what it drops for it
+        learn: systemctl show -p IPAddressAllow,IPAddressDeny nginx.service
+        leaning: nginx.service has IPAddressDeny=10.0.0.0/8, which covers 10.0.0.9
+        ");
+        // Where nothing is dropped, that it succeeds says that it is over.
+        assert_snapshot!(check(ID, [&served, &UNIT.replace("ProtectHome=yes", "IPAddressDeny=192.0.2.0/24")]), @"
+        answer: none, over
+        ruled out
+        - log 14:04:55 x1: upstream timed out (110: Connection timed out) while connecting to upstream
+        - unit: no IPAddressDeny of nginx.service covers 10.0.0.9
+        - unit 11:00:00: the files of nginx.service have not changed since nginx was started (pid 2841)
+        ");
+    }
+
+    #[test]
     fn unknown_where_addresses_are_denied() {
         assert_snapshot!(check(ID, [SILENT, &UNIT.replace("ProtectHome=yes", "IPAddressDeny=0.0.0.0/0")]), @"
         answer: none, ongoing
