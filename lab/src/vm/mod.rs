@@ -359,23 +359,8 @@ impl Vm<'_> {
     /// # Errors
     /// When an answer is not what is true.
     pub fn diagnose(&self, expected: &[Expectation]) -> Result<()> {
-        self.diagnose_as("", expected)
-    }
-
-    /// The same as a user who may read nginx's logs and nothing else that is not for all.
-    ///
-    /// # Errors
-    /// When an answer is not what is true.
-    pub fn diagnose_without_root(&self, expected: &[Expectation]) -> Result<()> {
-        self.diagnose_as(
-            "setpriv --reuid=nobody --regid=nogroup --groups=adm ",
-            expected,
-        )
-    }
-
-    fn diagnose_as(&self, user: &str, expected: &[Expectation]) -> Result<()> {
         let run = |args: &[OsString]| -> Result<Output> {
-            let output = self.output(&format!("{user}{}", command(args)), None)?;
+            let output = self.output(&command(args), None)?;
             let written = args.iter().skip_while(|arg| *arg != "-o").nth(1);
             if let Some(written) = written.filter(|_| output.status.success()) {
                 let written = Path::new(written);

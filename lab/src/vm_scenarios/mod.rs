@@ -23,7 +23,6 @@ macro_rules! vm_scenarios {
                 nothing_listens_behind_it,
                 a_label_opens_the_port,
                 denial_is_not_logged,
-                asked_without_root,
                 permissive_host_only_logs,
                 permissive_domain_is_only_logged,
             ],

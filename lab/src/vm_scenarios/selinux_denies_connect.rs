@@ -80,12 +80,6 @@ pub fn denial_is_not_logged(vm: &Vm<'_>) -> Result<()> {
     vm.mended()
 }
 
-/// Without root neither the policy nor audit's records may be read: nothing is proven, and the way is told.
-pub fn asked_without_root(vm: &Vm<'_>) -> Result<()> {
-    listening(vm, 3000)?;
-    vm.diagnose_without_root(&[Expectation::at_most(CAUSE).of_peer("127.0.0.1:3000")])
-}
-
 /// The host only logs what it would deny; a route is what prohibits.
 pub fn permissive_host_only_logs(vm: &Vm<'_>) -> Result<()> {
     vm.run("setenforce 0")?;
