@@ -5,7 +5,8 @@ use std::io::Read;
 
 use libfuzzer_sys::fuzz_target;
 use log::error::{
-    Event, Pasted, Records, Splitter, decode, may_be_upstream_failure, parse, parse_pasted, plain,
+    Event, Pasted, Records, RuntimeForm, Splitter, Stream, decode, may_be_upstream_failure, parse,
+    parse_pasted, plain, streamed,
 };
 
 fuzz_target!(|data: &[u8]| {
@@ -50,6 +51,11 @@ fuzz_target!(|data: &[u8]| {
         within(&event, line);
     }
     plain(data);
+    RuntimeForm::of(data);
+    for stream in [Stream::Out, Stream::Err] {
+        // What JSON escapes is longer than what it stands for.
+        assert!(streamed(data, stream).text.len() <= 3 * data.len());
+    }
 });
 
 /// Whatever an event quotes, it took from the record.

@@ -3,6 +3,7 @@
 //! The carrier is taken off; what is inside is nginx's line as ever. Lines with a prefix cost nothing,
 //! those that are escaped cost an allocation.
 
+use super::container::Stream;
 use super::json::Angie;
 use super::{Event, Head, body, trim_line_end};
 use crate::{Level, LocalTime};
@@ -303,29 +304,32 @@ fn iso_end(line: &[u8]) -> Option<usize> {
     Some(LocalTime::LENGTH + length)
 }
 
-struct CriPart<'a> {
-    text: &'a [u8],
-    partial: bool,
+pub(super) struct CriPart<'a> {
+    pub(super) stamp: &'a [u8],
+    pub(super) stream: Stream,
+    pub(super) text: &'a [u8],
+    pub(super) partial: bool,
 }
 
 /// `2026-11-21T01:43:17.123456789Z stderr F text`
-fn cri(line: &[u8]) -> Option<CriPart<'_>> {
-    let rest = line.get(iso_end(line)?..)?;
-    let rest = rest
-        .strip_prefix(b" stderr ")
-        .or_else(|| rest.strip_prefix(b" stdout "))?;
+pub(super) fn cri(line: &[u8]) -> Option<CriPart<'_>> {
+    let (stamp, rest) = line.split_at_checked(iso_end(line)?)?;
+    let (stream, rest) = match rest.strip_prefix(b" stderr ") {
+        Some(rest) => (Stream::Err, rest),
+        None => (Stream::Out, rest.strip_prefix(b" stdout ")?),
+    };
     let (tag, text) = rest.split_at_checked(2)?;
-    match tag {
-        b"F " => Some(CriPart {
-            text,
-            partial: false,
-        }),
-        b"P " => Some(CriPart {
-            text,
-            partial: true,
-        }),
-        _ => None,
-    }
+    let partial = match tag {
+        b"F " => false,
+        b"P " => true,
+        _ => return None,
+    };
+    Some(CriPart {
+        stamp,
+        stream,
+        text,
+        partial,
+    })
 }
 
 fn cri_part(line: &[u8]) -> Option<(Vec<u8>, bool)> {

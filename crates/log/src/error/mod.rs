@@ -8,6 +8,7 @@
 mod action;
 mod carrier;
 mod class;
+mod container;
 mod errno;
 mod fields;
 mod forgery;
@@ -22,6 +23,7 @@ mod upstream;
 pub use action::{Side, While};
 pub use carrier::{Carrier, Decoded, decode, plain};
 pub use class::Class;
+pub use container::{DOCKER_TIME, RuntimeForm, Stream, Streamed, streamed};
 pub use fields::Context;
 pub use forgery::{Author, Field, Forgery};
 pub use outcome::Seen;
