@@ -16,6 +16,7 @@
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
 //! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 mnt=2
+//! //- path /var/log/x link 777 0:0 target=/dev/stderr
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
@@ -35,7 +36,7 @@
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- command-fails ip route                    body: standard error; exit status 2
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
-//! //- journal shop.service                      body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopping`, `stopped`, `stopped-to-restart`, `started`,
+//! //- journal shop.service                      (or a container's id) body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopping`, `stopped`, `stopped-to-restart`, `started`,
 //!                                               `failed RESULT`, `exited ExecStart killed 11`
 //! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
 //!                                               runs, else by dmesg
@@ -655,7 +656,7 @@ impl Host {
             words.key("ino").unwrap_or("2"),
             changed.as_nanosecond(),
         );
-        for key in ["acl", "selinux"] {
+        for key in ["acl", "selinux", "target"] {
             if let Some(value) = words.key(key) {
                 write!(node, " {key}={value}").unwrap();
             }
@@ -794,9 +795,11 @@ impl Host {
             }
             [dmesg] if dmesg == "dmesg" && self.kernel.is_some() => (0, self.kernel_buffer()),
             [journalctl, ..] if journalctl == "journalctl" && !self.units.is_empty() => {
-                let units = argv
-                    .iter()
-                    .filter_map(|arg| self.journals.get(arg.strip_prefix("--unit=")?));
+                let units = argv.iter().filter_map(|arg| {
+                    let name = arg.strip_prefix("--unit=");
+                    let name = name.or_else(|| arg.strip_prefix("CONTAINER_ID_FULL="));
+                    self.journals.get(name?)
+                });
                 (0, units.cloned().collect())
             }
             [getent, ..] if getent == "getent" => (2, String::new()),
@@ -1240,7 +1243,8 @@ impl Probe for Host {
             .find(|(prefix, _)| text.starts_with(prefix));
         let answer = match request {
             _ if refused.is_some() => refused.unwrap().1.clone(),
-            ProbeRequest::File { view, path, .. } => self.file(*view, path),
+            ProbeRequest::File { view, path, .. }
+            | ProbeRequest::MarkedLinesSince { view, path, .. } => self.file(*view, path),
             ProbeRequest::LinesSince {
                 view, path, from, ..
             } => lines_since(self.file(*view, path), from),

@@ -28,6 +28,23 @@ pub fn of_kernel(since: Timestamp, lines: u32) -> ProbeRequest {
     ProbeRequest::Command { argv }
 }
 
+/// Asks for what a container wrote to its standard error since a time, `lines` at most, the last ones: Docker's journald
+/// driver and conmon give it the priority of an error, and what they write is root's.
+pub fn of_container(id: &str, since: Timestamp, lines: u32) -> ProbeRequest {
+    let mut argv = command(since, lines);
+    argv.extend([
+        format!("CONTAINER_ID_FULL={id}"),
+        "PRIORITY=3".to_owned(),
+        "_UID=0".to_owned(),
+    ]);
+    for argument in &mut argv {
+        if argument.starts_with("--output-fields=") {
+            argument.push_str(",CONTAINER_PARTIAL_MESSAGE");
+        }
+    }
+    ProbeRequest::Command { argv }
+}
+
 fn command(since: Timestamp, lines: u32) -> Vec<String> {
     vec![
         "journalctl".to_owned(),
@@ -59,6 +76,8 @@ pub struct Entry {
     pub identifier: Option<String>,
     /// The text; empty when it was too long for the journal's JSON.
     pub message: Vec<u8>,
+    /// Whether it is only a part of what the writer wrote, and the next one goes on.
+    pub is_partial: bool,
     /// 0 (emerg) to 7 (debug).
     pub priority: Option<u8>,
     /// Whether the kernel wrote it.
@@ -149,6 +168,7 @@ fn entry(line: &[u8]) -> Option<Entry> {
         pid: pid("_PID"),
         identifier: text("SYSLOG_IDENTIFIER"),
         message: bytes("MESSAGE").unwrap_or_default(),
+        is_partial: text("CONTAINER_PARTIAL_MESSAGE").as_deref() == Some("true"),
         priority: number("PRIORITY").and_then(|priority| u8::try_from(priority).ok()),
         is_kernel: text("_TRANSPORT").as_deref() == Some("kernel"),
         event: event(&text, &written_by),
@@ -405,6 +425,24 @@ mod tests {
         };
         assert!(argv.contains(&"--unit=shop.service".to_owned()));
         assert!(argv.contains(&"--since=@1795224484".to_owned()));
+    }
+
+    #[test]
+    fn a_containers_errors_are_asked_for_by_its_full_id() {
+        let ProbeRequest::Command { argv } = of_container("3f29", Timestamp::UNIX_EPOCH, 9) else {
+            panic!();
+        };
+        assert!(
+            argv.ends_with(&["CONTAINER_ID_FULL=3f29", "PRIORITY=3", "_UID=0"].map(str::to_owned))
+        );
+        assert!(
+            argv.iter()
+                .any(|argument| argument.ends_with(",CONTAINER_PARTIAL_MESSAGE"))
+        );
+        let part =
+            r#"{"__REALTIME_TIMESTAMP":"1","MESSAGE":"a","CONTAINER_PARTIAL_MESSAGE":"true"}"#;
+        assert!(one(part).is_partial);
+        assert!(!one(r#"{"__REALTIME_TIMESTAMP":"1","MESSAGE":"a"}"#).is_partial);
     }
 
     proptest! {

@@ -12,6 +12,7 @@ pub mod apparmor;
 pub mod application;
 pub mod audit;
 pub mod certificate;
+pub mod container;
 pub mod dns;
 pub mod exhibit;
 pub mod file_system;

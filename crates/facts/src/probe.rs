@@ -89,6 +89,21 @@ pub enum ProbeRequest {
         /// Bytes at most.
         limit: u64,
     },
+    /// [`Self::LinesSince`] of a file whose lines have their stamp behind a mark: the last such mark of a line counts, as
+    /// in Docker's `{"log":"...","stream":"stderr","time":"2026-06-23T14:02:11.5Z"}` the mark `"time":"`.
+    /// Answer: [`Answer::File`].
+    MarkedLinesSince {
+        /// Whose file system.
+        view: View,
+        /// Absolute path in that view.
+        path: PathBuf,
+        /// What stands before the stamp.
+        mark: String,
+        /// The stamp, such as `2026-06-23T14:02:11`.
+        from: String,
+        /// Bytes at most.
+        limit: u64,
+    },
     /// The names in a directory, `.` and `..` left out, each followed by NUL, sorted. Answer: [`Answer::Bytes`].
     Directory {
         /// Whose file system.
@@ -262,6 +277,7 @@ impl ProbeRequest {
         match self {
             Self::File { .. } => "file",
             Self::LinesSince { .. } => "lines-since",
+            Self::MarkedLinesSince { .. } => "marked-lines-since",
             Self::Directory { .. } => "directory",
             Self::Link { .. } => "link",
             Self::Walk { .. } => "walk",
@@ -311,6 +327,19 @@ impl fmt::Display for ProbeRequest {
             } => {
                 view.write(f)?;
                 field(f, path.as_os_str().as_bytes())?;
+                field(f, from.as_bytes())?;
+                write!(f, " {limit}")
+            }
+            Self::MarkedLinesSince {
+                view,
+                path,
+                mark,
+                from,
+                limit,
+            } => {
+                view.write(f)?;
+                field(f, path.as_os_str().as_bytes())?;
+                field(f, mark.as_bytes())?;
                 field(f, from.as_bytes())?;
                 write!(f, " {limit}")
             }

@@ -9,7 +9,7 @@ use bstr::ByteSlice as _;
 use conf::{
     AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
 };
-use facts::{Exhibit, Gap, PeerAddress, ProbeRequest};
+use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::access::{Access, Format};
 
@@ -90,13 +90,7 @@ impl Case {
                 return Ok(false);
             }
             for (path, format) in logs {
-                let request = ProbeRequest::LinesSince {
-                    view: instance.view,
-                    path,
-                    from: String::new(),
-                    limit: ACCESS_LIMIT,
-                };
-                let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+                let Some(bytes) = known(self.access_text(&instance, &path))? else {
                     return Ok(false);
                 };
                 let (first, last) = (
@@ -197,13 +191,7 @@ impl Case {
         let mut last = None;
         for site in sites.iter().filter(|site| site.is_sole) {
             for (path, format) in logs_of(&configured.model, &instance, site.context) {
-                let request = ProbeRequest::LinesSince {
-                    view: instance.view,
-                    path,
-                    from: String::new(),
-                    limit: ACCESS_LIMIT,
-                };
-                let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+                let Some(bytes) = known(self.access_text(&instance, &path))? else {
                     continue;
                 };
                 let answered =
@@ -283,13 +271,7 @@ impl Case {
             })?;
         let sole = |log: &&Writers| log.are_only_for(&configured.model, address);
         for Writers { path, format, .. } in writers.iter().filter(sole) {
-            let request = ProbeRequest::LinesSince {
-                view: instance.view,
-                path: path.clone(),
-                from: String::new(),
-                limit: ACCESS_LIMIT,
-            };
-            let Some((_, bytes)) = known(self.evidence.bytes(&request))? else {
+            let Some(bytes) = known(self.access_text(&instance, path))? else {
                 continue;
             };
             for access in bytes.lines().filter_map(|line| format.parse(line)) {
@@ -336,19 +318,13 @@ impl Case {
     ) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
         let logs = self.telling_logs(incident, &instance)?;
-        let request = |path: &PathBuf| ProbeRequest::LinesSince {
-            view: instance.view,
-            path: path.clone(),
-            from: String::new(),
-            limit: ACCESS_LIMIT,
-        };
-        drop(
-            self.evidence
-                .batch(logs.iter().map(|log| request(&log.path)))?,
-        );
+        let texts: Vec<_> = logs
+            .iter()
+            .map(|log| self.access_text(&instance, &log.path))
+            .collect();
         let from = self.window_start().as_second();
-        for log in logs.iter() {
-            let Ok((_, bytes)) = self.evidence.bytes(&request(&log.path)) else {
+        for (log, text) in logs.iter().zip(texts) {
+            let Some(bytes) = known(text)? else {
                 continue;
             };
             for line in bytes.lines() {

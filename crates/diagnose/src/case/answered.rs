@@ -9,11 +9,11 @@ use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use conf::Model;
-use facts::{ConfSpan, Gap, PeerAddress, ProbeRequest};
+use facts::{ConfSpan, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::access::{Access, Attempt, Format};
 
-use super::access::{ACCESS_LIMIT, compiled, named_logs};
+use super::access::{compiled, named_logs};
 use super::config::span;
 use super::logs::{identity, path_of};
 use super::{Case, Instance, SECONDS_KEPT, known};
@@ -57,24 +57,18 @@ impl Case {
                 return Ok(AnsweredFailures::default());
             };
             let logs = logs_to_read(&configured.model, instance);
-            let request = |path: &PathBuf| ProbeRequest::LinesSince {
-                view: instance.view,
-                path: path.clone(),
-                from: String::new(),
-                limit: ACCESS_LIMIT,
-            };
-            drop(
-                self.evidence
-                    .batch(logs.iter().map(|(path, _)| request(path)))?,
-            );
+            let texts: Vec<_> = logs
+                .iter()
+                .map(|(path, _)| self.access_text(instance, path))
+                .collect();
             let mut found = AnsweredFailures::default();
             let mut incidents: BTreeMap<(String, u16), Incident> = BTreeMap::new();
-            for (path, format) in &logs {
-                let Ok((_, bytes)) = self.evidence.bytes(&request(path)) else {
+            for ((path, format), text) in logs.iter().zip(texts) {
+                let Some(bytes) = known(text)? else {
                     continue;
                 };
                 let unlogged =
-                    self.read_access(idx, instance, (path, format, bytes), &mut incidents);
+                    self.read_access(idx, instance, (path, format, &bytes), &mut incidents);
                 found.last_unlogged = found.last_unlogged.max(unlogged.last);
                 if unlogged.count > 0 && found.unlogged.is_none() {
                     found.unlogged = Some(unexplained(

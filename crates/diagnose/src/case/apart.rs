@@ -441,7 +441,7 @@ fn dialable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-fn called(runtime: Runtime) -> &'static str {
+pub(super) fn called(runtime: Runtime) -> &'static str {
     match runtime {
         Runtime::Docker => "Docker container",
         Runtime::Podman => "Podman container",

@@ -177,9 +177,9 @@ pub(crate) fn stat_of(record: &Record) -> Option<Stat> {
 /// A question in words, for a gap. Paths come from the configuration or the kernel.
 fn describe(request: &ProbeRequest) -> String {
     match request {
-        ProbeRequest::File { path, .. } | ProbeRequest::LinesSince { path, .. } => {
-            path.display().to_string()
-        }
+        ProbeRequest::File { path, .. }
+        | ProbeRequest::LinesSince { path, .. }
+        | ProbeRequest::MarkedLinesSince { path, .. } => path.display().to_string(),
         ProbeRequest::Directory { path, .. } => format!("the names in {}", path.display()),
         ProbeRequest::Link { path } => path.display().to_string(),
         ProbeRequest::Walk { path, .. } => format!("owner and mode along {}", path.display()),

@@ -11,8 +11,9 @@ use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::{SignedDuration, Timestamp};
 use log::LocalTime;
-use log::error::{Class, Event, Records, Seen};
+use log::error::{Class, Event, Records, Seen, Stream};
 
+use super::container::{RuntimeLog, StreamText};
 use super::evidence::stat_of;
 use super::{Case, Instance, known};
 use crate::incident::{Incident, Origin};
@@ -127,19 +128,11 @@ impl Case {
         }
         let mut places: Vec<LogPlace> = Vec::new();
         for sink in self.error_sinks(idx, instance, facts)? {
-            let place = match &sink {
-                LogSink::Stderr => self.stderr_of(instance)?,
-                sink => sink.path(&instance.prefix).map(|path| {
-                    LogPlace::File(LogFile {
-                        view: instance.view,
-                        path,
-                    })
-                }),
-            };
-            match place {
-                Some(place) if places.contains(&place) => {}
-                Some(place) => places.push(place),
-                None => facts.gaps.push(unread(&sink)),
+            match self.place_of(instance, &sink) {
+                Ok(place) if places.contains(&place) => {}
+                Ok(place) => places.push(place),
+                Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+                Err(gap) => facts.gaps.push(gap),
             }
         }
         let mut places = self.with_rotated(instance, places, facts)?;
@@ -165,6 +158,21 @@ impl Case {
             all.push(place);
         }
         Ok(all)
+    }
+
+    /// Where what is written to a log can be read.
+    fn place_of(&self, instance: &Instance, sink: &LogSink) -> Result<LogPlace, Gap> {
+        if *sink == LogSink::Stderr {
+            return self.stream_of(instance, Stream::Err);
+        }
+        let path = sink.path(&instance.prefix).ok_or_else(|| unread(sink))?;
+        match self.standard_stream(instance.view, &path)? {
+            Some(stream) => self.stream_of(instance, stream),
+            None => Ok(LogPlace::File(LogFile {
+                view: instance.view,
+                path,
+            })),
+        }
     }
 
     /// A log that was renamed or removed is still written to until nginx reopens it (`USR1`): its descriptor is read in
@@ -281,20 +289,29 @@ impl Case {
         Ok(sinks)
     }
 
-    /// Where the master's standard error goes: a file, or the journal of its unit.
-    fn stderr_of(&self, instance: &Instance) -> Result<Option<LogPlace>, Gap> {
-        let Some(master) = &instance.master else {
-            return Ok(None);
-        };
-        if let Some(path) = self.descriptor_file(master.pid, 2)? {
-            return Ok(Some(LogPlace::File(LogFile {
+    /// Where a standard stream of the master's goes: a file, the log of its container's runtime, or the journal of its
+    /// unit.
+    fn stream_of(&self, instance: &Instance, stream: Stream) -> Result<LogPlace, Gap> {
+        let nowhere = || unread(&LogSink::Stderr);
+        let master = instance.master.as_ref().ok_or_else(nowhere)?;
+        if let Some(path) = self.descriptor_file(master.pid, stream.descriptor())? {
+            return Ok(LogPlace::File(LogFile {
                 view: instance.view,
                 path,
-            })));
+            }));
         }
-        Ok(self
-            .nginx_unit(instance)?
-            .map(|unit| LogPlace::Journal(unit.name)))
+        if let Some(log) = self.runtime_log(master.pid, stream)? {
+            return Ok(LogPlace::Runtime(log));
+        }
+        // The journal is written to through a socket.
+        let link = ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{}/fd/{}", master.pid, stream.descriptor())),
+        };
+        if known(self.evidence.bytes(&link))?.is_some_and(|(_, link)| link.starts_with(b"pipe:")) {
+            return Err(nowhere());
+        }
+        let unit = self.nginx_unit(instance)?.ok_or_else(nowhere)?;
+        Ok(LogPlace::Journal(unit.name))
     }
 
     /// The regular file that a descriptor of a process is open on.
@@ -325,6 +342,7 @@ impl Case {
         tallies: &mut BTreeMap<Key, Tally>,
     ) -> Result<(), Gap> {
         let zone = self.zone(instance)?;
+        let streamed: Rc<StreamText>;
         let (path, bytes, zone) = match place {
             LogPlace::File(file) => {
                 let (record, bytes, zone) = match self.lines_of(file, zone) {
@@ -339,6 +357,25 @@ impl Case {
                 };
                 facts.cut |= matches!(&record.answer, facts::Answer::File { cut: true, .. });
                 (file.path.clone(), Cow::Borrowed(bytes), zone)
+            }
+            LogPlace::Runtime(log) => {
+                streamed = match self.stream_text(log) {
+                    Ok(text) => text,
+                    Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
+                    Err(gap) => {
+                        facts.gaps.push(gap);
+                        return Ok(());
+                    }
+                };
+                facts.cut |= streamed.cut;
+                facts.gaps.extend(streamed.rotated.clone());
+                let text = &streamed.streamed;
+                let shown = text.last.and_then(|(line, at)| zone.shown_by(line, at));
+                (
+                    log.path(),
+                    Cow::Borrowed(text.text.as_slice()),
+                    shown.unwrap_or(zone),
+                )
             }
             LogPlace::Journal(unit) => {
                 let Some(journal) = known(self.journal(unit))? else {
@@ -367,6 +404,7 @@ impl Case {
             tallies,
             known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
+            pids: self.pids_inside(instance)?,
             names: BTreeSet::new(),
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
@@ -374,7 +412,9 @@ impl Case {
         for record in Records::new(&bytes) {
             reader.take(&record);
         }
-        if !reader.is_a_log && !bytes.trim().is_empty() {
+        // What others write to the same stream is no sign that nginx does not.
+        let is_shared = matches!(place, LogPlace::Runtime(_));
+        if !reader.is_a_log && !is_shared && !bytes.trim().is_empty() {
             let gap = Gap::new(
                 GapKind::Absent,
                 format!("error log lines in {}", path.display()),
@@ -442,6 +482,43 @@ impl Case {
             .filter(|process| own.is_some() || !is_orphan(process))
             .map(|process| process.pid)
             .collect())
+    }
+
+    /// What nginx's processes call themselves in their log, where that is not what they are called here: in a pid namespace
+    /// of their own. By their name there.
+    fn pids_inside(&self, instance: &Instance) -> Result<Option<BTreeMap<u32, u32>>, Gap> {
+        let Some(master) = &instance.master else {
+            return Ok(None);
+        };
+        let inner = |pid: u32| -> Result<Option<u32>, Gap> {
+            let status = known(self.status(pid))?;
+            let pids = status.and_then(|status| Some(status.as_ref().as_ref()?.pids.clone()));
+            Ok(pids
+                .filter(|pids| pids.len() > 1)
+                .and_then(|pids| pids.last().copied()))
+        };
+        let namespace = |pid: u32| {
+            let path = PathBuf::from(format!("/proc/{pid}/ns/pid"));
+            known(self.evidence.bytes(&ProbeRequest::Link { path }))
+        };
+        let Some(own) = inner(master.pid)? else {
+            return Ok(None);
+        };
+        let mut names = BTreeMap::from([(own, master.pid)]);
+        let there = namespace(master.pid)?.map(|(_, link)| link);
+        let processes = self.processes()?;
+        let nginx = processes
+            .values()
+            .filter(|process| process.nginx().is_some());
+        for process in nginx {
+            if there.is_some()
+                && namespace(process.pid)?.map(|(_, link)| link) == there
+                && let Some(name) = inner(process.pid)?
+            {
+                names.insert(name, process.pid);
+            }
+        }
+        Ok(Some(names))
     }
 
     /// The unix sockets that the configuration dials, as nginx prints them.
@@ -549,6 +626,8 @@ impl Tally {
 enum LogPlace {
     /// In a file.
     File(LogFile),
+    /// In what the runtime of nginx's container keeps.
+    Runtime(RuntimeLog),
     /// In the journal of a unit, where nginx's standard error goes.
     Journal(String),
 }
@@ -598,6 +677,8 @@ struct Reader<'a> {
     known_paths: Vec<Vec<u8>>,
     /// Processes of other instances, which may write to the same file.
     strangers: BTreeSet<u32>,
+    /// What processes are called here by what they call themselves, where that differs.
+    pids: Option<BTreeMap<u32, u32>>,
     /// The names that could not be resolved so far.
     names: BTreeSet<BString>,
     /// The last local second and its time: lines of one second share the work.
@@ -635,8 +716,16 @@ impl Reader<'_> {
             return;
         };
         self.is_a_log = true;
-        if self.is_looked_at(at, glance.pid) {
+        if self.is_looked_at(at, self.outside(glance.pid)) {
             self.facts.lines += 1;
+        }
+    }
+
+    /// What a process that wrote a line is called here; 0, which none is, where nobody knows.
+    fn outside(&self, pid: Option<u32>) -> Option<u32> {
+        match &self.pids {
+            Some(pids) => pid.map(|pid| pids.get(&pid).copied().unwrap_or(0)),
+            None => pid,
         }
     }
 
@@ -651,7 +740,7 @@ impl Reader<'_> {
             return;
         };
         self.is_a_log = true;
-        if !self.is_looked_at(at, event.pid) {
+        if !self.is_looked_at(at, self.outside(event.pid)) {
             return;
         }
         self.facts.lines += 1;
@@ -682,12 +771,13 @@ impl Reader<'_> {
     }
 
     fn emergency(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
+        let pid = self.outside(event.pid);
         if self.facts.emergencies.len() == WORDS_KEPT {
             self.facts.emergencies.remove(0);
         }
         self.facts.emergencies.push(Emergency {
             at,
-            pid: event.pid,
+            pid,
             text: text_of(line),
             message: event.message.to_str_lossy().into_owned(),
         });

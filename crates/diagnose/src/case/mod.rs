@@ -11,6 +11,7 @@ mod asked;
 mod buffers;
 mod config;
 mod deaths;
+mod container;
 mod denials;
 mod edits;
 mod evidence;

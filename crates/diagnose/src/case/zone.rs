@@ -94,12 +94,17 @@ impl Zone {
     /// The zone that the log itself shows, where it is another one: its file was last changed when its last line was
     /// written. nginx keeps the zone it was started with, and hides its environment.
     pub(super) fn corrected(&self, log: &[u8], modified: Timestamp) -> Option<Self> {
-        const QUARTER: i64 = 15 * 60;
         let last = log
             .rsplit(|&byte| byte == b'\n')
-            .find_map(LocalTime::parse)?
-            .seconds();
-        let offset = last - modified.as_second();
+            .find_map(LocalTime::parse)?;
+        self.shown_by(last, modified.as_second())
+    }
+
+    /// The zone that a line shows which was written at that time (seconds since 1970), where it is another one.
+    pub(super) fn shown_by(&self, line: LocalTime, at: i64) -> Option<Self> {
+        const QUARTER: i64 = 15 * 60;
+        let last = line.seconds();
+        let offset = last - at;
         let rounded = (offset + QUARTER / 2).div_euclid(QUARTER) * QUARTER;
         // The line may have been written in the second before the change.
         if !(-1..=0).contains(&(offset - rounded)) || rounded.abs() > 14 * 3600 {

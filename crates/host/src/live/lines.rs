@@ -1,4 +1,4 @@
-//! The end of a large file whose lines begin with a sortable stamp, found by halving.
+//! The end of a large file whose lines have a sortable stamp, at their start or behind a mark, found by halving.
 //!
 //! Lines without a stamp (continuations) belong to the stamped line before them. Lines may be slightly out of order, as
 //! several workers write one log: the search ends a block early and goes on line by line.
@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use facts::{Answer, View};
-use memchr::memchr;
+use memchr::{memchr, memmem};
 use rustix::buffer::spare_capacity;
 use rustix::io::{self, Errno};
 
@@ -16,10 +16,19 @@ use super::file;
 
 /// What is read at once, how close the halving comes, and how far lines may be out of order.
 const BLOCK: u64 = 64 << 10;
+/// A longer line has no mark. Docker cuts at 16 KiB, each byte of which JSON may write with six.
+const LONGEST_MARKED: u64 = 1 << 20;
 
-pub(super) fn since(view: View, path: &Path, from: &[u8], limit: u64) -> io::Result<Answer> {
+/// An empty mark means that lines begin with their stamp.
+pub(super) fn since(
+    view: View,
+    path: &Path,
+    mark: &[u8],
+    from: &[u8],
+    limit: u64,
+) -> io::Result<Answer> {
     let (file, stat) = file::open(view, path)?;
-    let (bytes, cut) = Log::new(file, stat.size, from, BLOCK).end(limit)?;
+    let (bytes, cut) = Log::new(file, stat.size, mark, from, BLOCK).end(limit)?;
     Ok(Answer::File { bytes, cut, stat })
 }
 
@@ -33,6 +42,7 @@ struct Stamped {
 struct Log<'a> {
     file: OwnedFd,
     size: u64,
+    mark: &'a [u8],
     from: &'a [u8],
     block: u64,
     /// A part of the file, and where it begins.
@@ -46,10 +56,11 @@ struct Log<'a> {
 }
 
 impl<'a> Log<'a> {
-    fn new(file: OwnedFd, size: u64, from: &'a [u8], block: u64) -> Self {
+    fn new(file: OwnedFd, size: u64, mark: &'a [u8], from: &'a [u8], block: u64) -> Self {
         Self {
             file,
             size,
+            mark,
             from,
             block,
             held: Vec::new(),
@@ -120,6 +131,14 @@ impl<'a> Log<'a> {
     /// Whether the stamp of the line that begins here is below the wanted one; `None` when it has no stamp.
     fn stamp_below(&mut self, at: u64) -> io::Result<Option<bool>> {
         let wanted = self.from;
+        let at = if self.mark.is_empty() {
+            Some(at)
+        } else {
+            self.behind_mark(at)?
+        };
+        let Some(at) = at else {
+            return Ok(None);
+        };
         let line = self.hold(at, wanted.len() as u64)?;
         let Some(stamp) = line.get(..wanted.len()) else {
             return Ok(None);
@@ -129,6 +148,17 @@ impl<'a> Log<'a> {
             .zip(wanted)
             .all(|(have, want)| have == want || (have.is_ascii_digit() && want.is_ascii_digit()));
         Ok(same_shape.then_some(stamp < wanted))
+    }
+
+    /// What stands behind the last mark of the line that begins here.
+    fn behind_mark(&mut self, at: u64) -> io::Result<Option<u64>> {
+        let mark = self.mark;
+        let length = self.line_start(at + 1)?.min(at + LONGEST_MARKED) - at;
+        let line = self.hold(at, length)?;
+        let line = line
+            .get(..usize::try_from(length).unwrap_or(usize::MAX))
+            .unwrap_or(line);
+        Ok(memmem::rfind(line, mark).map(|found| at + (found + mark.len()) as u64))
     }
 
     /// The first byte at or after `from` that begins a line, or the end of the file.
@@ -197,9 +227,19 @@ mod tests {
     }
 
     fn end(text: &[u8], block: u64, limit: u64) -> (Vec<u8>, bool) {
-        Log::new(log_of(text), text.len() as u64, FROM.as_bytes(), block)
-            .end(limit)
-            .unwrap()
+        marked(text, b"", block, limit)
+    }
+
+    fn marked(text: &[u8], mark: &[u8], block: u64, limit: u64) -> (Vec<u8>, bool) {
+        Log::new(
+            log_of(text),
+            text.len() as u64,
+            mark,
+            FROM.as_bytes(),
+            block,
+        )
+        .end(limit)
+        .unwrap()
     }
 
     fn stamp(second: u32) -> String {
@@ -263,6 +303,34 @@ mod tests {
         }
 
         #[test]
+        fn a_stamp_is_found_behind_its_mark(
+            lines in lines(),
+            start in 0..300_u32,
+            limit in 0..4000_u64,
+        ) {
+            // The same lines with and without what stands before their stamp.
+            let (mut text, mut bare) = (String::new(), String::new());
+            let mut second = start;
+            for (step, stamped, length) in lines {
+                second += step;
+                let rest = " x".repeat(length);
+                let (now, before) = (stamp(second), stamp(0));
+                if stamped {
+                    text.extend(["{t=", &before, " ", &rest, " t=", &now, "\n"]);
+                    bare.extend([&now, rest.as_str(), &"y".repeat(7 + before.len()), "\n"]);
+                } else {
+                    text.extend([rest.as_str(), "\n"]);
+                    bare.extend([rest.as_str(), "\n"]);
+                }
+            }
+            prop_assert_eq!(text.len(), bare.len());
+            let (found, cut) = marked(text.as_bytes(), b"t=", 64, limit);
+            let (expected, expected_cut) = naive(bare.as_bytes(), limit);
+            prop_assert_eq!((found.len(), cut), (expected.len(), expected_cut));
+            prop_assert!(text.as_bytes().ends_with(&found));
+        }
+
+        #[test]
         fn lines_out_of_order_within_a_block_are_found(
             steps in prop::collection::vec((0..2_u32, 0..3_u32), 1..200),
             start in 0..200_u32,
@@ -307,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_file_truncated_while_it_is_read_ends_early() {
-        let log = Log::new(log_of(b"short\n"), 1 << 20, FROM.as_bytes(), 64);
+        let log = Log::new(log_of(b"short\n"), 1 << 20, b"", FROM.as_bytes(), 64);
         assert_eq!(log.end(u64::MAX).unwrap().0, b"short\n");
     }
 }

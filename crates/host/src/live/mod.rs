@@ -73,6 +73,7 @@ fn may_hang(request: &ProbeRequest) -> bool {
     match request {
         ProbeRequest::File { path, .. }
         | ProbeRequest::LinesSince { path, .. }
+        | ProbeRequest::MarkedLinesSince { path, .. }
         | ProbeRequest::Directory { path, .. }
         | ProbeRequest::Walk { path, .. }
         | ProbeRequest::FileSystem { path, .. } => {
@@ -102,7 +103,14 @@ fn put(request: &ProbeRequest) -> Answer {
             path,
             from,
             limit,
-        } => lines::since(*view, path, from.as_bytes(), *limit),
+        } => lines::since(*view, path, b"", from.as_bytes(), *limit),
+        ProbeRequest::MarkedLinesSince {
+            view,
+            path,
+            mark,
+            from,
+            limit,
+        } => lines::since(*view, path, mark.as_bytes(), from.as_bytes(), *limit),
         ProbeRequest::Directory { view, path } => file::directory(*view, path),
         ProbeRequest::Link { path } => file::link(path),
         ProbeRequest::Walk { view, path } => walk::lines(*view, path),

@@ -51,6 +51,7 @@ impl Shape {
         match request {
             ProbeRequest::File { path, .. } => Self::of_file(path),
             ProbeRequest::LinesSince { .. }
+            | ProbeRequest::MarkedLinesSince { .. }
             | ProbeRequest::Command { .. }
             | ProbeRequest::CommandIn { .. } => Some(Self::Log),
             ProbeRequest::Strings { .. } => Some(Self::Text),

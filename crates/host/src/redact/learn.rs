@@ -6,7 +6,7 @@ use facts::{Answer, Hello, ProbeRequest, Record};
 use memchr::memmem;
 use serde_json::Value;
 
-use super::{Form, Redaction, is_person, name, request};
+use super::{Form, Redaction, is_person, name, request, runtime};
 use crate::Meta;
 
 impl Redaction {
@@ -57,7 +57,15 @@ impl Redaction {
         }
         self.homes(text);
         match request {
+            ProbeRequest::File { .. } | ProbeRequest::MarkedLinesSince { .. }
+                if matches!(Form::of(request), Form::DockerLog) =>
+            {
+                self.of_log(&runtime::text(text));
+            }
             ProbeRequest::File { path, .. } => self.of_file(path, text),
+            ProbeRequest::LinesSince { .. } if matches!(Form::of(request), Form::CriLog) => {
+                self.of_log(&runtime::whole(text));
+            }
             ProbeRequest::LinesSince { .. }
             | ProbeRequest::Command { .. }
             | ProbeRequest::CommandIn { .. } => {
@@ -168,7 +176,7 @@ impl Redaction {
             }
             self.urls(line);
             // `$remote_addr - $remote_user [`
-            let mut fields = line.split(|&byte| byte == b' ');
+            let mut fields = runtime::untagged(line).split(|&byte| byte == b' ');
             if let (Some(_), Some(b"-"), Some(user), Some([b'[', ..])) =
                 (fields.next(), fields.next(), fields.next(), fields.next())
             {

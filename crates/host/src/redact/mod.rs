@@ -8,6 +8,7 @@ mod address;
 mod learn;
 mod names;
 mod request;
+mod runtime;
 mod scramble;
 mod text;
 mod wire;
@@ -69,6 +70,10 @@ struct Redaction {
 enum Form {
     Text,
     Log(Log),
+    /// Docker's `json-file`: a log of both kinds, in JSON.
+    DockerLog,
+    /// The same of Kubernetes' runtimes.
+    CriLog,
     /// `sock_diag` messages of TCP sockets.
     Inet,
     Dns,
@@ -89,9 +94,14 @@ impl Form {
         match request {
             ProbeRequest::File { path, .. } => Self::of_file(path),
             ProbeRequest::LinesSince { path, from, .. } => {
+                // What a container's runtime keeps begins with a time of its own, and holds both logs.
+                if from.as_bytes().get(10) == Some(&b'T') {
+                    return Self::CriLog;
+                }
                 let is_access = from.is_empty() || name(path).contains("access");
                 Self::Log(if is_access { Log::Access } else { Log::Any })
             }
+            ProbeRequest::MarkedLinesSince { .. } => Self::DockerLog,
             ProbeRequest::Command { .. } | ProbeRequest::CommandIn { .. } => Self::Log(Log::Any),
             ProbeRequest::Sockets { kind, .. } => match kind {
                 SocketKind::UnixListening => Self::Text,
@@ -124,6 +134,7 @@ impl Form {
             "if_inet6" => Self::Hexadecimal,
             "hostname" => Self::Hostname,
             "passwd" => Self::Accounts,
+            name if name.ends_with("-json.log") => Self::DockerLog,
             name if name.contains(".log") || name == "syslog" || name == "messages" => {
                 Self::Log(Log::Any)
             }
@@ -167,6 +178,8 @@ impl Redaction {
             }
             Form::Handshake => greeting(bytes),
             Form::Log(log) => self.log(bytes, *log),
+            Form::DockerLog => self.docker_log(bytes),
+            Form::CriLog => self.log(&runtime::whole(bytes), Log::Access),
             Form::Inet => {
                 let mut bytes = bytes.to_vec();
                 self.inet(&mut bytes);
@@ -185,6 +198,7 @@ impl Redaction {
         match &mut request {
             ProbeRequest::File { path, .. }
             | ProbeRequest::LinesSince { path, .. }
+            | ProbeRequest::MarkedLinesSince { path, .. }
             | ProbeRequest::Directory { path, .. }
             | ProbeRequest::Link { path }
             | ProbeRequest::Walk { path, .. }

@@ -179,6 +179,69 @@ fn nothing_planted_is_left() {
 }
 
 #[test]
+fn nothing_planted_is_left_in_a_containers_log() {
+    let access = "81.2.69.142 - wilma [23/Jun/2026:14:02:11 +0000] \"GET /private?a=\u{e9}&b HTTP/1.1\" 502 157 \"https://caspar.de/basket\" \"curl/8.1\"\n";
+    let all: Vec<&str> = ERRORS.split_inclusive('\n').chain([access]).collect();
+    let (mut docker, mut cri) = (String::new(), String::new());
+    for line in all {
+        let text = json!(line).to_string().replace('&', "\\u0026");
+        let after = "\"stream\":\"stderr\",\"time\":\"2026-06-23T14:02:11.5Z\"";
+        writeln!(docker, "{{\"log\":{text},{after}}}").unwrap();
+        // A runtime cuts where its buffer ends, be it within a word.
+        let (start, end) = line.split_at(line.len() / 2);
+        let time = "2026-06-23T14:02:11.5+00:00";
+        write!(
+            cri,
+            "{time} stderr P {start}\n{time} stdout F x\n{time} stderr F {end}"
+        )
+        .unwrap();
+    }
+    let marked = ProbeRequest::MarkedLinesSince {
+        view: View::Host,
+        path: "/var/lib/docker/containers/3f/3f-json.log".into(),
+        mark: "\"time\":\"".to_owned(),
+        from: "2026-06-23T13:02:11".to_owned(),
+        limit: 1 << 20,
+    };
+    let (records, all) = redacted(&[
+        (ProbeRequest::host_file("/etc/nginx/nginx.conf"), file(SITE)),
+        (
+            ProbeRequest::host_file("/var/lib/docker/containers/3f/3f-json.log"),
+            file(&docker),
+        ),
+        (marked, file(&docker)),
+        lines("/srv/ctr.log", "2026-06-23T13:02:11", &cri),
+    ]);
+    for planted in PLANTED {
+        assert!(
+            !all.to_lowercase().contains(planted),
+            "{planted} is left in:\n{all}"
+        );
+    }
+    for (_, record) in &records[1..3] {
+        let Answer::File { bytes, .. } = &record.answer else {
+            panic!("no file");
+        };
+        let lines: Vec<serde_json::Value> = bytes
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 3);
+        assert!(
+            lines
+                .iter()
+                .all(|line| line["time"] == "2026-06-23T14:02:11.5Z")
+        );
+        let text = lines[0]["log"].as_str().unwrap();
+        assert!(
+            text.contains("(111: Connection refused)") && text.ends_with('\n'),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn what_was_the_same_stays_the_same() {
     let (records, all) = redacted(&[
         (ProbeRequest::host_file("/etc/nginx/nginx.conf"), file(SITE)),
@@ -310,6 +373,8 @@ impl Redaction {
             Form::Text,
             Form::Log(Log::Access),
             Form::Log(Log::Any),
+            Form::DockerLog,
+            Form::CriLog,
             Form::Inet,
             Form::Dns,
             Form::Handshake,
