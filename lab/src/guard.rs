@@ -1,8 +1,8 @@
 //! Clean-up that cannot be skipped: a process that outlives the test by a moment.
 //!
 //! It holds the reading end of a pipe. When the pipe closes, be it by `Drop`, a panic or SIGKILL,
-//! it kills every process group it was told of, ends and removes the cgroups, and removes the lab's
-//! directory.
+//! it kills every process group it was told of, ends and removes the cgroups, and removes the links
+//! into the lab's directory and the directory itself.
 
 use std::fmt::Display;
 use std::io::Write as _;
@@ -49,6 +49,16 @@ impl Guard {
     /// Puts a cgroup with all beneath it under guard, until the end.
     pub(crate) fn watch_cgroup(&self, dir: &Path) -> Result<()> {
         self.tell("cgroup", dir.display())
+    }
+
+    /// Puts a link into the lab's directory under guard, until the end.
+    pub(crate) fn watch_link(&self, path: &Path) -> Result<()> {
+        self.tell("link", path.display())
+    }
+
+    /// Has a folder removed that was made for such links, once it is empty.
+    pub(crate) fn watch_folder(&self, path: &Path) -> Result<()> {
+        self.tell("folder", path.display())
     }
 
     fn tell(&self, what: &str, whom: impl Display) -> Result<()> {

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::Signal;
 
 use crate::client;
+use crate::container::Container;
 use crate::lab::Lab;
 use crate::process::{Process, children_of, command_line, until, user_of};
 
@@ -55,6 +57,7 @@ pub struct Setup<'a> {
     before: &'a str,
     main: &'a str,
     connections: u32,
+    container: Option<&'a Container>,
 }
 
 /// A running nginx, or one that was stopped.
@@ -63,6 +66,8 @@ pub struct Nginx {
     prefix: PathBuf,
     port: u16,
     is_running: bool,
+    /// Where a container's runtime keeps its logs.
+    kept: Option<PathBuf>,
 }
 
 impl Lab {
@@ -84,6 +89,7 @@ impl Lab {
             before: "",
             main: "",
             connections: 256,
+            container: None,
         }
     }
 }
@@ -125,6 +131,15 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// Starts it in a container, its logs led to the standard streams as in nginx's official image.
+    #[must_use]
+    pub fn container(self, container: &'a Container) -> Self {
+        Self {
+            container: Some(container),
+            ..self
+        }
+    }
+
     /// Starts it; returns when its workers run and clients are let in.
     ///
     /// # Errors
@@ -160,7 +175,15 @@ impl<'a> Setup<'a> {
             "-g".into(),
             "daemon off;".into(),
         ];
-        let process = if self.hosts.is_none() && self.before.is_empty() {
+        let process = if let Some(container) = self.container {
+            symlink("/dev/stderr", prefix.join("error.log")).context("lead the error log away")?;
+            symlink("/dev/stdout", prefix.join("access.log"))
+                .context("lead the access log away")?;
+            let mut all: Vec<OsString> = vec!["-ec".into(), container.script()?.into()];
+            all.extend(["bash".into(), PROGRAM.into()]);
+            all.extend(args);
+            self.lab.start("nginx", "bash", all)?
+        } else if self.hosts.is_none() && self.before.is_empty() {
             self.lab.start("nginx", PROGRAM, args)?
         } else {
             self.lab
@@ -171,6 +194,7 @@ impl<'a> Setup<'a> {
             prefix,
             port,
             is_running: true,
+            kept: self.container.map(|container| container.log().to_owned()),
         };
         nginx.await_up()?;
         Ok(nginx)
@@ -224,9 +248,17 @@ impl Nginx {
         self.prefix.join("conf.d/site.conf")
     }
 
-    /// The error log's path.
+    /// Where the error log is kept.
     pub fn error_log(&self) -> PathBuf {
-        self.prefix.join("error.log")
+        match &self.kept {
+            Some(kept) => kept.clone(),
+            None => self.prefix.join("error.log"),
+        }
+    }
+
+    /// Whether a container's runtime keeps its logs.
+    pub(crate) fn is_contained(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// What the error log holds now.

@@ -4,7 +4,7 @@
 //! What needs units or the journal is made in one; everything else is faster without. Nothing of a
 //! machine is seen on the host but its processes and its cgroups, and these end with the lab.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod rootfs;
 
 use std::ffi::OsString;

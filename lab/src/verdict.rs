@@ -597,7 +597,10 @@ impl Answer {
 fn instance(nginx: &Nginx) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["--config".into(), nginx.config().into()];
     if nginx.is_running() {
-        args.extend(["--error-log".into(), nginx.error_log().into()]);
+        // Where a runtime keeps it is to be found.
+        if !nginx.is_contained() {
+            args.extend(["--error-log".into(), nginx.error_log().into()]);
+        }
         args.extend(["--pid".into(), nginx.pid().to_string().into()]);
     }
     args.extend(["--since".into(), "1h".into()]);

@@ -1,6 +1,7 @@
 //! The lab's guard: kills what it was told of and removes the lab's directory when its standard
-//! input ends. It takes `watch GROUP`, `forget GROUP` and `cgroup DIRECTORY`, and must never act
-//! before the end, nor on a directory that is no lab's.
+//! input ends. It takes `watch GROUP`, `forget GROUP`, `cgroup DIRECTORY`, `link PATH` and `folder
+//! PATH`, and must never act before the end, nor on a directory that is no lab's, a link that leads
+//! elsewhere, or a folder that holds anything.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,11 +13,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 fn main() {
     let mut groups = BTreeSet::new();
     let mut cgroups = Vec::new();
+    let (mut links, mut folders) = (Vec::new(), Vec::new());
     for line in io::stdin().lines().map_while(Result::ok) {
         match line.split_once(' ') {
             Some(("watch", group)) => groups.extend(group.parse::<i32>()),
             Some(("forget", group)) => groups.retain(|known| group.parse() != Ok(*known)),
             Some(("cgroup", dir)) => cgroups.push(PathBuf::from(dir)),
+            Some(("link", path)) => links.push(PathBuf::from(path)),
+            Some(("folder", path)) => folders.push(PathBuf::from(path)),
             _ => {}
         }
     }
@@ -25,6 +29,13 @@ fn main() {
     }
     for dir in cgroups.iter().filter(|dir| is_a_labs(dir)) {
         end_cgroup(dir);
+    }
+    for link in links.iter().filter(|link| leads_to_a_lab(link)) {
+        fs::remove_file(link).ok();
+    }
+    // The innermost came first.
+    for folder in &folders {
+        fs::remove_dir(folder).ok();
     }
     let dir = std::env::args_os().nth(1).map(PathBuf::from);
     if let Some(dir) = dir.filter(|dir| is_a_labs(dir) && dir.is_dir()) {
@@ -35,6 +46,10 @@ fn main() {
 fn is_a_labs(dir: &Path) -> bool {
     dir.file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with("why502-lab-"))
+}
+
+fn leads_to_a_lab(link: &Path) -> bool {
+    fs::read_link(link).is_ok_and(|target| target.ancestors().any(is_a_labs))
 }
 
 /// Kills what runs in a cgroup and beneath, and removes it once the kernel has let all of it go.

@@ -191,6 +191,8 @@ macro_rules! scenarios {
                 unit_has_no_program,
                 unit_was_down_and_is_up_again,
                 error_log_is_the_journal,
+                logs_are_dockers,
+                logs_are_a_pods,
             ],
             peer_port_mismatch: [
                 gunicorn_on_another_port,

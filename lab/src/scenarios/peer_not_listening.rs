@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Gunicorn, Lab, Machine, Nginx};
+use crate::{Container, Expectation, Gunicorn, Lab, Machine, Nginx};
 
 const SITE: &str = "\
 server {
@@ -171,6 +171,26 @@ pub fn error_log_is_the_journal(lab: &Lab) -> Result<()> {
     machine.journalled("nginx.service", REFUSED)?;
     let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000").times(4);
     machine.diagnose(&[truth])
+}
+
+/// nginx's logs are its standard streams, which Docker keeps in one file.
+pub fn logs_are_dockers(lab: &Lab) -> Result<()> {
+    in_container(lab, &lab.docker_container()?)
+}
+
+/// nginx's logs are its standard streams, which the runtime of a pod keeps in one file, in parts.
+pub fn logs_are_a_pods(lab: &Lab) -> Result<()> {
+    in_container(lab, &lab.pod_container()?)
+}
+
+fn in_container(lab: &Lab, container: &Container) -> Result<()> {
+    let peer = lab.port()?;
+    let nginx = lab.nginx_setup().container(container).start(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged_times(4, &["connect() failed (111: Connection refused)"])?;
+    nginx.logged_times(4, &["us=502"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").of_peer(format!("127.0.0.1:{peer}")).times(4)])
 }
 
 fn unit_refused(machine: &Machine<'_>) -> Result<()> {

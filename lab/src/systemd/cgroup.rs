@@ -14,7 +14,7 @@ const ROOT: &str = "/sys/fs/cgroup";
 
 /// Makes cgroups of this name beneath the running program's, in each hierarchy systemd uses, and where memory is counted
 /// if that is wanted; the guard knows of each before it is there.
-pub(super) fn make(name: &str, counts_memory: bool, guard: &Guard) -> Result<Vec<PathBuf>> {
+pub(crate) fn make(name: &str, counts_memory: bool, guard: &Guard) -> Result<Vec<PathBuf>> {
     let own = fs::read_to_string("/proc/self/cgroup").context("read /proc/self/cgroup")?;
     let dirs: Vec<PathBuf> = own
         .lines()
