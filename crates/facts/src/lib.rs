@@ -37,6 +37,7 @@ pub mod queue;
 pub mod route;
 pub mod selinux;
 pub mod sockets;
+pub mod sosreport;
 pub mod systemd;
 mod text;
 pub mod walk;

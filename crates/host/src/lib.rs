@@ -1,6 +1,6 @@
 //! The only crate that touches the machine: asks it, records it, replays it.
 //!
-//! [`LiveHost`] answers requests from the running host, [`Snapshot`] from a recording; [`Recorder`] keeps what either
+//! [`LiveHost`] answers requests from the running host, [`Snapshot`] from a recording, [`Sosreport`] from what `sos` collected; [`Recorder`] keeps what either
 //! answered, and [`redact`] makes it fit for others. Nothing here interprets an answer, reports, or has an opinion about causes, and nothing here changes the
 //! host.
 
@@ -10,9 +10,11 @@ mod mask;
 mod recorder;
 mod redact;
 mod snapshot;
+mod sosreport;
 
 pub use collect::collect;
 pub use live::LiveHost;
 pub use recorder::Recorder;
 pub use redact::redact;
 pub use snapshot::{Fault, Meta, OpenError, Overwrite, Snapshot, WriteError};
+pub use sosreport::Sosreport;

@@ -44,7 +44,7 @@ pub(crate) struct Target {
     /// Read this error log in place of those the configuration names
     #[arg(long, value_name = "FILE")]
     error_log: Option<PathBuf>,
-    /// Judge a recorded host instead of this one
+    /// Judge a recorded host instead of this one: what `why502 capture` wrote, or a sosreport
     #[arg(long, value_name = "FILE")]
     snapshot: Option<PathBuf>,
     /// Send nothing at all: not even a connection that is closed at once
@@ -159,7 +159,12 @@ impl Target {
                 ))
             }
             Some(path) => {
-                let snapshot = host::Snapshot::open(path).context("reading the snapshot")?;
+                let snapshot = match host::Snapshot::open(path) {
+                    Err(error) if matches!(error.fault, host::Fault::NoManifest) => {
+                        return self.of_sosreport(path, selection, error);
+                    }
+                    other => other.context("reading the snapshot")?,
+                };
                 let options = self.recorded_options(&snapshot, selection);
                 Ok((
                     collect::diagnose(options, &snapshot),
@@ -167,6 +172,37 @@ impl Target {
                 ))
             }
         }
+    }
+
+    /// The verdict for the host of a sosreport; what is none of it fails as it did as a snapshot.
+    fn of_sosreport(
+        &self,
+        path: &std::path::Path,
+        selection: Option<&str>,
+        as_snapshot: host::OpenError,
+    ) -> anyhow::Result<(Diagnosis, report::json::Source)> {
+        let report = match host::Sosreport::open(path) {
+            Err(error) if matches!(error.fault, host::Fault::NoManifest | host::Fault::Io(_)) => {
+                return Err(as_snapshot).context("reading the snapshot");
+            }
+            other => other.context("reading the sosreport")?,
+        };
+        let options = Options {
+            now: report.captured_at(),
+            since: self.since.unwrap_or(DEFAULT_SINCE),
+            config: self.config.clone(),
+            prefix: self.prefix.clone(),
+            pid: self.pid,
+            error_log: self.error_log.clone(),
+            // Nobody tried a connection while the report was made.
+            connect: false,
+            handshake: false,
+            selection: selection.map(|text| Selection(text.to_owned())),
+        };
+        Ok((
+            collect::diagnose(options, &report),
+            report::json::Source::Snapshot,
+        ))
     }
 
     /// Why there is nothing to answer from, and what to do.

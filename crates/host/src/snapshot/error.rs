@@ -43,6 +43,11 @@ pub enum Fault {
         "is no snapshot: it does not begin with manifest.json; make one with `why502 capture -o FILE`"
     )]
     NoManifest,
+    /// A sosreport without a clock.
+    #[error(
+        "is a sosreport that does not tell its time and zone (date, date --utc); have sos run its plugin `date` too"
+    )]
+    NoClock,
     /// The manifest is not JSON of the expected form.
     #[error("its manifest cannot be understood ({0}); capture it again")]
     Manifest(#[from] serde_json::Error),

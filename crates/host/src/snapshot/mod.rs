@@ -16,6 +16,8 @@ use serde_json::Value;
 pub use error::{Fault, OpenError, WriteError};
 pub use write::Overwrite;
 
+pub(crate) use read::{Bounded, LIMITS};
+
 const MANIFEST: &str = "manifest.json";
 const RECORDS: &str = "records";
 

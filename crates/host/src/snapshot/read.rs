@@ -19,17 +19,17 @@ use super::{MANIFEST, Meta, OpenError, RECORDS, Snapshot};
 
 /// What a reader is ready for.
 #[derive(Clone, Copy)]
-pub(super) struct Limits {
+pub(crate) struct Limits {
     /// Of the unpacked archive.
-    pub(super) total: u64,
+    pub(crate) total: u64,
     /// Of one record.
-    pub(super) record: u64,
+    pub(crate) record: u64,
     /// Of the manifest: parsed it takes many times its room.
     pub(super) manifest: u64,
-    pub(super) entries: usize,
+    pub(crate) entries: usize,
 }
 
-pub(super) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     total: 1 << 30,
     record: 128 << 20,
     manifest: 32 << 20,
@@ -289,9 +289,9 @@ fn early(expected: Option<&Expected>, error: io::Error) -> Fault {
 }
 
 /// Ends with `FileTooLarge` where an endless unpacking would go on.
-struct Bounded<R> {
-    from: R,
-    left: u64,
+pub(crate) struct Bounded<R> {
+    pub(crate) from: R,
+    pub(crate) left: u64,
 }
 
 impl<R: Read> Read for Bounded<R> {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::read::{LIMITS, Limits, read};
+use super::read::{Limits, read};
 use super::*;
 
 fn meta() -> Meta {
