@@ -284,7 +284,8 @@ impl Lab {
         flags: &[&str],
         expected: &[Expectation],
     ) -> Result<()> {
-        let capture = self.path(&format!("capture{}.tar.zst", flags.concat()));
+        let named = flags.concat().replace(['/', ':'], "");
+        let capture = self.path(&format!("capture{named}.tar.zst"));
         let scene = Scene {
             flags: instance(nginx)
                 .into_iter()
@@ -295,13 +296,51 @@ impl Lab {
             keep: Keep::WithoutTheKernel,
             capture: capture.clone(),
             seen: capture,
-            watched: vec![nginx.error_log(), nginx.site()],
+            // What nginx says of a request that was asked for is meant to be there.
+            watched: if flags.contains(&"--request") {
+                vec![nginx.site()]
+            } else {
+                vec![nginx.error_log(), nginx.site()]
+            },
         };
         scene.hold(expected)
     }
 }
 
 impl Lab {
+    /// Has `why502` send a GET for `path` through nginx and then straight: the host as a whole must be judged as expected,
+    /// and the statuses be these, nginx's first; none where a peer gives no answer.
+    ///
+    /// # Errors
+    /// When an answer is not what is true; the report is shown.
+    pub fn diagnose_request(
+        &self,
+        nginx: &Nginx,
+        path: &str,
+        statuses: &[Option<u64>],
+        expected: &[Expectation],
+    ) -> Result<Value> {
+        let url = format!("http://127.0.0.1:{}{path}", nginx.port());
+        let flags = ["--request", &url];
+        self.diagnose_with(nginx, &flags, expected)?;
+        let asked_again = instance(nginx)
+            .into_iter()
+            .chain(flags.iter().map(OsString::from));
+        let live = Answer::ask(&run, asked_again.collect())?;
+        let request = live.report.get("request").cloned().unwrap_or_default();
+        let through = request.get("through").into_iter();
+        let hops = through.chain(list(&request, "straight"));
+        let given: Vec<Option<u64>> = hops
+            .map(|hop| hop.get("status").and_then(Value::as_u64))
+            .collect();
+        ensure!(
+            given == statuses,
+            "{given:?} where {statuses:?} is right\n{}",
+            live.shown("live")
+        );
+        Ok(request)
+    }
+
     /// The edits of the answer's first fix, old text and new: what a person would do next.
     ///
     /// # Errors
@@ -516,7 +555,8 @@ impl Answer {
         self.check_exit(expected)
     }
 
-    /// 0 when nothing is ongoing, 1 when all that is has its cause confirmed, 3 otherwise.
+    /// 0 when nothing is ongoing, 1 when all that is has its cause confirmed, 3 otherwise, and where a request that was
+    /// asked for failed and no incident tells of it.
     fn check_exit(&self, expected: &[Expectation]) -> Result<()> {
         let ongoing: Vec<_> = self
             .incidents()
@@ -526,7 +566,10 @@ impl Answer {
         let all_confirmed = ongoing
             .iter()
             .all(|incident| text(incident, "outcome") == "confirmed");
+        let through = self.report.pointer("/request/through/status");
+        let has_failed = matches!(through.and_then(Value::as_u64), Some(502 | 504));
         let right = match (ongoing.is_empty(), all_confirmed) {
+            (true, _) if has_failed => 3,
             (true, _) => 0,
             (false, true) => 1,
             (false, false) => 3,
@@ -537,7 +580,7 @@ impl Answer {
             self.exit
         );
         ensure!(
-            !expected.is_empty() || right == 0,
+            !expected.is_empty() || has_failed || right == 0,
             "a healthy host must exit with 0"
         );
         Ok(())

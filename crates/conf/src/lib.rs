@@ -35,7 +35,7 @@ pub use edit::{Edit, EditError};
 pub use include::{ConfFile, Configuration, FileId, FileTrouble, Lookup, Source, Want};
 pub use model::{
     AccessLog, AccessLogs, Context, ContextId, ContextKind, Dialer, DirectiveRef, Escape, Listen,
-    LocationModifier, LogFormat, LogSink, Model, Pass, PassKind, Protocol, ServerLine, Target,
-    Upstream, UpstreamId, User,
+    LocationModifier, LogFormat, LogSink, Model, NotServed, Pass, PassKind, Protocol, Served,
+    ServerLine, Target, Unclear, Upstream, UpstreamId, User,
 };
 pub use tree::{Arg, Directive, DirectiveId, Position, Quote, Span, Tree, Trouble};

@@ -24,6 +24,8 @@ pub struct Diagnosis {
     pub window: Window,
     /// The worst first: ongoing before over, more failures before fewer.
     pub incidents: Vec<Judged>,
+    /// What the request came to that the user asked for.
+    pub asked: Option<Asked>,
     /// What could not be learned about the host as a whole, such as an unreadable log.
     pub gaps: Vec<Gap>,
     /// When a client last got a 502 or 504 that no line of an error log speaks of, where no upstream failure was logged.
@@ -38,6 +40,57 @@ impl Diagnosis {
         let age = |at: Timestamp| self.generated_at.as_second() - at.as_second();
         self.unexplained
             .is_some_and(|at| age(at) <= crate::case::RECENT_SECONDS)
+    }
+}
+
+/// One request, through nginx and then straight to the peers behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The URL, its query hidden.
+    pub url: String,
+    /// When nginx's answer was complete.
+    pub at: Option<Timestamp>,
+    /// What nginx answered.
+    pub through: Option<Hop>,
+    /// What nginx logged in that time of such a request.
+    pub logged: Vec<Logged>,
+    /// What the peers answered.
+    pub straight: Vec<Hop>,
+    /// What could not be sent to the peers as nginx sends it.
+    pub left_out: Vec<String>,
+    /// What the answers say together.
+    pub says: Vec<String>,
+    /// What could not be asked, and why.
+    pub gaps: Vec<Gap>,
+}
+
+/// Where a request was sent, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// The address.
+    pub to: String,
+    /// What came of it, in a few words.
+    pub outcome: String,
+    /// The status of the response, where there was one.
+    pub status: Option<u16>,
+}
+
+/// A line of nginx's about a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logged {
+    /// The incident that it belongs to.
+    pub incident: String,
+    /// What its client got for it, unless another peer answered.
+    pub status: Option<u16>,
+    /// The line.
+    pub text: String,
+}
+
+impl Asked {
+    /// Whether nginx failed to answer it, or answered that what is behind it fails.
+    pub fn is_failed(&self) -> bool {
+        let through = self.through.as_ref();
+        through.is_some_and(|hop| matches!(hop.status, Some(502 | 504)))
     }
 }
 

@@ -127,6 +127,9 @@ impl Case {
             })
             .collect();
         let mut seen = std::collections::BTreeSet::new();
+        if cause.is_none() {
+            hints.splice(0..0, self.said_of(&incident));
+        }
         hints.retain(|hint| seen.insert(hint.clone()));
         let directive = self.directive_of(&incident);
         let impact = self.impact(&incident).ok().flatten();

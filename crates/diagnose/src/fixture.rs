@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! //- now 2026-06-23T14:05:00Z                 the clock; this is the default
-//! //- options no-connect handshake since=2h config=F error-log=F pid=N
+//! //- options no-connect handshake request=URL since=2h config=F error-log=F pid=N
 //! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
 //!     cgroup=/system.slice/nginx.service filtered      `filtered`: its system calls are (Seccomp)
@@ -32,6 +32,7 @@
 //! //- iptables-legacy                           the same of the older tables, which the kernel lists by name alone
 //! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
 //! //- handshake 127.0.0.1:8443 tls1.3 app.internal    a hello as a request's text has it; body: the answer's text
+//! //- request 127.0.0.1:8080                  body: the answer's text to a GET there, the first given at `now`
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- command-fails ip route                    body: standard error; exit status 2
@@ -134,6 +135,7 @@ impl Fixture {
                 error_log: None,
                 connect: true,
                 handshake: false,
+                request: None,
                 selection: None,
             },
             incident: None,
@@ -161,6 +163,9 @@ impl Fixture {
                 self.options.config = words.key("config").map(PathBuf::from);
                 self.options.error_log = words.key("error-log").map(PathBuf::from);
                 self.options.pid = words.number("pid");
+                self.options.request = words
+                    .key("request")
+                    .map(|url| facts::Url::parse(url).unwrap());
                 if let Some(since) = words.key("since") {
                     self.options.since = conf::units::parse_time(since.as_bytes()).unwrap();
                 }
@@ -255,6 +260,10 @@ impl Fixture {
                 let hello: Vec<&str> = words.words.iter().skip(1).map(String::as_str).collect();
                 host.handshakes
                     .insert(hello.join(" "), section.body.clone().into_bytes());
+            }
+            "request" => {
+                host.requests
+                    .insert(words.at(1).to_owned(), section.body.clone().into_bytes());
             }
             "link" => {
                 host.links
@@ -484,6 +493,8 @@ pub(crate) struct Host {
     connects: BTreeMap<String, Answer>,
     /// By address and hello.
     handshakes: BTreeMap<String, Vec<u8>>,
+    /// By address.
+    requests: BTreeMap<String, Vec<u8>>,
     links: BTreeMap<PathBuf, String>,
     commands: BTreeMap<Vec<String>, (i32, String)>,
     /// What programs that fail complain of.
@@ -535,6 +546,7 @@ impl Host {
             chains: Vec::new(),
             connects: BTreeMap::new(),
             handshakes: BTreeMap::new(),
+            requests: BTreeMap::new(),
             links: BTreeMap::new(),
             commands: BTreeMap::new(),
             complaints: BTreeMap::new(),
@@ -1269,6 +1281,13 @@ impl Probe for Host {
                     },
                 }
             }
+            ProbeRequest::Request { from, to, .. } => match self.requests.get(&to.to_string()) {
+                Some(answer) => Answer::Bytes(answer.clone()),
+                None => match self.connect(*from, to) {
+                    Answer::Bytes(_) => Answer::Bytes(b"ended closed\n".to_vec()),
+                    failed => failed,
+                },
+            },
             ProbeRequest::SelinuxAccess {
                 source,
                 target,

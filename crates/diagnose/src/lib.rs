@@ -23,11 +23,11 @@ pub mod verdict;
 pub use case::{Case, Options, Selection};
 pub use causes::{Cause, Stage};
 pub use diagnosis::{
-    CauseVerdict, Diagnosis, Impact, InstanceSummary, Judged, Judgement, Moment, RunningConfig,
-    Window,
+    Asked, CauseVerdict, Diagnosis, Hop, Impact, InstanceSummary, Judged, Judgement, Logged,
+    Moment, RunningConfig, Window,
 };
 pub use facts::{
-    Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record,
+    Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url,
 };
 pub use incident::{Incident, Origin};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

@@ -163,14 +163,14 @@ fn ended(value: &str) -> Option<Ended> {
     }
 }
 
-fn line(text: &mut String, key: &str, value: &str) {
+pub(crate) fn line(text: &mut String, key: &str, value: &str) {
     text.push_str(key);
     text.push(' ');
     text.extend(value.chars().filter(|c| !c.is_control()));
     text.push('\n');
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         write!(text, "{byte:02x}").ok();

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod certificate;
 pub mod container;
 pub mod dns;
+pub mod exchange;
 pub mod exhibit;
 pub mod file_system;
 pub mod firewall;
@@ -40,10 +41,14 @@ pub mod sockets;
 pub mod sosreport;
 pub mod systemd;
 mod text;
+pub mod url;
 pub mod walk;
 pub mod zone;
 
 pub use address::PeerAddress;
 pub use exhibit::{ConfSpan, Exhibit};
 pub use gap::{Gap, GapKind};
-pub use probe::{Answer, Hello, Probe, ProbeRequest, Record, RecordKind, SocketKind, Stat, View};
+pub use probe::{
+    Answer, Get, Hello, Probe, ProbeRequest, Record, RecordKind, SocketKind, Stat, View,
+};
+pub use url::Url;

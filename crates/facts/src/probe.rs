@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::PeerAddress;
+use crate::url::without_query;
 
 /// Whose file system a path is looked up in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +61,19 @@ pub enum Hello {
     FastCgi,
     /// uwsgi's ping (modifier 100).
     Uwsgi,
+}
+
+/// One GET, and nothing else: there is no way to say another method or a body.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Get {
+    /// The TLS handshake before it, a [`Hello::Tls`]; none for plain HTTP.
+    pub tls: Option<Hello>,
+    /// Path and query.
+    pub target: String,
+    /// HTTP/1.1, or else HTTP/1.0.
+    pub is_http11: bool,
+    /// Names and values in the order in which they are sent, `Host` among them.
+    pub headers: Vec<(String, String)>,
 }
 
 /// One question put to a host.
@@ -229,6 +243,18 @@ pub enum ProbeRequest {
         /// What is said.
         hello: Hello,
     },
+    /// A connection as [`Self::Connect`] makes it, with a GET sent on it and its answer awaited. Only where the user asked
+    /// for it, and only to listeners of the nginx in question and to the peers that its configuration names. Answer:
+    /// [`Answer::Bytes`] as [`exchange`](crate::exchange) reads it, [`Answer::Errno`] or [`Answer::TimedOut`] where there
+    /// was no connection. In the request's text neither the query nor the headers stand: a capture asks for one URL.
+    Request {
+        /// The process, an nginx worker; `None` for why502 itself.
+        from: Option<u32>,
+        /// Where to.
+        to: PeerAddress,
+        /// What is asked for.
+        get: Get,
+    },
     /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
     /// could not be run.
     Command {
@@ -291,6 +317,7 @@ impl ProbeRequest {
             Self::SelinuxAccess { .. } => "selinux-access",
             Self::Dns { .. } => "dns",
             Self::Handshake { .. } => "handshake",
+            Self::Request { .. } => "request",
             Self::Command { .. } => "command",
             Self::CommandIn { .. } => "command-in",
         }
@@ -302,6 +329,8 @@ impl ProbeRequest {
             Self::Connect { .. } | Self::Dns { .. } | Self::Handshake { .. } => {
                 Duration::from_secs(2)
             }
+            // A connection, and then a response that may take its time.
+            Self::Request { .. } => Duration::from_secs(12),
             _ => Duration::from_secs(5),
         }
     }
@@ -408,6 +437,12 @@ impl fmt::Display for ProbeRequest {
                     Hello::FastCgi => f.write_str(" fastcgi"),
                     Hello::Uwsgi => f.write_str(" uwsgi"),
                 }
+            }
+            Self::Request { from, to, get } => {
+                process(f, *from)?;
+                field(f, to.to_string().as_bytes())?;
+                f.write_str(if get.tls.is_some() { " https" } else { " http" })?;
+                field(f, without_query(&get.target).as_bytes())
             }
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
             Self::CommandIn { netns, argv } => {

@@ -51,6 +51,7 @@ fn waits(request: &ProbeRequest) -> bool {
             | ProbeRequest::CommandIn { .. }
             | ProbeRequest::Connect { .. }
             | ProbeRequest::Handshake { .. }
+            | ProbeRequest::Request { .. }
     )
 }
 

@@ -36,6 +36,20 @@ pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {
         header(page, diagnosis, host, clock);
     });
     page.markup("<main>\n");
+    if let Some(asked) = &diagnosis.asked {
+        page.within(
+            "<article>\n<table class=\"proof\">\n",
+            "</table>\n</article>\n",
+            |page| {
+                for (label, text) in words::asked(asked) {
+                    page.within("<tr>", "</tr>\n", |page| {
+                        page.element("<td>", label, "</td>");
+                        page.element("<td>", &text, "</td>");
+                    });
+                }
+            },
+        );
+    }
     for block in fold::blocks(&diagnosis.incidents) {
         page.within("<article>\n", "</article>\n", |page| {
             incident(page, &block, diagnosis, clock);

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use diagnose::{
-    Diagnosis, Fix, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig, Safety, Step,
-    Window,
+    Asked, Diagnosis, Fix, Hop, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig,
+    Safety, Step, Window,
 };
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -299,6 +299,27 @@ fn after_head(line: &str) -> Option<&str> {
         Some((id, message)) if id.bytes().all(|byte| byte.is_ascii_digit()) => Some(message),
         _ => Some(rest),
     }
+}
+
+/// The request that was asked for, a row a thing to say: a label, and the text.
+pub(crate) fn asked(asked: &Asked) -> Vec<(&'static str, String)> {
+    let mut rows = vec![("asked", format!("GET {}", asked.url))];
+    let hop = |hop: &Hop| format!("{}: {}", hop.to, hop.outcome);
+    rows.extend(asked.through.iter().map(|through| ("nginx", hop(through))));
+    rows.extend(asked.logged.iter().map(|line| {
+        let text = format!("{}  (incident {})", telling(&line.text), line.incident);
+        ("log", text)
+    }));
+    rows.extend(asked.straight.iter().map(|peer| ("peer", hop(peer))));
+    rows.extend(asked.left_out.iter().map(|what| ("without", what.clone())));
+    rows.extend(asked.says.iter().map(|says| ("so", says.clone())));
+    rows.extend(
+        asked
+            .gaps
+            .iter()
+            .map(|gap| ("unknown", format!("{}: {}", gap.missing, gap.why))),
+    );
+    rows
 }
 
 /// What was read, or what it means that nothing was found.

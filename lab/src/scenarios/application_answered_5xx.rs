@@ -1,6 +1,6 @@
 //! The application itself answered 502, 503 or 504.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab, Nginx, Process};
 
@@ -80,4 +80,13 @@ fn shop(lab: &Lab, site: &str) -> Result<(Process, Nginx)> {
     let nginx = lab.nginx(site, &[("peer", &peer), ("dead", &dead), ("log", &log.display())])?;
     lab.settle();
     Ok((node, nginx))
+}
+
+/// Asked straight, the application answers 502 as well: that is said, and that something fails.
+pub fn asked_where_combined_does_not_tell(lab: &Lab) -> Result<()> {
+    let (_node, nginx) = shop(lab, COMBINED)?;
+    lab.settle();
+    let request = lab.diagnose_request(&nginx, "/502", &[Some(502), Some(502)], &[])?;
+    ensure!(request.to_string().contains("answers 502 itself: nginx passes it on"), "{request}");
+    Ok(())
 }

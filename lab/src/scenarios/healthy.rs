@@ -1,6 +1,6 @@
 //! Nothing is wrong: nothing may be said.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::lab::set_mode;
 use crate::{Gunicorn, Lab, Pool};
@@ -23,6 +23,27 @@ server {
     nginx.reload()?;
     nginx.expect(4, "GET", "/", 200)?;
     lab.diagnose(&nginx, &[])
+}
+
+/// Asked for by why502 itself: both ways answer.
+pub fn asked_both_ways(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_set_header Host $host;
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    let request = lab.diagnose_request(&nginx, "/", &[Some(200), Some(200)], &[])?;
+    let silent = |key| request.get(key).and_then(|said| said.as_array()).is_some_and(Vec::is_empty);
+    ensure!(silent("says") && silent("logged") && silent("gaps"), "{request}");
+    Ok(())
 }
 
 /// HTTP, FastCGI and uwsgi side by side, over TCP and unix sockets.

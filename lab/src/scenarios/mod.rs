@@ -19,6 +19,7 @@ macro_rules! scenarios {
                 told_by_the_access_log,
                 made_by_nginx,
                 not_told_by_combined,
+                asked_where_combined_does_not_tell,
             ],
             application_crashed: [
                 gunicorn_worker_segfaults,
@@ -104,6 +105,7 @@ macro_rules! scenarios {
                 an_application_works_behind_every_protocol,
                 a_socket_that_may_only_be_written,
                 units_are_well,
+                asked_both_ways,
             ],
             keepalive_connection_stale: [
                 idle_timeout_meets_the_next_request,
@@ -182,6 +184,7 @@ macro_rules! scenarios {
             ],
             peer_not_listening: [
                 never_started,
+                quiet_until_asked,
                 killed,
                 stranger_on_the_neighbouring_port,
                 over_since_restart,
@@ -240,6 +243,7 @@ macro_rules! scenarios {
             response_header_too_big: [
                 node_sends_many_cookies,
                 no_longer_passed_to,
+                shows_only_when_asked,
                 php_sends_a_long_header,
                 beside_a_location_with_sizes_of_its_own,
             ],

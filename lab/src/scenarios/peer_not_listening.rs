@@ -1,6 +1,6 @@
 //! Nothing accepts connections on the peer's address.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Container, Expectation, Gunicorn, Lab, Machine, Nginx};
 
@@ -35,6 +35,18 @@ pub fn never_started(lab: &Lab) -> Result<()> {
     lab.settle();
     refused(&nginx, peer)?;
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").times(4).rules_out("socket-missing")])
+}
+
+/// Nobody came since; why502 asks by itself, and its own request is what failed.
+pub fn quiet_until_asked(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    lab.diagnose(&nginx, &[])?;
+    let truth = Expectation::confirmed("peer-not-listening");
+    let request = lab.diagnose_request(&nginx, "/", &[Some(502), None], &[truth])?;
+    ensure!(request.to_string().contains("cannot be reached without nginx either"), "{request}");
+    nginx.logged(&["[error]", REFUSED, "client: 127.0.0.1"])
 }
 
 /// The application served, then its whole process tree was killed.

@@ -1,6 +1,6 @@
 //! The response header does not fit into nginx's buffer for it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab, Nginx, Pool};
 
@@ -57,6 +57,29 @@ server {
     nginx.edit(&format!("proxy_pass http://127.0.0.1:{peer};"), "return 204;")?;
     nginx.reload()?;
     lab.diagnose(&nginx, &[Expectation::at_most("response-header-too-big").over()])
+}
+
+/// Nobody has failed yet; why502 asks by itself, and straight the application answers well.
+pub fn shows_only_when_asked(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _node = lab.node(peer, MANY_COOKIES)?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.diagnose(&nginx, &[])?;
+    let truth = Expectation::confirmed("response-header-too-big").naming("proxy_buffer_size");
+    let request = lab.diagnose_request(&nginx, "/big", &[Some(502), Some(200)], &[truth])?;
+    let said = request.to_string();
+    ensure!(said.contains("set-cookie: 90") && said.contains("answers 200"), "{said}");
+    nginx.logged(&["[error]", TOO_BIG, "GET /big"])
 }
 
 /// php-fpm, with sizes that have to agree with a larger header.

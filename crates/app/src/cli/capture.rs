@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use diagnose::{Judged, Judgement, Options};
+use diagnose::{Judged, Judgement, Options, Url};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -39,6 +39,9 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let options = args.target.live_options(None)?;
     let recorder = host::Recorder::new(host::LiveHost::new());
     let diagnosis = collect::diagnose(options.clone(), &recorder);
+    if let (Some(refusal), true) = (&diagnosis.refusal, options.request.is_some()) {
+        anyhow::bail!("{refusal}");
+    }
     let overwrite = if args.force {
         host::Overwrite::Yes
     } else {
@@ -150,6 +153,8 @@ fn recorded(options: &Options) -> Value {
         "error_log": path(&options.error_log),
         "connect": options.connect,
         "handshake": options.handshake,
+        // Without its query, as the record has it.
+        "request": options.request.as_ref().map(ToString::to_string),
     })
 }
 
@@ -184,6 +189,10 @@ pub(crate) fn options_of(snapshot: &host::Snapshot) -> Options {
             .get("handshake")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        request: options
+            .get("request")
+            .and_then(Value::as_str)
+            .and_then(|url| Url::parse(url).ok()),
         selection: None,
     }
 }

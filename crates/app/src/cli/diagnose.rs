@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
-use diagnose::{Diagnosis, Judged, Options, Selection};
+use diagnose::{Asked, Diagnosis, Judged, Options, Selection, Url};
 use jiff::Timestamp;
 
 use super::{Global, width};
@@ -53,6 +53,9 @@ pub(crate) struct Target {
     /// Also shake hands with the peers that fail (TLS, HTTP/2, FastCGI, uwsgi): no request is sent
     #[arg(long, conflicts_with = "no_connect")]
     handshake: bool,
+    /// Send a GET for URL through the nginx that serves it, then straight to the peers behind it, and compare
+    #[arg(long, value_name = "URL", value_parser = Url::parse, conflicts_with_all = ["no_connect", "snapshot"])]
+    request: Option<Url>,
 }
 
 #[derive(Clone, Copy, Default, ValueEnum)]
@@ -110,7 +113,9 @@ fn status(diagnosis: &Diagnosis) -> ExitCode {
         .iter()
         .filter(|judged| judged.ongoing)
         .collect();
-    if ongoing.is_empty() && diagnosis.fails_unexplained() {
+    let fails = diagnosis.asked.as_ref().is_some_and(Asked::is_failed);
+    if ongoing.is_empty() && (fails || diagnosis.fails_unexplained()) {
+        // It fails now, and no incident says why.
         ExitCode::from(3)
     } else if ongoing.is_empty() {
         ExitCode::SUCCESS
@@ -239,6 +244,7 @@ impl Target {
             error_log: self.error_log.as_deref().map(readable).transpose()?,
             connect: !self.no_connect,
             handshake: self.handshake,
+            request: self.request.clone(),
             selection: selection.map(|text| Selection(text.to_owned())),
         })
     }

@@ -10,6 +10,7 @@ mod listen;
 mod logging;
 mod main_context;
 mod pass;
+mod serving;
 mod upstream;
 mod variable;
 
@@ -24,6 +25,7 @@ pub use listen::Listen;
 pub use logging::{AccessLog, AccessLogs, ErrorLog, Escape, LogFormat, LogSink};
 pub use main_context::User;
 pub use pass::{Dialer, Pass, PassKind, Protocol, Target};
+pub use serving::{NotServed, Served, Unclear};
 pub use upstream::{Keepalive, ServerLine, Upstream, UpstreamId};
 
 use crate::include::{ConfFile, Configuration, FileId};

@@ -50,6 +50,7 @@ impl Case {
     /// The failed requests that the access logs of an instance tell of.
     pub(crate) fn answered_failures(&self, idx: usize) -> Result<Rc<AnsweredFailures>, Gap> {
         self.evidence.once(format!("answered failures {idx}"), || {
+            self.after_the_request()?;
             let instances = self.instances()?;
             let (Some(instance), Some(configured)) =
                 (instances.get(idx), known(self.configured(idx))?)
@@ -102,7 +103,7 @@ impl Case {
         (path, format, bytes): (&Path, &Format, &[u8]),
         incidents: &mut BTreeMap<(String, u16), Incident>,
     ) -> Unlogged {
-        let window = self.window_start().as_second()..=self.options.now.as_second();
+        let window = self.window_start().as_second()..=self.now().as_second();
         let is_believed = format.is_unforgeable();
         let mut unlogged = Unlogged::default();
         for line in bytes.lines() {

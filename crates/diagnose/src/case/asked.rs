@@ -84,6 +84,9 @@ impl Case {
                 named.display()
             )));
         }
+        if let Some(refusal) = self.request_refusal()? {
+            return Ok(Some(refusal));
+        }
         for idx in 0..self.instances()?.len() {
             let logs = self.log_facts(idx)?;
             if let (Some(named), Some(_)) = (&self.options.error_log, logs.foreign.first()) {

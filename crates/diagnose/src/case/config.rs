@@ -129,7 +129,7 @@ impl Site {
 }
 
 /// What follows the address in a pass's argument: `/api` of `127.0.0.1:8000/api`, or of `unix:/run/x.sock:/api`.
-fn uri_of(rest: &str, has_scheme: bool) -> &str {
+pub(super) fn uri_of(rest: &str, has_scheme: bool) -> &str {
     if !has_scheme {
         return "";
     }

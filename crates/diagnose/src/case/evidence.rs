@@ -196,6 +196,12 @@ fn describe(request: &ProbeRequest) -> String {
         ProbeRequest::NetfilterChains { .. } => "the netfilter chains".to_owned(),
         ProbeRequest::Connect { to, .. } => format!("a connection to {to}"),
         ProbeRequest::Handshake { to, .. } => format!("a handshake with {to}"),
+        ProbeRequest::Request { to, get, .. } => {
+            format!(
+                "what {to} answers to GET {}",
+                facts::url::without_query(&get.target)
+            )
+        }
         ProbeRequest::SelinuxAccess { source, target, .. } => {
             format!("what SELinux lets {source} do to {target}")
         }

@@ -295,8 +295,8 @@ impl Case {
             action: None,
             status: None,
             count: 0,
-            first_seen: self.options.now,
-            last_seen: self.options.now,
+            first_seen: self.now(),
+            last_seen: self.now(),
             seconds: std::collections::BTreeMap::new(),
             servers: Vec::new(),
             paths: std::collections::BTreeSet::new(),
@@ -336,7 +336,7 @@ impl Case {
         };
         Ok(Exhibit::Record {
             probe: "process",
-            at: Some(self.options.now),
+            at: Some(self.now()),
             text: format!(
                 "{} processes, {others} ({})",
                 processes.len(),

@@ -15,7 +15,9 @@ use log::error::{Class, Event, Records, Seen, Stream};
 
 use super::container::{RuntimeLog, StreamText};
 use super::evidence::stat_of;
+use super::requested::{self, Sent};
 use super::{Case, Instance, known};
+use crate::diagnosis::Logged;
 use crate::incident::{Incident, Origin};
 
 /// A log is recorded for the window only, and this much of it at most.
@@ -66,6 +68,8 @@ pub(crate) struct LogFacts {
     pub(crate) gaps: Vec<Gap>,
     /// What nginx said at `emerg`, with the pid that said it: a refused reload, a start that failed.
     pub(crate) emergencies: Vec<Emergency>,
+    /// What nginx said of the user's request.
+    pub(crate) asked: Vec<Logged>,
 }
 
 /// A line at `emerg`.
@@ -95,6 +99,7 @@ impl Case {
     /// The error logs of an instance, read.
     pub(crate) fn log_facts(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
         self.evidence.once(format!("logs {idx}"), || {
+            self.after_the_request()?;
             let instances = self.instances()?;
             let instance = instances
                 .get(idx)
@@ -405,6 +410,7 @@ impl Case {
             known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
             pids: self.pids_inside(instance)?,
+            sent: self.sent(idx)?,
             names: BTreeSet::new(),
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
@@ -679,6 +685,8 @@ struct Reader<'a> {
     strangers: BTreeSet<u32>,
     /// What processes are called here by what they call themselves, where that differs.
     pids: Option<BTreeMap<u32, u32>>,
+    /// The user's request to this instance.
+    sent: Option<Sent>,
     /// The names that could not be resolved so far.
     names: BTreeSet<BString>,
     /// The last local second and its time: lines of one second share the work.
@@ -731,7 +739,7 @@ impl Reader<'_> {
 
     /// Whether a line of this time and process belongs to the instance and the window.
     fn is_looked_at(&self, at: Timestamp, pid: Option<u32>) -> bool {
-        (self.case.window_start()..=self.case.options.now).contains(&at)
+        (self.case.window_start()..=self.case.now()).contains(&at)
             && !pid.is_some_and(|pid| self.strangers.contains(&pid))
     }
 
@@ -812,6 +820,9 @@ impl Reader<'_> {
             servers: BTreeMap::new(),
         });
         let incident = &mut tally.incident;
+        if self.sent.as_ref().is_some_and(|sent| sent.is_of(event, at)) {
+            requested::keep(&mut self.facts.asked, &incident.id, event, text_of(line));
+        }
         incident.count += 1;
         incident.first_seen = incident.first_seen.min(at);
         if at >= incident.last_seen {

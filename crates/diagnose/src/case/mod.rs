@@ -38,6 +38,7 @@ mod ports;
 mod processes;
 mod queue;
 mod rejections;
+mod requested;
 mod restarts;
 mod reuse;
 mod rotated;
@@ -45,12 +46,13 @@ mod sandbox;
 mod selinux;
 mod timeline;
 mod tls;
+mod way;
 mod zone;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use facts::{Gap, ProbeRequest, Record};
+use facts::{Gap, ProbeRequest, Record, Url};
 use jiff::Timestamp;
 
 pub(crate) use apart::{Apart, Published};
@@ -99,6 +101,8 @@ pub struct Options {
     pub connect: bool,
     /// Whether protocol handshakes may be sent too.
     pub handshake: bool,
+    /// What to ask for, through nginx and then straight.
+    pub request: Option<Url>,
     /// Which incidents to tell of.
     pub selection: Option<Selection>,
 }
@@ -137,6 +141,8 @@ impl Selection {
 pub struct Case {
     pub(crate) options: Options,
     pub(crate) evidence: Evidence,
+    /// When the user's request was answered: until then the case reaches.
+    answered_at: Option<Timestamp>,
 }
 
 impl Case {
@@ -145,11 +151,16 @@ impl Case {
         Self {
             options,
             evidence: Evidence::default(),
+            answered_at: None,
         }
     }
 
     /// Takes an answer in.
     pub fn add(&mut self, request: ProbeRequest, record: Record) {
+        if matches!(request, ProbeRequest::Request { .. }) {
+            // The first is the one through nginx; its lines were written by now.
+            self.answered_at.get_or_insert(record.at);
+        }
         self.evidence.add(request, record);
     }
 
@@ -161,6 +172,9 @@ impl Case {
             Ok(instances) => instances,
             Err(gap) => return (incidents, vec![gap]),
         };
+        if let Err(pending) = self.after_the_request() {
+            return (incidents, vec![pending]);
+        }
         for (idx, instance) in instances.iter().enumerate() {
             if instance.master.is_none() {
                 incidents.push(self.not_running(idx, instance));
@@ -200,7 +214,7 @@ impl Case {
             .unwrap_or_default();
         let mut window = Window {
             from: self.window_start(),
-            to: self.options.now,
+            to: self.now(),
             lines: 0,
             upstream_failures: 0,
             suspects: 0,
@@ -232,7 +246,7 @@ impl Case {
             });
         }
         Diagnosis {
-            generated_at: self.options.now,
+            generated_at: self.now(),
             hostname: self.hostname(),
             privileged: self.is_privileged(),
             instances: summaries,
@@ -240,6 +254,7 @@ impl Case {
             incidents,
             gaps,
             unexplained,
+            asked: self.asked(),
             refusal: self.refusal().ok().flatten(),
         }
     }
@@ -258,7 +273,22 @@ impl Case {
         if self.options.handshake {
             command.push_str(" --handshake");
         }
+        // One that a shell would read as more than a word, and one whose query is hidden, is no help.
+        if let Some(url) = self.options.request.as_ref().map(Url::to_string)
+            && url
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b":/._-~%".contains(&byte))
+        {
+            command.push_str(" --request ");
+            command.push_str(&url);
+        }
         command
+    }
+
+    /// The clock of the case: where a request was sent, the moment of its answer.
+    pub(crate) fn now(&self) -> Timestamp {
+        let now = self.options.now;
+        self.answered_at.map_or(now, |answered| answered.max(now))
     }
 
     /// Where the window begins.

@@ -568,7 +568,7 @@ impl Case {
 
     /// Whether it failed in the last minute of the window.
     pub(crate) fn is_recent(&self, incident: &Incident) -> bool {
-        self.options.now.as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
+        self.now().as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
     }
 
     /// The listener that the peer's address reaches now.
@@ -703,7 +703,7 @@ impl Reached {
 }
 
 /// An errno as nginx and glibc print it.
-fn errno_text(errno: i32) -> String {
+pub(super) fn errno_text(errno: i32) -> String {
     let text = match errno {
         2 => "No such file or directory",
         11 => "Resource temporarily unavailable",

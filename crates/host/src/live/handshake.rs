@@ -143,7 +143,7 @@ fn shake(
     }
 }
 
-fn finished(tls: &ClientConnection) -> Option<(String, String)> {
+pub(super) fn finished(tls: &ClientConnection) -> Option<(String, String)> {
     let version = match tls.protocol_version()? {
         rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2",
         rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3",
@@ -154,7 +154,7 @@ fn finished(tls: &ClientConnection) -> Option<(String, String)> {
 }
 
 /// A client that offers what was asked, takes every certificate, and remembers no session.
-fn client(name: Option<&str>, tls13: bool) -> Option<ClientConnection> {
+pub(super) fn client(name: Option<&str>, tls13: bool) -> Option<ClientConnection> {
     let versions: &[&rustls::SupportedProtocolVersion] = if tls13 {
         &[&version::TLS13, &version::TLS12]
     } else {
@@ -218,7 +218,7 @@ impl ServerCertVerifier for Unchecked {
 }
 
 /// False when the deadline passed.
-fn write(socket: &OwnedFd, mut bytes: &[u8], deadline: Instant) -> io::Result<bool> {
+pub(super) fn write(socket: &OwnedFd, mut bytes: &[u8], deadline: Instant) -> io::Result<bool> {
     while !bytes.is_empty() {
         if !ready(socket, PollFlags::OUT, deadline)? {
             return Ok(false);
@@ -235,7 +235,11 @@ fn write(socket: &OwnedFd, mut bytes: &[u8], deadline: Instant) -> io::Result<bo
 }
 
 /// None when the deadline passed.
-fn read(socket: &OwnedFd, buffer: &mut [u8], deadline: Instant) -> io::Result<Option<usize>> {
+pub(super) fn read(
+    socket: &OwnedFd,
+    buffer: &mut [u8],
+    deadline: Instant,
+) -> io::Result<Option<usize>> {
     loop {
         if !ready(socket, PollFlags::IN, deadline)? {
             return Ok(None);

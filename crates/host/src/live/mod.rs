@@ -13,6 +13,7 @@ mod lines;
 mod namespace;
 mod netlink;
 mod owners;
+mod request;
 mod selinux;
 mod strings;
 mod view;
@@ -50,7 +51,9 @@ impl Probe for LiveHost {
         };
         let mut answer = if matches!(
             request,
-            ProbeRequest::Connect { .. } | ProbeRequest::Handshake { .. }
+            ProbeRequest::Connect { .. }
+                | ProbeRequest::Handshake { .. }
+                | ProbeRequest::Request { .. }
         ) {
             // Its thread becomes the process that connects.
             guard::within_own(request.budget(), putting())
@@ -83,6 +86,7 @@ fn may_hang(request: &ProbeRequest) -> bool {
         ProbeRequest::Connect { .. }
         | ProbeRequest::Dns { .. }
         | ProbeRequest::Handshake { .. }
+        | ProbeRequest::Request { .. }
         | ProbeRequest::Link { .. }
         | ProbeRequest::Environment { .. }
         | ProbeRequest::Sockets { .. }
@@ -135,6 +139,7 @@ fn put(request: &ProbeRequest) -> Answer {
         ProbeRequest::Handshake { from, to, hello } => {
             handshake::handshake(*from, to, hello, budget)
         }
+        ProbeRequest::Request { from, to, get } => request::request(*from, to, get, budget),
         ProbeRequest::Command { argv } => command::run(argv, budget),
         ProbeRequest::CommandIn { netns, argv } => {
             // A program begins in the namespace of the thread that starts it.

@@ -68,7 +68,9 @@ impl Shape {
             | ProbeRequest::Connect { .. }
             | ProbeRequest::SelinuxAccess { .. }
             // The first bytes of a peer that was told nothing.
-            | ProbeRequest::Handshake { .. } => None,
+            | ProbeRequest::Handshake { .. }
+            // Of an answer only what tells of the server is kept.
+            | ProbeRequest::Request { .. } => None,
         }
     }
 

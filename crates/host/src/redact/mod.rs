@@ -111,6 +111,7 @@ impl Form {
             },
             ProbeRequest::Dns { .. } => Self::Dns,
             ProbeRequest::Handshake { .. } => Self::Handshake,
+            ProbeRequest::Request { .. } => Self::Text,
             ProbeRequest::SocketOwners
             | ProbeRequest::Connect { .. }
             | ProbeRequest::SelinuxAccess { .. } => Self::Plain,
@@ -214,6 +215,15 @@ impl Redaction {
                     *name = self.string(name);
                 }
             }
+            ProbeRequest::Request { to, get, .. } => {
+                self.peer(to);
+                get.target = self.target(&get.target);
+                // They are no part of the request's text.
+                get.headers.clear();
+                if let Some(Hello::Tls { name, .. }) = &mut get.tls {
+                    *name = None;
+                }
+            }
             ProbeRequest::Dns { server, name, .. } => {
                 server.set_ip(self.ip(server.ip()));
                 *name = self.string(name);
@@ -268,9 +278,13 @@ impl Redaction {
             Value::String(text) => Value::String(self.string(text)),
             Value::Array(values) => values.iter().map(|value| self.options(value)).collect(),
             Value::Object(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(name, value)| (name.clone(), self.options(value)));
+                let fields = fields.iter().map(|(name, value)| {
+                    let value = match (name.as_str(), value) {
+                        ("request", Value::String(url)) => Value::String(self.url(url)),
+                        _ => self.options(value),
+                    };
+                    (name.clone(), value)
+                });
                 Value::Object(fields.collect())
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => options.clone(),

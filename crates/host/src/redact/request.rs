@@ -80,6 +80,21 @@ impl Redaction {
         self.elsewhere(out, &paths)
     }
 
+    /// Path and query of a request that why502 sent.
+    pub(super) fn target(&mut self, target: &str) -> String {
+        let replaced = self.uri(target.as_bytes());
+        let replaced = self.text(&replaced);
+        String::from_utf8_lossy(&replaced).into_owned()
+    }
+
+    /// The URL of such a request.
+    pub(super) fn url(&mut self, url: &str) -> String {
+        let (origin, target) = url
+            .split_at_checked(origin(url.as_bytes()))
+            .unwrap_or((url, ""));
+        format!("{}{}", self.string(origin), self.target(target))
+    }
+
     fn uri(&mut self, uri: &[u8]) -> Vec<u8> {
         let skip = origin(uri);
         let (head, uri) = uri.split_at_checked(skip).unwrap_or((uri, &[]));

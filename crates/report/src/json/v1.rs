@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use diagnose::{
-    CauseVerdict, ConfSpan, Diagnosis, Exhibit, Fix, Gap, GapKind, InstanceSummary, Judged,
-    Judgement, Origin, Proof, RunningConfig, Safety, Step,
+    Asked, CauseVerdict, ConfSpan, Diagnosis, Exhibit, Fix, Gap, GapKind, Hop, InstanceSummary,
+    Judged, Judgement, Origin, Proof, RunningConfig, Safety, Step,
 };
 use serde::Serialize;
 
@@ -26,6 +26,35 @@ pub(super) struct Report<'a> {
     findings: [(); 0],
 
     gaps: Vec<GapOf<'a>>,
+    /// The request that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<AskedOf<'a>>,
+}
+
+#[derive(Serialize)]
+struct AskedOf<'a> {
+    url: &'a str,
+    at: Option<String>,
+    through: Option<HopOf<'a>>,
+    logged: Vec<LoggedOf<'a>>,
+    straight: Vec<HopOf<'a>>,
+    left_out: &'a [String],
+    says: &'a [String],
+    gaps: Vec<GapOf<'a>>,
+}
+
+#[derive(Serialize)]
+struct HopOf<'a> {
+    to: &'a str,
+    status: Option<u16>,
+    outcome: &'a str,
+}
+
+#[derive(Serialize)]
+struct LoggedOf<'a> {
+    incident: &'a str,
+    status: Option<u16>,
+    text: &'a str,
 }
 
 #[derive(Serialize)]
@@ -223,7 +252,33 @@ impl<'a> Report<'a> {
                 .collect(),
             findings: [],
             gaps: diagnosis.gaps.iter().map(gap).collect(),
+            request: diagnosis.asked.as_ref().map(asked),
         }
+    }
+}
+
+fn asked(asked: &Asked) -> AskedOf<'_> {
+    fn hop(hop: &Hop) -> HopOf<'_> {
+        HopOf {
+            to: &hop.to,
+            status: hop.status,
+            outcome: &hop.outcome,
+        }
+    }
+    let logged = asked.logged.iter().map(|line| LoggedOf {
+        incident: &line.incident,
+        status: line.status,
+        text: &line.text,
+    });
+    AskedOf {
+        url: &asked.url,
+        at: asked.at.map(words::rfc3339),
+        through: asked.through.as_ref().map(hop),
+        logged: logged.collect(),
+        straight: asked.straight.iter().map(hop).collect(),
+        left_out: &asked.left_out,
+        says: &asked.says,
+        gaps: asked.gaps.iter().map(gap).collect(),
     }
 }
 

@@ -47,6 +47,14 @@ pub struct Style {
 pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis, style: &Style) -> io::Result<()> {
     let mut sheet = Sheet::new(style.width);
     let clock = Clock::of(diagnosis);
+    if let Some(asked) = &diagnosis.asked {
+        for (label, text) in words::asked(asked) {
+            let style = if label == "so" { BOLD } else { Colour::new() };
+            let content = [Piece::new(style, text)];
+            sheet.item(&Piece::new(LABEL, label), &content, Long::Break);
+        }
+        sheet.gap();
+    }
     let blocks = fold::blocks(&diagnosis.incidents);
     let in_full = match (style.quiet, style.verbose) {
         (true, _) => 0,

@@ -94,7 +94,27 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
         running_config: RunningConfig::Outdated,
         error_logs: vec![PathBuf::from(text)],
     };
+    let hop = Hop {
+        to: text.to_owned(),
+        outcome: text.to_owned(),
+        status: Some(502),
+    };
+    let asked = Asked {
+        url: text.to_owned(),
+        at: None,
+        through: Some(hop.clone()),
+        logged: vec![Logged {
+            incident: text.to_owned(),
+            status: None,
+            text: text.to_owned(),
+        }],
+        straight: vec![hop],
+        left_out: vec![text.to_owned()],
+        says: vec![text.to_owned()],
+        gaps: vec![gap.clone()],
+    };
     Diagnosis {
+        asked: Some(asked),
         hostname: Some(text.to_owned()),
         instances: vec![instance.clone(), instance],
         gaps: vec![gap],

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 
 use diagnose::causes::by_id;
 use diagnose::{
-    Cause, CauseVerdict, ConfSpan, Confirmation, Diagnosis, Exhibit, Fix, Gap, GapKind, Impact,
-    Incident, InstanceSummary, Judged, Judgement, Origin, PeerAddress, Proof, RunningConfig,
-    Safety, Step, Window,
+    Asked, Cause, CauseVerdict, ConfSpan, Confirmation, Diagnosis, Exhibit, Fix, Gap, GapKind, Hop,
+    Impact, Incident, InstanceSummary, Judged, Judgement, Logged, Origin, PeerAddress, Proof,
+    RunningConfig, Safety, Step, Window,
 };
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
@@ -259,6 +259,7 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
         incidents,
         gaps: Vec::new(),
         unexplained: None,
+        asked: None,
         refusal: None,
     }
 }
