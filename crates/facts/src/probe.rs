@@ -273,8 +273,13 @@ pub enum ProbeRequest {
 impl ProbeRequest {
     /// A whole file as why502 sees it; 16 MiB at most.
     pub fn host_file(path: impl Into<PathBuf>) -> Self {
+        Self::whole_file(View::Host, path)
+    }
+
+    /// A whole file in a view; 16 MiB at most. One bound for all, so that no file is read twice.
+    pub fn whole_file(view: View, path: impl Into<PathBuf>) -> Self {
         Self::File {
-            view: View::Host,
+            view,
             path: path.into(),
             limit: 16 << 20,
         }

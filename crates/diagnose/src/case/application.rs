@@ -481,11 +481,7 @@ impl Case {
     /// A file as a process would open it.
     fn file_of(&self, process: &Process, path: &Path) -> Result<Option<Vec<u8>>, Gap> {
         let (view, path) = self.path_of(process, path)?;
-        let request = ProbeRequest::File {
-            view,
-            path,
-            limit: 1 << 20,
-        };
+        let request = ProbeRequest::whole_file(view, path);
         Ok(
             known(self.evidence.fact(&request, |_, bytes| bytes.to_vec()))?
                 .map(|bytes| bytes.to_vec()),

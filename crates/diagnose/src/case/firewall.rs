@@ -283,6 +283,11 @@ impl Case {
             Some(pid) if is_looked_at => known(self.status(pid))?,
             _ => None,
         };
+        let settings = if is_looked_at {
+            known(self.port_settings(self.netns(incident)?))?
+        } else {
+            None
+        };
         let credentials = status
             .as_ref()
             .and_then(|status| status.as_ref().as_ref())
@@ -294,26 +299,11 @@ impl Case {
             is_local,
             user: credentials.map(|credentials| credentials.uid),
             group: credentials.map(|credentials| credentials.gid),
-            ports: if is_looked_at {
-                self.local_ports()?
-            } else {
-                LOCAL_PORTS
+            ports: match settings {
+                Some((range, _)) => range,
+                None => LOCAL_PORTS,
             },
         }))
-    }
-
-    /// The ports of connections that ask for none. A network namespace begins with the kernel's default; another's own
-    /// cannot be read by path.
-    fn local_ports(&self) -> Result<(u16, u16), Gap> {
-        let request = ProbeRequest::host_file("/proc/sys/net/ipv4/ip_local_port_range");
-        let range = self.evidence.fact(&request, |_, bytes| {
-            let text = String::from_utf8_lossy(bytes).into_owned();
-            let mut ports = text.split_whitespace().map(str::parse);
-            Some((ports.next()?.ok()?, ports.next()?.ok()?))
-        });
-        Ok(known(range)?
-            .and_then(|range| *range)
-            .unwrap_or(LOCAL_PORTS))
     }
 
     /// The way to the peer, as nginx's worker would take it.

@@ -116,6 +116,7 @@ impl Case {
         if !(self.options.handshake && self.options.connect) {
             return Err(not_asked(missing));
         }
+        self.queues_first(self.netns(incident)?, [&to])?;
         let request = ProbeRequest::Handshake {
             from: self.instance(incident)?.worker(),
             to,

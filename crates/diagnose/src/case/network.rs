@@ -375,9 +375,11 @@ impl Case {
         if !self.options.connect {
             return Ok(None);
         }
+        let peer = PeerAddress::Tcp(address);
+        self.queues_first(self.netns(incident)?, [&peer])?;
         let request = ProbeRequest::Connect {
             from: self.instance(incident)?.worker(),
-            to: PeerAddress::Tcp(address),
+            to: peer,
         };
         let record = self.evidence.record(&request)?;
         let is_connected = matches!(record.answer, Answer::Bytes(_));
@@ -465,6 +467,7 @@ impl Case {
             from: instance.worker(),
             to: address.clone(),
         };
+        self.queues_first(self.netns_of(&instance)?, [&address])?;
         let record = self.evidence.record(&request)?;
         let exhibit = |outcome: &str| Exhibit::Record {
             probe: "connect",
@@ -494,6 +497,26 @@ impl Case {
                 ));
             }
         })
+    }
+
+    /// Waits for the listeners' queues before a connection of why502's own may stand in one. What was read before stays:
+    /// a table is read once.
+    pub(super) fn queues_first<'a>(
+        &self,
+        netns: Option<u32>,
+        dialled: impl IntoIterator<Item = &'a PeerAddress>,
+    ) -> Result<(), Gap> {
+        let kinds: BTreeSet<SocketKind> = dialled
+            .into_iter()
+            .map(|peer| match peer {
+                PeerAddress::Tcp(_) => SocketKind::TcpListening,
+                PeerAddress::Unix(_) => SocketKind::UnixListening,
+            })
+            .collect();
+        let tables = kinds
+            .into_iter()
+            .map(|kind| ProbeRequest::Sockets { netns, kind });
+        self.evidence.batch(tables).map(drop)
     }
 
     /// The time rule: what is true now confirms only what fails now in the same way.
@@ -647,8 +670,8 @@ impl Case {
                 "its queue of connections is full",
             )
             .leaning(format!(
-                "{} connections wait to be accepted, {} may: the application does not keep up",
-                reached.waiting, reached.backlog
+                "{}: the application does not keep up",
+                reached.queue_text()
             ))
             .learn("ss -ltnx"));
         }
@@ -678,7 +701,7 @@ impl Reached {
         who(&self.holders)
     }
 
-    /// Whether connections wait to be accepted. One may be the repeated connection of why502's own, made just now.
+    /// Whether connections wait to be accepted. One may be why502's own, of an earlier run: it waits until it is taken.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting > 1
     }
@@ -689,9 +712,12 @@ impl Reached {
             probe: "sockets",
             at: None,
             text: if self.waiting > self.backlog {
-                format!("its queue is full: {} connections wait to be accepted, {} may: it does not keep up", self.waiting, self.backlog)
+                format!(
+                    "its queue is full: {}: it does not keep up",
+                    self.queue_text()
+                )
             } else {
-                format!("{} connections wait to be accepted, {} may", self.waiting, self.backlog)
+                self.queue_text()
             },
         })
     }

@@ -105,7 +105,10 @@ impl Case {
     }
 
     /// The range, and the ports within it that are kept for others.
-    fn port_settings(&self, netns: Option<u32>) -> Result<((u16, u16), BTreeSet<u16>), Gap> {
+    pub(super) fn port_settings(
+        &self,
+        netns: Option<u32>,
+    ) -> Result<((u16, u16), BTreeSet<u16>), Gap> {
         let file =
             |name: &str| ProbeRequest::host_file(format!("/proc/sys/{}", name.replace('.', "/")));
         let (range, reserved) = if netns.is_some() {

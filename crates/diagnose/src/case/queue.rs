@@ -30,11 +30,17 @@ impl Reached {
         Exhibit::Record {
             probe: "sockets",
             at: None,
-            text: format!(
-                "{} connections wait to be accepted, {} may",
-                self.waiting, self.backlog
-            ),
+            text: self.queue_text(),
         }
+    }
+
+    /// The same in words.
+    pub(super) fn queue_text(&self) -> String {
+        let wait = match self.waiting {
+            1 => "1 connection waits".to_owned(),
+            waiting => format!("{waiting} connections wait"),
+        };
+        format!("{wait} to be accepted, {} may", self.backlog)
     }
 
     /// Its processes that a signal or a debugger has stopped, if these are all that accept. A master leaves that to its
@@ -113,5 +119,63 @@ impl Case {
             String::from_utf8_lossy(bytes).trim().parse().ok()
         }))?;
         Ok(limit.and_then(|limit| *limit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixture::Fixture;
+
+    #[test]
+    fn queues_are_read_before_a_connection_of_our_own_stands_in_one() {
+        let fixture = Fixture::parse(
+            "
+            //- options handshake request=http://shop.example/
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            events {} http { server { listen 80; server_name shop.example; location / { proxy_pass http://127.0.0.1:8000; }
+            location /b { proxy_pass http://unix:/run/app.sock; } location /c { proxy_pass https://127.0.0.1:8443; } } }
+            //- path /run dir 755 0:0
+            //- process 77
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8443 pid=77
+            //- listen unix /run/app.sock pid=77
+            //- failed 14:04:50 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+            //- failed 14:04:50 http://unix:/run/app.sock:/b level=crit
+            connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+            //- failed 14:04:50 https://127.0.0.1:8443/c
+            peer closed connection in SSL handshake while SSL handshaking to upstream
+        ",
+        );
+        let mut case = crate::Case::new(fixture.options.clone());
+        let mut order = Vec::new();
+        for _ in 0..40 {
+            // Those of one round are asked side by side.
+            let round = case.plan();
+            order.push(round.iter().map(ToString::to_string).collect::<Vec<_>>());
+            for request in round {
+                let record = facts::Probe::ask(&fixture.host, &request);
+                case.add(request, record);
+            }
+        }
+        let at = |text: &str| {
+            order
+                .iter()
+                .position(|round| round.iter().any(|asked| asked.starts_with(text)))
+        };
+        let (tcp, unix) = (
+            at("sockets host tcp-listening").unwrap(),
+            at("sockets host unix-listening").unwrap(),
+        );
+        for dialling in [
+            "connect 2842 127.0.0.1:8000",
+            "handshake 2842 127.0.0.1:8443",
+            "request host 127.0.0.1:80",
+            "request 2842 127.0.0.1:8000",
+        ] {
+            assert!(at(dialling).unwrap() > tcp, "{dialling}");
+        }
+        assert!(at("connect 2842 unix:/run/app.sock").unwrap() > unix);
     }
 }

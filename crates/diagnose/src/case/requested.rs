@@ -183,11 +183,12 @@ impl Case {
         if !runs {
             return Err(not_running(url));
         }
-        let request = ProbeRequest::Request {
-            from: self.netns_of_way(way)?,
-            to: PeerAddress::Tcp(way.served.address),
-            get: as_a_client(url),
-        };
+        let to = PeerAddress::Tcp(way.served.address);
+        let from = self.netns_of_way(way)?;
+        let peers = known(self.onward(way, url))?.map(|onward| onward.peers);
+        self.queues_first(from, peers.iter().flatten().chain([&to]))?;
+        let get = as_a_client(url);
+        let request = ProbeRequest::Request { from, to, get };
         let record = self.evidence.record(&request)?;
         let missing = || format!("what nginx answers to {url}");
         let outcome = match Outcome::of(record) {

@@ -88,11 +88,36 @@ impl Probe for Snapshot {
     fn ask(&self, request: &ProbeRequest) -> Record {
         self.records
             .get(&request.to_string())
+            .or_else(|| self.asked_with_another_limit(request))
             .cloned()
             .unwrap_or(Record {
                 at: self.meta.captured_at,
                 answer: Answer::NotRecorded,
             })
+    }
+}
+
+impl Snapshot {
+    /// The same file, read under another bound that it did not reach: a version that asks for more, or for less, gets the
+    /// same bytes.
+    fn asked_with_another_limit(&self, request: &ProbeRequest) -> Option<&Record> {
+        let ProbeRequest::File { limit, .. } = request else {
+            return None;
+        };
+        let mut prefix = request.to_string();
+        prefix.truncate(prefix.len() - limit.to_string().len());
+        let same = self
+            .records
+            .range(prefix.clone()..)
+            .take_while(|(asked, _)| asked.starts_with(&prefix));
+        let mut whole = same.filter(|(_, record)| match &record.answer {
+            Answer::File { bytes, cut, .. } => {
+                !cut && u64::try_from(bytes.len()).is_ok_and(|length| length <= *limit)
+            }
+            Answer::Errno(_) => true,
+            _ => false,
+        });
+        whole.next().map(|(_, record)| record)
     }
 }
 

@@ -511,6 +511,35 @@ fn a_directory_is_read_without_following_links() {
     assert!(matches!(error.fault, Fault::NoManifest), "{error}");
 }
 
+#[test]
+fn a_file_that_was_read_whole_answers_whatever_the_bound() {
+    let file = |path: &str, limit| ProbeRequest::File {
+        view: facts::View::Host,
+        path: path.into(),
+        limit,
+    };
+    let read = |bytes: &[u8], cut| Record {
+        at: meta().captured_at,
+        answer: Answer::File {
+            bytes: bytes.to_vec(),
+            cut,
+            stat: stat(),
+        },
+    };
+    let records = [
+        (file("/a", 100), read(b"abc", false)),
+        (file("/a b", 100), read(b"other", false)),
+        (file("/cut", 3), read(b"abc", true)),
+    ];
+    let snapshot = Snapshot::of(&meta(), &records);
+    for limit in [3, 50, 1000] {
+        assert_eq!(snapshot.ask(&file("/a", limit)).answer, records[0].1.answer);
+    }
+    for request in [file("/a", 2), file("/", 100), file("/cut", 100)] {
+        assert_eq!(snapshot.ask(&request).answer, Answer::NotRecorded);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
