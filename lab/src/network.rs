@@ -19,6 +19,19 @@ pub struct Network {
     holder: Process,
 }
 
+/// A bus that starts nothing by itself.
+const BUS: &str = "\
+<busconfig>
+  <type>system</type>
+  <listen>unix:path=/run/dbus/system_bus_socket</listen>
+  <policy context=\"default\">
+    <allow send_destination=\"*\" eavesdrop=\"true\"/>
+    <allow receive_sender=\"*\"/>
+    <allow own=\"*\"/>
+  </policy>
+</busconfig>
+";
+
 /// The calling thread is inside a network, until this is dropped.
 #[must_use]
 pub struct Inside {
@@ -86,6 +99,55 @@ impl Network {
     /// When nft does not take them.
     pub fn nft(&self, rules: &str) -> Result<()> {
         self.run(&format!("nft -f - <<'RULES'\n{rules}\nRULES"))
+    }
+
+    /// Turns ufw on in it, with these commands of its own (`reject out to 10.77.0.2`); told more, it goes on where it was.
+    /// Its settings and rules are copies, the host's stay as they are.
+    ///
+    /// # Errors
+    /// When ufw does not take them.
+    pub fn ufw(&self, lab: &Lab, commands: &[&str]) -> Result<()> {
+        let own = lab.directory("ufw")?.display().to_string();
+        let rules = commands
+            .iter()
+            .map(|command| format!("ufw {command}\n"))
+            .collect::<Vec<_>>()
+            .concat();
+        self.run(&format!(
+            "[ -d {own}/etc ] || cp -a /etc/ufw {own}/etc\n[ -f {own}/default ] || cp /etc/default/ufw {own}/default\n\
+             unshare --mount --propagation private sh -e <<'UFW'\n\
+             mount -t tmpfs tmpfs /run\nmount --bind {own}/etc /etc/ufw\nmount --bind {own}/default /etc/default/ufw\n\
+             ufw --force enable\n{rules}UFW"
+        ))
+    }
+
+    /// Runs firewalld in it, on a message bus of its own, and has it told this by `firewall-cmd`; told more, it goes on
+    /// where it was. It leaves its rules behind when it ends.
+    ///
+    /// # Errors
+    /// When firewalld does not come up, or does not take it.
+    pub fn firewalld(&self, lab: &Lab, commands: &[&str]) -> Result<()> {
+        let own = lab.directory("firewalld")?.display().to_string();
+        fs::write(format!("{own}/bus.conf"), BUS).context("write the bus's settings")?;
+        let told = commands
+            .iter()
+            .map(|command| format!("firewall-cmd {command}\n"))
+            .collect::<Vec<_>>()
+            .concat();
+        self.run(&format!(
+            "[ -d {own}/etc ] || cp -a /etc/firewalld {own}/etc\n\
+             sed -i 's/^CleanupOnExit=.*/CleanupOnExit=no/' {own}/etc/firewalld.conf\n\
+             unshare --mount --propagation private sh -e <<'FIREWALLD'\n\
+             mount -t tmpfs tmpfs /run\nmkdir -p /run/dbus /run/firewalld\n\
+             mount --bind {own}/etc /etc/firewalld\nmount -t tmpfs tmpfs /var/log\n\
+             dbus-daemon --config-file={own}/bus.conf --nofork --nopidfile 2>{own}/bus.log &\nbus=$!\n\
+             trap 'kill $bus' EXIT\n\
+             for try in $(seq 100); do [ -S /run/dbus/system_bus_socket ] && break; sleep 0.05; done\n\
+             firewalld --nofork --nopid >{own}/firewalld.log 2>&1 &\ndaemon=$!\n\
+             trap 'kill $daemon; wait $daemon || true; kill $bus' EXIT\n\
+             for try in $(seq 200); do firewall-cmd --state >/dev/null 2>&1 && break; sleep 0.1; done\n\
+             {told}FIREWALLD"
+        ))
     }
 
     /// Connects it with another: this one is 10.77.0.1, the other 10.77.0.2, by the devices `v0` and `v1`.

@@ -90,6 +90,18 @@ pub(crate) const LAB: &[Need] = &[
         package: "tomcat10-user",
         is_there: || Path::new("/usr/share/tomcat10/bin/bootstrap.jar").exists(),
     },
+    Need {
+        package: "ufw",
+        is_there: || Path::new("/usr/sbin/ufw").exists(),
+    },
+    Need {
+        package: "firewalld",
+        is_there: || Path::new("/usr/sbin/firewalld").exists(),
+    },
+    Need {
+        package: "dbus-daemon",
+        is_there: || Path::new("/usr/bin/dbus-daemon").exists(),
+    },
     // Any node will do, be it the distribution's or another.
     Need {
         package: "nodejs",

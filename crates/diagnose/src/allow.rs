@@ -48,9 +48,17 @@ pub(crate) fn fix(firewall: &Firewall, rule: &Cited, is_answer: bool) -> Fix {
         argv: in_namespace(argv),
     };
     let (steps, safety) = match (keeper(rule), is_outbound(rule)) {
-        (Some("ufw"), Some(is_outbound)) if !is_answer => {
-            (vec![command(ufw(to, is_outbound))], Safety::Unsafe)
-        }
+        (Some("ufw"), Some(is_outbound)) if !is_answer => (
+            ufw(to, is_outbound, rule)
+                .into_iter()
+                .map(command)
+                .collect(),
+            Safety::Unsafe,
+        ),
+        (Some("firewalld"), _) if firewall.netns.is_none() && policy_of(&rule.chain).is_some() => (
+            firewalld(to, rule).into_iter().map(command).collect(),
+            Safety::Unsafe,
+        ),
         (Some("firewalld"), _) => (
             vec![Step::Advice {
                 text: format!(
@@ -101,12 +109,63 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-fn ufw(to: SocketAddr, is_outbound: bool) -> Vec<String> {
+/// `prepend` puts a rule before all others, but skips one that stands there already with another action: where the rule
+/// that hinders may be that one, a plain `allow` then turns it round, and does nothing otherwise.
+fn ufw(to: SocketAddr, is_outbound: bool, rule: &Cited) -> Vec<Vec<String>> {
     let (ip, port) = (to.ip().to_string(), to.port().to_string());
     let way = if is_outbound { "out" } else { "in" };
-    words(&[
-        "ufw", "prepend", "allow", way, "proto", "tcp", "to", &ip, "port", &port,
-    ])
+    let allow = ["allow", way, "proto", "tcp", "to", &ip, "port", &port];
+    let mut commands = vec![words(&[&["ufw", "prepend"], allow.as_slice()].concat())];
+    if means_just(rule, to) {
+        commands.push(words(&[&["ufw"], allow.as_slice()].concat()));
+    }
+    commands
+}
+
+/// Whether a rule, as iptables writes it, names this address and port and no wider ones.
+fn means_just(rule: &Cited, to: SocketAddr) -> bool {
+    let length = if to.is_ipv6() { 128 } else { 32 };
+    let given: Vec<&str> = rule.text.split(' ').collect();
+    let has = |name: &str, value: String| given.windows(2).any(|pair| pair == [name, &value]);
+    has("-d", format!("{}/{length}", to.ip())) && has("--dport", to.port().to_string())
+}
+
+/// The policy that firewalld keeps a chain of the outgoing way for, such as `filter_OUT_policy_hostout_deny`.
+fn policy_of(chain: &str) -> Option<&str> {
+    let policy = chain.strip_prefix("filter_OUT_policy_")?;
+    let part = PARTS.iter().find_map(|part| policy.strip_suffix(part));
+    Some(part.unwrap_or(policy)).filter(|policy| !policy.is_empty())
+}
+
+/// The chains of a policy, in the order in which a packet passes them.
+const PARTS: [&str; 5] = ["_pre", "_log", "_deny", "_allow", "_post"];
+
+/// A rich rule that goes before the one that hinders, for good and then now: a negative priority stands before the rules
+/// that have none, the lowest before all.
+fn firewalld(to: SocketAddr, rule: &Cited) -> Vec<Vec<String>> {
+    let policy = policy_of(&rule.chain).unwrap_or_default();
+    let family = if to.is_ipv6() { "ipv6" } else { "ipv4" };
+    let priority = if rule.chain.ends_with("_pre") {
+        -32768
+    } else {
+        -1
+    };
+    let rich = format!(
+        "rule priority=\"{priority}\" family=\"{family}\" destination address=\"{}\" port port=\"{}\" protocol=\"tcp\" accept",
+        to.ip(),
+        to.port()
+    );
+    vec![
+        words(&[
+            "firewall-cmd",
+            "--permanent",
+            "--policy",
+            policy,
+            "--add-rich-rule",
+            &rich,
+        ]),
+        words(&["firewall-cmd", "--reload"]),
+    ]
 }
 
 /// A rule that accepts the connection, before the one that does not; behind all others where it is the policy.
@@ -155,5 +214,24 @@ fn lasting(rule: &Cited) -> Step {
         text: format!(
             "add it where these rules are kept ({files}): it is lost when they are loaded anew"
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policys_name_stands_in_its_chains() {
+        for (chain, policy) in [
+            ("filter_OUT_policy_hostout_deny", Some("hostout")),
+            ("filter_OUT_policy_hostout", Some("hostout")),
+            ("filter_OUT_policy_a_pre_pre", Some("a_pre")),
+            ("filter_OUT_policy__deny", None),
+            ("filter_IN_public_deny", None),
+            ("filter_OUTPUT", None),
+        ] {
+            assert_eq!(policy_of(chain), policy, "{chain}");
+        }
     }
 }

@@ -21,6 +21,7 @@ pub mod firewall;
 pub mod forwarder;
 pub mod gap;
 pub mod handshake;
+pub mod ipvs;
 pub mod journal;
 pub mod kernel_log;
 pub mod local;

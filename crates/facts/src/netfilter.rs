@@ -38,6 +38,8 @@ pub struct BaseChain {
     pub priority: i32,
     /// How many rules it holds, where the kernel says so.
     pub rules: Option<u32>,
+    /// The network devices it stands at, where it stands at some; empty where the kernel does not say.
+    pub devices: Vec<String>,
 }
 
 /// The packets that a table sees.
@@ -149,6 +151,7 @@ fn chain(payload: &[u8]) -> Option<Option<BaseChain>> {
     let (&[family, ..], rest) = payload.split_first_chunk::<HEADER_LENGTH>()?;
     let (mut table, mut name, mut kind) = (None, None, None);
     let (mut hook, mut priority, mut rules) = (None, None, None);
+    let mut devices = Vec::new();
     let mut policy = Policy::Unknown;
     let mut well_formed = true;
     // `enum nft_chain_attributes`, `enum nft_hook_attributes` (linux/netfilter/nf_tables.h).
@@ -159,6 +162,11 @@ fn chain(payload: &[u8]) -> Option<Option<BaseChain>> {
             well_formed &= attributes(value, |attribute, value| match attribute {
                 1 => hook = network_u32(value),
                 2 => priority = network_u32(value).map(u32::cast_signed),
+                // One by itself, or a list.
+                3 => devices.push(string(value)),
+                4 => {
+                    well_formed &= attributes(value, |_, value| devices.push(string(value)));
+                }
                 _ => {}
             });
         }
@@ -191,6 +199,7 @@ fn chain(payload: &[u8]) -> Option<Option<BaseChain>> {
         policy,
         priority: priority?,
         rules,
+        devices,
     }))
 }
 
@@ -304,6 +313,8 @@ mod tests {
                 ),
             ]
         );
+        assert!(read.chains[4].devices.iter().all(|device| device == "lo"));
+        assert!(!read.chains[4].devices.is_empty() && read.chains[0].devices.is_empty());
         assert_eq!(read.chains[2].kind, ChainKind::Nat);
         assert_eq!(read.chains[3].kind, ChainKind::Route);
         assert!(!read.chains[0].is_idle());

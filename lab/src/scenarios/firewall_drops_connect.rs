@@ -44,6 +44,18 @@ pub fn output_drops(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[truth.naming("table inet guard, chain out")])
 }
 
+/// ufw denies it on the way out, in silence.
+pub fn ufw_denies_on_the_way_out(lab: &Lab) -> Result<()> {
+    let (network, _other, _application) = hosts(lab)?;
+    let _inside = network.enter()?;
+    network.ufw(lab, &["allow 22/tcp", "deny out to 10.77.0.0/24 port 9000 proto tcp"])?;
+    let nginx = lab.nginx(SITE, &[("peer", &PEER)])?;
+    lab.settle();
+    failed(&nginx)?;
+    let truth = Expectation::confirmed(CAUSE).naming("ufw's firewall rule").rules_out("firewall-rejects-connect");
+    lab.diagnose(&nginx, &[truth.fixed_by(&["ufw", "prepend", "allow", "out", "proto", "tcp", "to", "10.77.0.2", "port", "9000"])])
+}
+
 /// Nobody thought of loopback: the policy drops what no rule accepts.
 pub fn input_policy_drops_loopback(lab: &Lab) -> Result<()> {
     let network = lab.network()?;

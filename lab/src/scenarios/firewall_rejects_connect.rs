@@ -82,6 +82,92 @@ pub fn a_host_is_prohibited(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
+/// ufw rejects it on the way out: the fix is in its own words, and helps.
+pub fn ufw_rejects_on_the_way_out(lab: &Lab) -> Result<()> {
+    let (network, other) = (lab.network()?, lab.network()?);
+    network.connect(&other)?;
+    let _application = {
+        let _there = other.enter()?;
+        lab.application(&["ok"], "10.77.0.2:9000")?
+    };
+    let _inside = network.enter()?;
+    network.ufw(lab, &["allow 22/tcp", "reject out proto tcp to 10.77.0.2 port 9000", "limit in 2222/tcp"])?;
+    let nginx = lab.nginx(SITE, &[("peer", &"10.77.0.2:9000")])?;
+    lab.settle();
+    failed(&nginx, REFUSED)?;
+    let truth = Expectation::confirmed(CAUSE).naming("ufw's firewall rule").naming("ufw-user-output");
+    lab.diagnose(&nginx, &[truth.fixed_by(&["ufw", "allow", "out", "proto", "tcp", "to", "10.77.0.2", "port", "9000"])])?;
+    // What a person would type next. The first alone would be skipped: there is such a rule, with another action.
+    network.ufw(lab, &[
+        "prepend allow out proto tcp to 10.77.0.2 port 9000",
+        "allow out proto tcp to 10.77.0.2 port 9000",
+    ])?;
+    nginx.expect(2, "GET", "/", 200)
+}
+
+/// A policy of firewalld's rejects it on the way out.
+pub fn firewalld_rejects_on_the_way_out(lab: &Lab) -> Result<()> {
+    let (network, other) = (lab.network()?, lab.network()?);
+    network.connect(&other)?;
+    let _application = {
+        let _there = other.enter()?;
+        lab.application(&["ok"], "10.77.0.2:9000")?
+    };
+    let _inside = network.enter()?;
+    network.firewalld(lab, &POLICY)?;
+    let nginx = lab.nginx(SITE, &[("peer", &"10.77.0.2:9000")])?;
+    lab.settle();
+    failed(&nginx, REFUSED)?;
+    let truth = Expectation::confirmed(CAUSE).naming("firewalld's firewall rule").naming("filter_OUT_policy_hostout_deny");
+    lab.diagnose(&nginx, &[truth.fixed_by(&ALLOW)])?;
+    // What a person would type next.
+    let allow = format!("--permanent --policy hostout --add-rich-rule '{RICH}'");
+    network.firewalld(lab, &[&allow, "--reload"])?;
+    nginx.expect(2, "GET", "/", 200)
+}
+
+/// Port 9000 of the other host is refused, as firewalld has it.
+const POLICY: [&str; 5] = [
+    "--permanent --new-policy hostout",
+    "--permanent --policy hostout --add-ingress-zone HOST",
+    "--permanent --policy hostout --add-egress-zone ANY",
+    "--permanent --policy hostout --add-rich-rule 'rule family=ipv4 destination address=10.77.0.2 port port=9000 protocol=tcp reject'",
+    "--reload",
+];
+const RICH: &str = "rule priority=\"-1\" family=\"ipv4\" destination address=\"10.77.0.2\" port port=\"9000\" protocol=\"tcp\" accept";
+const ALLOW: [&str; 6] = ["firewall-cmd", "--permanent", "--policy", "hostout", "--add-rich-rule", RICH];
+
+/// Both are on, with rules for other ports and hosts and for loopback, which they let pass: the application is dead.
+pub fn ufw_and_firewalld_mean_others(lab: &Lab) -> Result<()> {
+    let network = lab.network()?;
+    let _inside = network.enter()?;
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let port = port_of(&peer);
+    network.firewalld(lab, &POLICY)?;
+    network.ufw(lab, &[&format!("reject out proto tcp to 127.0.0.1 port {port}"), "deny out to 10.0.0.0/8"])?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    failed(&nginx, REFUSED)?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").rules_out(CAUSE)])
+}
+
+/// Rules that stand at a device see nothing of what stays within the host.
+pub fn rules_at_another_device(lab: &Lab) -> Result<()> {
+    let (network, other) = (lab.network()?, lab.network()?);
+    network.connect(&other)?;
+    let _inside = network.enter()?;
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let port = port_of(&peer);
+    network.nft(&format!(
+        "table netdev guard {{\n chain in {{ type filter hook ingress device v0 priority 0; policy accept;\n \
+         tcp dport {port} drop\n }}\n}}"
+    ))?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    failed(&nginx, REFUSED)?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").rules_out(CAUSE)])
+}
+
 /// The rule refuses, and behind it nobody would answer: the rule is why.
 pub fn nobody_listens_behind_it(lab: &Lab) -> Result<()> {
     let network = lab.network()?;

@@ -79,6 +79,7 @@ macro_rules! scenarios {
             ],
             firewall_drops_connect: [
                 output_drops,
+                ufw_denies_on_the_way_out,
                 input_policy_drops_loopback,
                 answers_are_dropped,
                 the_peers_own_firewall_drops,
@@ -88,6 +89,10 @@ macro_rules! scenarios {
                 iptables_rejects_on_the_way_in,
                 older_tables_reject,
                 a_host_is_prohibited,
+                ufw_rejects_on_the_way_out,
+                firewalld_rejects_on_the_way_out,
+                ufw_and_firewalld_mean_others,
+                rules_at_another_device,
                 nobody_listens_behind_it,
                 a_rule_for_another_port,
                 a_rule_redirects_to_a_dead_port,

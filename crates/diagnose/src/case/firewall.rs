@@ -10,6 +10,7 @@ use facts::firewall::evaluate::{Cited, Fate, Passage, sees};
 use facts::firewall::{
     Backend, Chain, ChainKind, Connection, Family, Hook, Ruleset, iptables, nft,
 };
+use facts::ipvs::Services;
 use facts::netfilter::{BaseChain, BaseChains};
 use facts::route::{self, Barrier, Route};
 use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest};
@@ -175,6 +176,15 @@ fn matters(chain: &BaseChain, is_ipv6: bool) -> bool {
     }
 }
 
+/// Whether a chain at a network device may see the connection: within the host it passes loopback and nothing else, to
+/// another host any other device, be it under the one that the route names.
+fn stands_at_device(chain: &BaseChain, is_local: bool) -> bool {
+    let is_such =
+        chain.family == Family::Netdev || matches!(chain.hook, Hook::Ingress | Hook::Egress);
+    let passes = |device: &String| (device == "lo") == is_local;
+    is_such && !chain.is_idle() && (chain.devices.is_empty() || chain.devices.iter().any(passes))
+}
+
 impl Case {
     /// What the firewall makes of a connection to the incident's peer.
     pub(crate) fn firewall(&self, incident: &Incident) -> Result<Rc<Firewall>, Gap> {
@@ -214,11 +224,10 @@ impl Case {
                     .iter()
                     .filter(|chain| matters(chain, is_ipv6))
                     .collect();
-                let on_devices = chains.chains.iter().any(|chain| {
-                    !chain.is_idle()
-                        && (chain.family == Family::Netdev
-                            || matches!(chain.hook, Hook::Ingress | Hook::Egress))
-                });
+                let on_devices = chains
+                    .chains
+                    .iter()
+                    .any(|chain| stands_at_device(chain, is_local));
                 let is_legacy = !legacy.trim().is_empty();
                 firewall.is_there = !relevant.is_empty() || is_legacy;
                 let Some(connection) =
@@ -241,10 +250,7 @@ impl Case {
                     ));
                 }
                 // IPVS stands beside netfilter's rules, and none of them lists the others.
-                if services
-                    .lines()
-                    .any(|line| line.starts_with("TCP ") || line.starts_with("FWM "))
-                {
+                if Services::parse(services.as_bytes()).may_take(to) {
                     firewall.passage.fates.push(Fate::Undecided(
                         "virtual servers (IPVS) may redirect it".to_owned(),
                     ));

@@ -20,8 +20,8 @@ declare_cause! {
     /// The failure is another one, or no rule in nginx's network namespace drops the connection and the peer is this host.
     ///
     /// ## Fix
-    /// Let this connection pass, before the rule that drops it: through ufw where ufw keeps the rule, else by a rule of its
-    /// own.
+    /// Let this connection pass, before the rule that drops it: through ufw where ufw keeps the rule, through firewalld
+    /// where one of its policies does, else by a rule of its own.
     /// Unsafe: it opens the firewall for this address and port.
     ///
     /// ## Looks like

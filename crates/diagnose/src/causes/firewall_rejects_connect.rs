@@ -23,8 +23,8 @@ declare_cause! {
     /// host.
     ///
     /// ## Fix
-    /// Let this connection pass, before the rule that rejects it: through ufw where ufw keeps the rule, else by a rule of
-    /// its own.
+    /// Let this connection pass, before the rule that rejects it: through ufw where ufw keeps the rule, through firewalld
+    /// where one of its policies does, else by a rule of its own.
     /// Unsafe: it opens the firewall for this address and port.
     ///
     /// ## Looks like
@@ -354,5 +354,42 @@ mod tests {
         unknown: whether 127.0.0.1:8000 still fails: --no-connect sends nothing
         learn: why502   (without --no-connect)
         ");
+    }
+
+    #[test]
+    fn virtual_servers_of_other_addresses_take_nothing() {
+        let table = |service: &str| format!("
+            //- connect 127.0.0.1:8000 -> errno 111
+            //- file /proc/self/net/ip_vs
+            IP Virtual Server version 1.2.1 (size=4096)
+            TCP  {service} rr
+        ");
+        let says = |service: &str| {
+            let said = check(ID, [HOST, &table(service)]);
+            said.lines().nth(1).unwrap_or_default().to_owned()
+        };
+        assert!(says("0A60000A:1F40").starts_with("ruled out"), "{}", says("0A60000A:1F40"));
+        assert!(says("7F000001:0050").starts_with("ruled out"));
+        assert!(says("7F000001:1F40").contains("virtual servers (IPVS) may redirect it"), "{}", says("7F000001:1F40"));
+    }
+
+    #[test]
+    fn a_rule_of_ufws_for_this_very_peer_is_turned_round() {
+        let fixes = |rule: &str| {
+            let rules = format!("
+                //- iptables
+                *filter
+                :OUTPUT ACCEPT
+                :ufw-user-output -
+                -A OUTPUT -j ufw-user-output
+                -A ufw-user-output {rule} -j REJECT --reject-with tcp-reset
+            ");
+            let said = check(ID, [REMOTE, &rules]);
+            said.lines().filter_map(|line| line.trim().strip_prefix("$ ufw ").map(str::to_owned)).collect::<Vec<_>>()
+        };
+        let allow = "allow out proto tcp to 10.0.0.9 port 8000";
+        assert_eq!(fixes("-d 10.0.0.9/32 -p tcp -m tcp --dport 8000"), [format!("prepend {allow}"), allow.to_owned()]);
+        assert_eq!(fixes("-d 10.0.0.0/24 -p tcp -m tcp --dport 8000"), [format!("prepend {allow}")]);
+        assert_eq!(fixes("-d 10.0.0.9/32 -p tcp"), [format!("prepend {allow}")]);
     }
 }
