@@ -627,8 +627,7 @@ impl Case {
             .unwrap_or(since);
         for path in &application.settings.config_files {
             let (view, path) = self.path_of(process, path)?;
-            let limit = 1 << 20;
-            let request = ProbeRequest::File { view, path, limit };
+            let request = ProbeRequest::whole_file(view, path);
             let record = self.evidence.record(&request)?;
             // Its program looks for some files that nobody made.
             if matches!(record.answer, facts::Answer::Errno(2)) {
