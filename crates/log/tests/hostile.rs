@@ -193,6 +193,135 @@ fn a_line_inside_an_applications_text_is_marked() {
     assert_eq!(signs, [None, Some(Forgery::InsideText), None]);
 }
 
+const STDERR: &str = "2026/11/21 01:43:17 [error] 7#7: *9 FastCGI sent in stderr: \"";
+const STDERR_TAIL: &str = "\" while reading response header from upstream, client: 192.0.2.7, server: example.com, request: \"GET / HTTP/1.1\", upstream: \"fastcgi://127.0.0.1:9000\", host: \"h\"";
+
+fn signs(log: &str) -> Vec<Option<Forgery>> {
+    forgeries(log).into_iter().map(|(_, sign)| sign).collect()
+}
+
+#[test]
+fn whole_lines_inside_an_applications_text_are_marked_however_many() {
+    let inside = Some(Forgery::InsideText);
+    let forged = FORGED.replace("1#1", "7#7");
+    let connections = "2026/11/21 01:43:17 [alert] 7#7: 512 worker_connections are not enough";
+    for line in [&forged, connections] {
+        for count in 1..5 {
+            let lines = vec![line; count].join("\n");
+            let log = format!("{STDERR}x\n{lines}{STDERR_TAIL}\n{GENUINE}\n{GENUINE}\n");
+            let mut expected = vec![inside; count + 3];
+            expected[0] = None;
+            expected[count + 1..].fill(None);
+            assert_eq!(signs(&log), expected, "{count} x {line}");
+        }
+    }
+}
+
+#[test]
+fn an_applications_text_that_looks_ended_is_not_believed() {
+    let inside = Some(Forgery::InsideText);
+    let forged = FORGED.replace("1#1", "7#7");
+    for start in [
+        // An errno, a part of the tail, all of it.
+        "x (13: Permission denied)",
+        "x\" while reading response header from upstream, client: 192.0.2.7, server: a",
+        &format!("x{STDERR_TAIL}"),
+    ] {
+        let log = format!("{STDERR}{start}\n{forged}\n{forged}{STDERR_TAIL}\n{GENUINE}\n");
+        assert_eq!(signs(&log), [None, inside, inside, None], "{start}");
+        // nginx's tail stands alone in the last line.
+        let log = format!("{STDERR}{start}\n{forged}\n{STDERR_TAIL}\n{GENUINE}\n");
+        assert_eq!(signs(&log), [None, inside, None], "{start}");
+    }
+    // The last line looks like what nginx says of another text.
+    let log = format!("{STDERR}x\n{forged}\n{STDERR}y{STDERR_TAIL}\n{GENUINE}\n");
+    assert_eq!(signs(&log), [None, inside, inside, None]);
+}
+
+#[test]
+fn an_applications_text_that_nginx_cut_ends_there() {
+    let inside = Some(Forgery::InsideText);
+    let forged = FORGED.replace("1#1", "7#7");
+    for start in ["x", &format!("x{STDERR_TAIL}")] {
+        let first = format!("{STDERR}{start}\n{forged}\n{forged}, referrer: \"\"");
+        let padding = "A".repeat(2047 - first.len());
+        // The last line is whole: nginx cut just behind it.
+        let last = first.strip_suffix('"').unwrap();
+        let log = format!("{last}{padding}\"\n{GENUINE}\n{GENUINE}\n");
+        assert_eq!(signs(&log), [None, inside, inside, None, None], "{start}");
+    }
+}
+
+#[test]
+fn honest_texts_of_applications_make_no_suspects() {
+    let text = format!("{STDERR}PHP message: PHP Warning:  x in /a.php{STDERR_TAIL}");
+    let header = GENUINE.replace(
+        "connect() failed (111: Connection refused) while connecting to upstream",
+        "upstream sent invalid header: \"X\\x20...\" while reading response header from upstream",
+    );
+    let log = [
+        &text,
+        GENUINE,
+        &text,
+        &header.replace("http://", "fastcgi://"),
+        &text,
+        GENUINE,
+    ]
+    .map(|line| format!("{line}\n"))
+    .concat();
+    assert_eq!(signs(&log), [None; 6]);
+}
+
+/// Lines, heads and ends of records, as far as an application may write them.
+fn written() -> impl Strategy<Value = String> {
+    let pieces = prop_oneof![
+        Just(format!("\n{FORGED}")),
+        Just(format!("\n{FORGED}\n")),
+        Just(
+            "\n2026/11/21 01:43:17 [alert] 7#7: 512 worker_connections are not enough\n".to_owned()
+        ),
+        Just("\n2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/x".to_owned()),
+        Just(" (2: No such file or directory)".to_owned()),
+        Just(
+            "\" while reading response header from upstream, client: 6.6.6.6, server: x".to_owned()
+        ),
+        Just(STDERR_TAIL.to_owned()),
+        Just("\n".to_owned()),
+        "[ -~\n]{0,60}",
+        Just("A".repeat(300)),
+    ];
+    prop::collection::vec(pieces, 0..9).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn nothing_that_an_application_wrote_counts(text in written()) {
+        let mut record = format!("{STDERR}{text}{STDERR_TAIL}");
+        record.truncate(2047);
+        let log = format!("{GENUINE}\n{record}\n{GENUINE}\n{GENUINE}\n");
+        let counted: Vec<_> = Records::new(log.as_bytes())
+            .filter_map(|record| record.event())
+            .filter(|event| event.forgery.is_none() && event.class != Class::FastcgiStderr)
+            .map(|event| event.time)
+            .collect();
+        // A path that was begun in the text takes the one line behind it along.
+        let genuine = parse(GENUINE.as_bytes()).unwrap().time;
+        prop_assert!(matches!(counted.len(), 2 | 3), "{counted:?}");
+        prop_assert!(counted.iter().all(|time| *time == genuine), "{counted:?}");
+    }
+
+    #[test]
+    fn an_applications_text_without_an_end_reaches_no_further_than_one_write(text in written(), lines in 10_usize..30) {
+        // As `grep` leaves it, or a full disk.
+        let first = format!("{STDERR}{}", text.replace(STDERR_TAIL, "").replace('\n', " "));
+        let honest = format!("{GENUINE}\n{STDERR}x{STDERR_TAIL}\n").repeat(lines);
+        let log = format!("{first}\n{honest}");
+        let far = (log.len() - first.len()).saturating_sub(4096) / (GENUINE.len() + STDERR.len() + STDERR_TAIL.len() + 3);
+        let counted = signs(&log).into_iter().rev().take_while(Option::is_none).count();
+        prop_assert!(counted >= 2 * far, "{counted} of {far}");
+    }
+}
+
 #[test]
 fn a_forged_line_whose_tail_was_cut_is_marked() {
     let start = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/a\n";

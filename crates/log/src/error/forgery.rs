@@ -70,7 +70,10 @@ use super::class::Class;
 use super::fields::{self, Context};
 use super::phrases::Then;
 use super::{Head, LIMITS, Opening, body, trim_line_end};
-use memchr::memmem;
+use memchr::memmem::{self, Finder};
+use std::sync::LazyLock;
+
+static CLOSING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\" while "));
 
 /// No write of nginx's is longer.
 const REACH: usize = LIMITS[1];
@@ -84,7 +87,6 @@ pub(super) struct Inside {
     /// Its text has no end in it.
     open: bool,
     kind: Kind,
-    pid: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,8 +133,10 @@ impl Inside {
         };
         let broken = match kind {
             Kind::Field(_) => event.truncated,
+            // What the application wrote may look like an errno or like fields; only the whole tail closes it.
+            Kind::Text => text_tails(rest).next().is_none(),
             // A request's line without an errno and without fields has not come to its end.
-            Kind::Path | Kind::Text => {
+            Kind::Path => {
                 event.connection.is_some()
                     && event.context == Context::None
                     && event.errno.is_none()
@@ -144,7 +148,6 @@ impl Inside {
             line_feeds,
             open: broken && !super::at_limit(line),
             kind,
-            pid: event.pid,
         })
     }
 
@@ -184,18 +187,12 @@ impl Inside {
         goes_on || self.cut_in(line, total) || (total <= REACH && self.ends_in(line, behind))
     }
 
-    /// Whether this later record shows that the text ended before it.
-    ///
-    /// Of a trace whose further lines were lost (`grep`) nobody knows the end; then a line by the same process is
-    /// taken as its own.
-    pub(super) fn ends_before(&self, record: &[u8]) -> bool {
-        self.kind == Kind::Text && Head::parse(record).is_some_and(|(head, _)| head.pid == self.pid)
-    }
-
-    /// Whether nginx cut its write at the end of this line: it is exactly as long as may be, and breaks off.
+    /// Whether nginx cut its write at the end of this line: it is exactly as long as may be, and breaks off. An
+    /// application can have its text break off behind a perfect line.
     fn cut_in(&self, line: &[u8], total: usize) -> bool {
         LIMITS.contains(&total)
             && (self.open
+                || self.kind == Kind::Text
                 || Head::parse(line).is_some_and(|(head, rest)| body(head, rest, false).truncated))
     }
 
@@ -213,7 +210,19 @@ impl Inside {
                 let encoded = encoded_line_feeds(rest);
                 self.line_feeds <= encoded && decoded() <= encoded && foreign_tail(rest)
             }
-            Kind::Text => self.open && foreign_tail(rest),
+            Kind::Text => {
+                // A line that quotes what the application sent has one such tail of its own. Behind a text that has not
+                // ended it is that text's: nginx wrote all of it at once.
+                let quotes = super::phrase(rest).is_some_and(|row| {
+                    use super::phrases::Rule::{DuplicateHeader, Header, Is};
+                    matches!(
+                        row.rule,
+                        Is(Class::FastcgiStderr) | Header | DuplicateHeader
+                    )
+                });
+                let own = usize::from(quotes && !self.open);
+                text_tails(rest).nth(own).is_some()
+            }
             Kind::Field(encoded) => {
                 let again = |key: &[u8]| memmem::find_iter(rest, key).nth(1).is_some();
                 let no_fields = || memmem::find(rest, b", client: ").is_none();
@@ -246,6 +255,17 @@ fn foreign_tail(rest: &[u8]) -> bool {
             .filter(|&at| closes(at))
             .nth(own)
             .is_some()
+}
+
+/// Where an application's text may end: the quote that closes it, and all that nginx writes behind one.
+fn text_tails(rest: &[u8]) -> impl Iterator<Item = usize> {
+    CLOSING.find_iter(rest).filter(|&at| {
+        let tail = rest.get(at + 1..).and_then(fields::tail);
+        tail.is_some_and(|tail| {
+            let is_fastcgi = |upstream: &[u8]| upstream.starts_with(b"fastcgi://");
+            tail.fields.context == Context::Http && tail.fields.upstream.is_some_and(is_fastcgi)
+        })
+    })
 }
 
 fn encoded_line_feeds(rest: &[u8]) -> usize {

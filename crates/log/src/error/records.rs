@@ -244,8 +244,6 @@ fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
         let record = text.get(..length).unwrap_or(text);
         if inside.holds(record, rest.get(..at).unwrap_or(rest)) {
             until = at;
-        } else if inside.ends_before(record) {
-            break;
         }
     }
     until as u64
