@@ -311,7 +311,7 @@ impl Case {
     }
 
     /// Every line of the window in the access logs of the places that dial the peer.
-    fn each_access(
+    pub(super) fn each_access(
         &self,
         incident: &Incident,
         mut take: impl FnMut(&Access<'_>),

@@ -39,6 +39,8 @@ pub(crate) struct OwnLog {
     pub(super) events: Vec<AppEvent>,
     /// Where it was read; empty when it could not be.
     pub(super) places: Vec<String>,
+    /// Another application that writes there as well.
+    pub(super) shared_with: Option<String>,
 }
 
 /// Whether the application speaks what nginx speaks to it.
@@ -489,7 +491,7 @@ impl Case {
     }
 
     /// A path of a process: relative to its working directory, in its own view.
-    fn path_of(&self, process: &Process, path: &Path) -> Result<(View, PathBuf), Gap> {
+    pub(super) fn path_of(&self, process: &Process, path: &Path) -> Result<(View, PathBuf), Gap> {
         let view = self.view_of(process.pid)?;
         if path.is_absolute() {
             return Ok((view, path.to_owned()));
@@ -532,7 +534,10 @@ impl Case {
                 }
             }
             files.dedup();
-            let mut log = OwnLog::default();
+            let mut log = OwnLog {
+                shared_with: self.other_writer(kind, process, settings.name.as_deref(), &files)?,
+                ..OwnLog::default()
+            };
             let zone = self.host_zone()?;
             for (view, path) in files {
                 let request = ProbeRequest::LinesSince {

@@ -14,7 +14,8 @@ use jiff::Timestamp;
 use log::error::Class;
 
 use super::application::Application;
-use super::happenings::{Failures, Happening, Happenings};
+use super::happenings::{AFTER, BEFORE, Failures, Happening, Happenings};
+use super::plausible::Waits;
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -28,7 +29,9 @@ const OWN_SIGNALS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 impl Application {
     /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
     pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
-        let mut found = self.deaths_of_workers();
+        let waits = case.failed_waits(incident)?;
+        let mut found = self.deaths_of_workers(&waits);
+        found.extend(self.silent_ends());
         let mut places = self.log.places.clone();
         for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
             let Some(journal) = known(case.journal(unit))? else {
@@ -41,17 +44,21 @@ impl Application {
             found.extend(self.deaths_in(&journal));
         }
         self.doubt_where_most_fail_nobody(case, incident, &mut found)?;
+        let undated = self.undated(incident, |event| self.is_death(event, &waits));
         Ok(Happenings::of(incident, &self.who(), found, places)
-            .shared_by(case.failed_alike(incident)?))
+            .shared_by(case.failed_alike(incident)?)
+            .beside(undated))
     }
 
     /// Its workers that it ended for taking too long.
     pub(crate) fn timeouts(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
+        let waits = case.failed_waits(incident)?;
         let is_timeout = |event: &AppEvent| matches!(event.what, What::WorkerTimeout { .. });
-        let found = self.of_workers(is_timeout, |_| None);
+        let found = self.of_workers(is_timeout, |event| self.implausible(event, &waits));
         Ok(
             Happenings::of(incident, &self.who(), found, self.log.places.clone())
-                .shared_by(case.failed_alike(incident)?),
+                .shared_by(case.failed_alike(incident)?)
+                .beside(self.undated(incident, is_timeout)),
         )
     }
 
@@ -69,20 +76,21 @@ impl Application {
         )
     }
 
-    fn deaths_of_workers(&self) -> Vec<Happening> {
-        let is_death = |event: &AppEvent| match event.what {
-            What::WorkerExited {
-                how,
-                after_timeout: false,
-                // Who ends by SIGTERM was told to.
-            } => !matches!(how, Exit::Code(0) | Exit::Signal(15)),
-            _ => false,
+    /// Whether a line tells of a worker that ended, and not by its own time-out.
+    fn is_death(&self, event: &AppEvent, waits: &Waits) -> bool {
+        let What::WorkerExited { how, .. } = event.what else {
+            return false;
         };
+        // Who ends by SIGTERM was told to.
+        !matches!(how, Exit::Code(0) | Exit::Signal(15)) && !self.is_of_a_timeout(event, waits)
+    }
+
+    fn deaths_of_workers(&self, waits: &Waits) -> Vec<Happening> {
         let doubt = |event: &AppEvent| match event.what {
             What::WorkerExited { how, .. } => self.doubt_of(how),
             _ => None,
         };
-        let mut found = self.of_workers(is_death, doubt);
+        let mut found = self.of_workers(|event| self.is_death(event, waits), doubt);
         // Where as many end at once as there are, and none from before is left, whoever was answering is one of them.
         let oldest = self
             .holders()
@@ -108,7 +116,7 @@ impl Application {
     }
 
     /// Why a worker that ended so may have been answering nobody.
-    fn doubt_of(&self, how: Exit) -> Option<String> {
+    pub(super) fn doubt_of(&self, how: Exit) -> Option<String> {
         let how = match how {
             Exit::Code(code)
                 if self.kind == Some(Kind::Gunicorn) && GUNICORN_START.contains(&code) =>
@@ -238,17 +246,41 @@ impl Application {
         }
     }
 
-    /// What one of its own processes wrote, about a worker that it had started, as far as the lines tell: several
-    /// applications may share a log, and some print what clients send.
+    /// What one of its own processes wrote, about a worker that it had started, as far as the lines tell.
     fn of_workers(
         &self,
         wanted: impl Fn(&AppEvent) -> bool,
         doubt: impl Fn(&AppEvent) -> Option<String>,
     ) -> Vec<Happening> {
-        let of_its_own = |event: &AppEvent| {
+        // Whoever is said to have ended, and runs, has not.
+        let lives_on = |event: &AppEvent, at: Timestamp| {
+            let is_it = |holder: &Process| Some(holder.pid) == event.worker && holder.start < at;
+            self.holders().iter().any(is_it)
+        };
+        self.own_events(wanted)
+            .into_iter()
+            .filter_map(|event| Some((event, event.at.or_else(|| self.replaced_at(event))?)))
+            .filter(|(event, at)| !lives_on(event, *at))
+            .map(|(event, at)| Happening {
+                at,
+                probe: "application-log",
+                text: event.text.trim().to_owned(),
+                requests: self.at_once(),
+                doubt: self.doubt_whose(event).or_else(|| doubt(event)),
+            })
+            .collect()
+    }
+
+    /// The events of its own, as far as the lines tell: several applications may share a log, and some print what clients
+    /// send.
+    fn own_events(&self, wanted: impl Fn(&AppEvent) -> bool) -> Vec<&AppEvent> {
+        let is_of = |event: &AppEvent| {
             event
                 .pid
                 .is_none_or(|pid| self.holders().iter().any(|own| own.pid == pid))
+        };
+        let is_of_pool = |event: &AppEvent| {
+            event.pool.is_none() || self.settings.name.is_none() || event.pool == self.settings.name
         };
         // php-fpm tells only of the children that it starts later on.
         let tells_of_all = self.kind == Some(Kind::Gunicorn);
@@ -263,24 +295,40 @@ impl Application {
             let known = |worker| workers.is_empty() || workers.contains(&worker);
             event.worker.is_none_or(known)
         };
-        // Whoever is said to have ended, and runs, has not.
-        let lives_on = |event: &AppEvent, at: Timestamp| {
-            let is_it = |holder: &Process| Some(holder.pid) == event.worker && holder.start < at;
-            self.holders().iter().any(is_it)
-        };
         let events = self.log.events.iter();
-        let of_it = events.filter(|event| wanted(event) && of_its_own(event) && is_worker(event));
-        of_it
-            .filter_map(|event| Some((event, event.at.or_else(|| self.replaced_at(event))?)))
-            .filter(|(event, at)| !lives_on(event, *at))
-            .map(|(event, at)| Happening {
-                at,
-                probe: "application-log",
-                text: event.text.trim().to_owned(),
-                requests: self.at_once(),
-                doubt: doubt(event),
-            })
+        events
+            .filter(|event| wanted(event) && is_of(event) && is_of_pool(event) && is_worker(event))
             .collect()
+    }
+
+    /// Why a line may tell of another application's worker.
+    fn doubt_whose(&self, event: &AppEvent) -> Option<String> {
+        let other = self
+            .log
+            .shared_with
+            .as_ref()
+            .filter(|_| event.pid.is_none())?;
+        // A worker that took its place is known by its master.
+        if self.replaced_at(event).is_some() {
+            return None;
+        }
+        Some(format!(
+            "{other} writes to the same log, and no line says whose process ended"
+        ))
+    }
+
+    /// The first of its own lines that tell of it without a time, and may have been written about then.
+    fn undated(&self, incident: &Incident, wanted: impl Fn(&AppEvent) -> bool) -> Option<String> {
+        let is_then = |event: &&AppEvent| {
+            let after = |at: Timestamp| at.as_second() <= incident.last_seen.as_second() + AFTER;
+            let before = |at: Timestamp| at.as_second() >= incident.first_seen.as_second() - BEFORE;
+            event.not_before.is_none_or(after) && event.not_after.is_none_or(before)
+        };
+        let all = self.own_events(wanted).into_iter();
+        let mut undated =
+            all.filter(|event| event.at.is_none() && self.replaced_at(event).is_none());
+        let event = undated.find(is_then)?;
+        Some(event.text.trim().to_owned())
     }
 
     /// When the worker that took another's place started: a line without a time tells who it is.

@@ -41,6 +41,8 @@ pub(crate) struct Happenings {
     program: String,
     /// What failed in the same way of the same peer, this incident or another: each failure needs something of its own.
     failed: Failures,
+    /// A line that tells of it, though not when.
+    undated: Option<String>,
 }
 
 impl Happening {
@@ -80,7 +82,13 @@ impl Happenings {
             places,
             program: program.to_owned(),
             failed: incident.seconds.clone(),
+            undated: None,
         }
+    }
+
+    /// The same, with a line that tells of it without a time.
+    pub(super) fn beside(self, undated: Option<String>) -> Self {
+        Self { undated, ..self }
     }
 
     /// The same, where other incidents of the peer may have the same reason: they need their share of it.
@@ -176,10 +184,15 @@ impl Happenings {
             )
             .learn("sudo dmesg -T | grep -iE 'killed process|segfault'");
         }
-        Gap::undecided(
-            missing,
-            format!("nothing of it stands in {}", self.places.join(", ")),
-        )
+        let places = self.places.join(", ");
+        match &self.undated {
+            Some(line) => Gap::undecided(
+                missing,
+                format!("what stands in {places} has no time: {line}"),
+            )
+            .leaning(format!("{} says so, without a time: {line}", self.program)),
+            None => Gap::undecided(missing, format!("nothing of it stands in {places}")),
+        }
     }
 
     /// The first of them, in the application's words.

@@ -83,6 +83,12 @@ impl Pool {
     }
 }
 
+/// The file that a php-fpm master is told to write its log to.
+pub(super) fn log_of(config: &Config) -> Option<PathBuf> {
+    let log = config.error_log.as_ref()?;
+    (log.value != "syslog").then(|| Path::new(PREFIX).join(&log.value))
+}
+
 impl Case {
     /// Every pool: of the php-fpm masters that run, and of those that are installed.
     pub(crate) fn pools(&self) -> Result<Rc<Vec<Pool>>, Gap> {
@@ -92,16 +98,7 @@ impl Case {
                 let Some(config) = self.fpm_config(&main)? else {
                     continue;
                 };
-                let error_log = config
-                    .error_log
-                    .as_ref()
-                    .map(|log| Path::new(PREFIX).join(&log.value));
-                let error_log = error_log.filter(|_| {
-                    config
-                        .error_log
-                        .as_ref()
-                        .is_some_and(|log| log.value != "syslog")
-                });
+                let error_log = log_of(&config);
                 pools.extend(config.pools.iter().map(|pool| Pool {
                     set: pool.clone(),
                     main: main.clone(),
@@ -143,7 +140,8 @@ impl Case {
         Ok(mains)
     }
 
-    fn fpm_config(&self, main: &Path) -> Result<Option<Config>, Gap> {
+    /// What a main configuration file says, with those that it includes.
+    pub(super) fn fpm_config(&self, main: &Path) -> Result<Option<Config>, Gap> {
         let mut config = Config::default();
         let Some((_, text)) = known(self.evidence.bytes(&ProbeRequest::host_file(main)))? else {
             return Ok(None);

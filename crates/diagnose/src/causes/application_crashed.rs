@@ -22,6 +22,10 @@ declare_cause! {
     ///   once as there are workers. A signal from outside, such as SIGKILL, meets idle workers as well.
     /// - Of several processes, no more ended where no request failed than where one did.
     ///
+    /// Where uWSGI's line has no time, the start of the worker that took the place gives it; gunicorn before 21 tells of
+    /// some ends only by starting one worker more than it has. Where another application of its kind writes to the same
+    /// log, a line counts only if it names a process of this one.
+    ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
     ///
@@ -432,5 +436,83 @@ mod tests {
         fix, shown: find why it dies
           read why it died: /var/log/shop.log
         ");
+    }
+
+    /// uWSGI has replaced its only worker.
+    const UWSGI: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { uwsgi_pass 127.0.0.1:3031; } } }
+        //- failed 14:02:11 uwsgi://127.0.0.1:3031
+        upstream prematurely closed connection while reading response header from upstream
+        //- process 4120 start=12:30:00
+        uwsgi --socket 127.0.0.1:3031 --master --processes 1 --logto /srv/py/u.log
+        //- process 40 ppid=4120 start=14:02:11
+        uwsgi --socket 127.0.0.1:3031 --master --processes 1 --logto /srv/py/u.log
+        //- listen tcp 127.0.0.1:3031 pid=4120,40
+    ";
+
+    #[test]
+    fn confirmed_by_the_start_of_the_worker_that_took_its_place() {
+        assert_snapshot!(check(ID, [UWSGI, "
+            //- file /srv/py/u.log
+            spawned uWSGI worker 1 (pid: 36, cores: 1)
+            !!! uWSGI process 36 got Segmentation Fault !!!
+            DAMN ! worker 1 (pid: 36) died :( trying respawn ...
+            Respawned uWSGI worker 1 (new pid: 40)
+        "]), @"
+        answer: application-crashed, over
+        confirmed: a process of uwsgi (pid 4120) died while answering: !!! uWSGI process 36 got Segmentation Fault !!!
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: !!! uWSGI process 36 got Segmentation Fault !!!
+        fix, shown: find why it dies
+          read why it died: /srv/py/u.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_line_has_no_time() {
+        // Who took its place has gone as well.
+        assert_snapshot!(check(ID, [UWSGI, "
+            //- file /srv/py/u.log
+            spawned uWSGI worker 1 (pid: 36, cores: 1)
+            DAMN ! worker 1 (pid: 36) died :( trying respawn ...
+            Respawned uWSGI worker 1 (new pid: 38)
+        "]), @"
+        answer: none, over
+        unknown: whether a process of the application died: what stands in /srv/py/u.log has no time: DAMN ! worker 1 (pid: 36) died :( trying respawn ...
+        leaning: uwsgi (pid 4120) says so, without a time: DAMN ! worker 1 (pid: 36) died :( trying respawn ...
+        ");
+    }
+
+    #[test]
+    fn a_worker_whose_end_gunicorn_does_not_tell_of_is_seen_by_the_next_one() {
+        let one = |text: &str| text.replace("--workers 2", "--workers 1");
+        let host = one("
+            //- process 4120 start=12:30:00
+            gunicorn --bind 127.0.0.1:8000 --workers 2 shop.wsgi
+            //- process 4122 ppid=4120 start=14:02:11
+            gunicorn --bind 127.0.0.1:8000 --workers 2 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+        ");
+        let log = "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:00 +0000] [4120] [INFO] Starting gunicorn 20.1.0
+            [2026-06-23 12:30:00 +0000] [4121] [INFO] Booting worker with pid: 4121
+            [2026-06-23 14:02:11 +0000] [4122] [INFO] Booting worker with pid: 4122
+        ";
+        assert_snapshot!(check(ID, [HOST, &host, log]), @"
+        answer: application-crashed, over
+        confirmed: a process of gunicorn (pid 4120) died while answering: [2026-06-23 14:02:11 +0000] [4122] [INFO] Booting worker with pid: 4122 (in place of one whose end is not told of)
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - application-log 14:02:11: [2026-06-23 14:02:11 +0000] [4122] [INFO] Booting worker with pid: 4122 (in place of one whose end is not told of)
+        fix, shown: find why it dies
+          read why it died: /var/log/shop.log
+        ");
+        // It was told to have more.
+        let told = log.replace("[2026-06-23 14:02:11", "[2026-06-23 14:02:11 +0000] [4120] [INFO] Handling signal: ttin\n            [2026-06-23 14:02:11");
+        let answer = check(ID, [HOST, &host, &told]);
+        assert!(!answer.contains("confirmed"), "{answer}");
     }
 }

@@ -14,6 +14,8 @@ declare_cause! {
     /// The connection was closed or reset before the response, and in every failing second the application's log says that
     /// it ended a worker for its time-out (gunicorn `--timeout`, uWSGI harakiri, php-fpm `request_terminate_timeout`,
     /// Unicorn `timeout`, Puma `worker_timeout`), as many as the requests that failed where each answers one at a time.
+    /// An application may print such a line, and several may share a log: the worker must have run for as long, as must a
+    /// request, where that is logged; and no other application of its kind may write there, unless the line names its master.
     ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
@@ -37,7 +39,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let application = case.application(incident)?;
     let timeouts = application.timeouts(case, incident)?;
-    let what = format!("{} ended a worker for its time-out", application.who());
+    let what = format!("the log of {} says that a worker was ended for its time-out,", application.who());
     let missing = "whether the application ended its worker for a time-out";
     if let Some(lasting) = timeouts.account_for(incident, Some(&application), missing, &what)? {
         return Ok(Verdict::RuledOut(proof.and(lasting)));
@@ -225,7 +227,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: why the other attempts failed: nothing of it stands in /var/log/shop.log
-        leaning: gunicorn (pid 4120) ended a worker for its time-out about the time of 1 of 2 failing seconds
+        leaning: the log of gunicorn (pid 4120) says that a worker was ended for its time-out, about the time of 1 of 2 failing seconds
         ");
     }
 
@@ -270,7 +272,7 @@ mod tests {
         "]), @"
         answer: none, over
         unknown: whether what ended was answering the requests that failed: it can have been answering 1 of 2 requests that failed
-        leaning: gunicorn (pid 4120) ended a worker for its time-out about the time of every failing second
+        leaning: the log of gunicorn (pid 4120) says that a worker was ended for its time-out, about the time of every failing second
         ");
     }
 
@@ -298,6 +300,103 @@ mod tests {
         fix, shown: make the request faster, or give it longer
           find what is slow: /var/log/shop.log
           or raise puma's worker_timeout and keep nginx's read time-out above it
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_the_worker_is_younger_than_the_time_out() {
+        // The application prints what gunicorn prints, and ends itself.
+        assert_snapshot!(check(ID, [HOST, REPLACED, "
+            //- file /var/log/shop.log
+            [2026-06-23 12:30:01 +0000] [4121] [INFO] Booting worker with pid: 4121
+            [2026-06-23 14:02:10 +0000] [4119] [INFO] Booting worker with pid: 4119
+            [2026-06-23 14:02:11 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+            [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) exited with code 1
+        "]), @"
+        answer: application-crashed, over
+        unknown: whether what ended was answering the requests that failed: process 4119 had run for 1 s, and gunicorn's --timeout is 30 s
+        leaning: the log of gunicorn (pid 4120) says that a worker was ended for its time-out, about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_where_no_request_took_that_long() {
+        let host = HOST.replace("http { ", "http { log_format up '$remote_addr [$time_iso8601] \"$request\" $status $upstream_addr $upstream_status $upstream_header_time $upstream_response_time'; access_log /var/log/nginx/up.log up; ");
+        assert_snapshot!(check(ID, [&host, REPLACED, "
+            //- file /var/log/nginx/up.log
+            192.0.2.1 [2026-06-23T14:02:11+00:00] \"GET / HTTP/1.1\" 502 127.0.0.1:8000 502 - 0.004
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: the longest request that failed then took 4 ms by the access log, and gunicorn's --timeout is 30 s
+        leaning: the log of gunicorn (pid 4120) says that a worker was ended for its time-out, about the time of every failing second
+        ");
+    }
+
+    /// Two php-fpm masters that have a pool of the same name write to one log.
+    const TWO_MASTERS: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { fastcgi_pass unix:/run/php/a.sock; } } }
+        //- failed 14:02:11 fastcgi://unix:/run/php/a.sock:
+        recv() failed (104: Connection reset by peer) while reading response header from upstream
+        //- file /etc/php/a.conf
+        [global]
+        error_log = /var/log/fpm.log
+        [www]
+        listen = /run/php/a.sock
+        pm = static
+        pm.max_children = 1
+        request_terminate_timeout = 2
+        //- process 900 start=12:30:00
+        php-fpm: master process (/etc/php/a.conf)
+        //- process 902 ppid=900 start=14:02:11
+        php-fpm: pool www
+        //- listen unix /run/php/a.sock pid=900,902
+        //- file /var/log/fpm.log
+        [23-Jun-2026 14:02:11] WARNING: [pool www] child 901, script '/srv/x.php' (request: \"GET /x.php\") execution timed out (2.100000 sec), terminating
+        [23-Jun-2026 14:02:11] WARNING: [pool www] child 901 exited on signal 15 (SIGTERM) after 9.100000 seconds from start
+    ";
+    const OTHER_MASTER: &str = "
+        //- process 950 start=12:30:00
+        php-fpm: master process (/etc/php/b.conf)
+        //- process 952 ppid=950 start=14:02:11
+        php-fpm: pool www
+    ";
+
+    #[test]
+    fn not_confirmed_where_another_master_writes_to_the_same_log() {
+        assert_snapshot!(check(ID, [TWO_MASTERS, OTHER_MASTER, "
+            //- file /etc/php/b.conf
+            [global]
+            error_log = /var/log/fpm.log
+            [www]
+            listen = /run/php/b.sock
+            request_terminate_timeout = 2
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: php-fpm (pid 950) writes to the same log, and no line says whose process ended
+        leaning: the log of php-fpm (pid 900) says that a worker was ended for its time-out, about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_the_other_master_has_its_own_log_or_pool() {
+        for (log, pool) in [("fpm-b.log", "www"), ("fpm.log", "shop")] {
+            let other = format!("//- file /etc/php/b.conf\n[global]\nerror_log = /var/log/{log}\n[{pool}]\nlisten = /run/php/b.sock\n");
+            let answer = check(ID, [TWO_MASTERS, OTHER_MASTER, &other]);
+            assert!(answer.contains("confirmed: php-fpm (pid 900) ended its worker"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn not_confirmed_where_the_pool_has_no_time_out() {
+        let host = TWO_MASTERS.replace("request_terminate_timeout = 2", "");
+        assert_snapshot!(check(ID, [&host]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: php-fpm's request_terminate_timeout is off, by its default
+        leaning: the log of php-fpm (pid 900) says that a worker was ended for its time-out, about the time of every failing second
         ");
     }
 }

@@ -223,7 +223,29 @@ pub fn add(events: &mut Vec<AppEvent>, event: AppEvent) {
     if let Some(ended) = replaced(events, &event) {
         push(events, ended);
     }
+    name_successor(events, &event);
     push(events, event);
+}
+
+/// Tells uWSGI's worker that ended, in a line without a time, who took its place.
+fn name_successor(events: &mut [AppEvent], new: &AppEvent) {
+    if new.what != What::WorkerStarted {
+        return;
+    }
+    let Some(place) = uwsgi::place(&new.text) else {
+        return;
+    };
+    let recent = || events.iter().rev().take(RECENT);
+    let is_same_place = |event: &&AppEvent| uwsgi::place(&event.text).as_ref() == Some(&place);
+    let Some(before) = recent().find(is_same_place).and_then(|event| event.worker) else {
+        return;
+    };
+    let mut ended = events.iter_mut().rev().take(RECENT).filter(|event| {
+        matches!(event.what, What::WorkerExited { .. }) && event.worker == Some(before)
+    });
+    if let Some(ended) = ended.next() {
+        ended.successor = new.worker;
+    }
 }
 
 /// The end of the worker whose place a new one takes, unless it was told to go.

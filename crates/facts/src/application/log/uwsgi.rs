@@ -51,6 +51,15 @@ fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
     is_stamp.then_some((stamp, rest.strip_prefix(b" - ")?))
 }
 
+/// The place of a worker that a line says has started or ended: its number.
+pub(super) fn place(text: &str) -> Option<String> {
+    let forms = ["{}pawned uWSGI worker {} (", "{}DAMN ! worker {} (pid: "];
+    forms.iter().find_map(|form| {
+        let [_, place] = holes(text.as_bytes(), form)?;
+        Some(owned(place))
+    })
+}
+
 fn of_worker(message: &[u8]) -> Option<Said> {
     // 2.0.22 adds `, graceful: yes` behind the try.
     if let Some([_, pid]) = holes(message, "*** HARAKIRI ON WORKER {} (pid: {}, ") {
@@ -200,6 +209,18 @@ mod tests {
         );
         assert_eq!(events[at + 1].at, None);
         assert_eq!(events[at + 1].not_before, events[at].at);
+    }
+
+    #[test]
+    fn whoever_took_the_place_of_a_worker_is_known() {
+        let successors: Vec<_> = read()
+            .into_iter()
+            .filter_map(|event| Some((event.worker?, event.successor?)))
+            .collect();
+        assert_eq!(
+            successors,
+            [(9727, 9986), (9986, 10035), (10035, 10077), (10077, 10085)]
+        );
     }
 
     #[test]
