@@ -10,10 +10,11 @@ use std::borrow::Cow;
 
 use bstr::{BStr, ByteSlice as _};
 use facts::PeerAddress;
-use log::error::{Event, Pasted, Seen};
+use log::error::{Context, Event, Pasted, Seen};
 
 pub use log::error::{Class, Protocol, While};
 pub use surroundings::Remark;
+use surroundings::Told;
 use table::{Possible, Signature, Way};
 
 /// What a text says.
@@ -70,7 +71,8 @@ pub struct Candidate {
 /// Reads a pasted text.
 pub fn explain(text: &[u8]) -> Explanation {
     let pasted = Pasted::new(text);
-    let remarks = surroundings::remarks(pasted.text());
+    let told = told(&pasted);
+    let remarks = surroundings::remarks(pasted.text(), &told);
     let spoken_for: Vec<&str> = remarks
         .iter()
         .flat_map(|remark| remark.causes)
@@ -98,6 +100,20 @@ pub fn explain(text: &[u8]) -> Explanation {
     explanation
 }
 
+/// What nginx's lines tell of when and how it spoke to its peers.
+fn told(pasted: &Pasted<'_>) -> Told {
+    let mut told = Told::default();
+    for (_, event) in pasted
+        .events()
+        .filter(|(_, event)| event.is_upstream_failure())
+    {
+        told.protocols
+            .extend(event.upstream.map(|upstream| upstream.protocol));
+        told.times.extend(event.time.map(log::LocalTime::seconds));
+    }
+    told
+}
+
 fn line(text: &BStr, event: &Event<'_>, spoken_for: &[&str]) -> Line {
     let peer = peer_of(event);
     let address = peer.as_deref().and_then(PeerAddress::parse);
@@ -109,12 +125,16 @@ fn line(text: &BStr, event: &Event<'_>, spoken_for: &[&str]) -> Line {
         action: event.action,
         peer: peer.map(|peer| peer.to_str_lossy().into_owned()),
         protocol: event.upstream.map(|upstream| upstream.protocol),
+        // Whoever is proxied as a stream gets no response of HTTP's.
         status: match event.outcome() {
-            Seen::Status(status) => Some(status),
-            Seen::Truncated | Seen::Nothing | Seen::Unknown => None,
+            Seen::Status(status) if event.context != Context::Stream => Some(status),
+            Seen::Status(_) | Seen::Truncated | Seen::Nothing | Seen::Unknown => None,
         },
         candidates: signature
-            .map(|signature| candidates(signature, address.as_ref(), spoken_for))
+            .map(|signature| {
+                let protocol = event.upstream.map(|upstream| upstream.protocol);
+                candidates(signature, address.as_ref(), protocol, spoken_for)
+            })
             .unwrap_or_default(),
     }
 }
@@ -131,7 +151,7 @@ fn denied(remark: &Remark, spoken_for: &[&str]) -> Option<Line> {
         peer: None,
         protocol: None,
         status: Some(502),
-        candidates: candidates(signature, None, spoken_for),
+        candidates: candidates(signature, None, None, spoken_for),
     })
 }
 
@@ -150,11 +170,15 @@ fn peer_of<'a>(event: &Event<'a>) -> Option<Cow<'a, [u8]>> {
 fn candidates(
     signature: &Signature,
     address: Option<&PeerAddress>,
+    protocol: Option<Protocol>,
     spoken_for: &[&str],
 ) -> Vec<Candidate> {
+    // Only a php-fpm has children.
+    let is_fpm = protocol.is_none_or(|protocol| protocol == Protocol::Fastcgi);
     let mut candidates: Vec<Candidate> = signature
         .causes
         .iter()
+        .filter(|possible| is_fpm || possible.cause != "fpm-children-exhausted")
         .map(|possible| Candidate {
             cause: possible.cause,
             likelihood: survey::likelihood(signature, possible.cause),

@@ -54,8 +54,44 @@ impl Way {
     }
 }
 
+/// What a `connect()` met that has no class of its own, by its errno.
+static BY_ERRNO: &[(u16, Signature)] = &[
+    (
+        36,
+        Signature {
+            name: "path-too-long",
+            classes: &[],
+            ways: &[],
+            causes: &[can(
+                "socket-path-mismatch",
+                "a name in the socket's path is longer than a file system allows (ENAMETOOLONG)",
+                "sudo nginx -T | grep -n 'unix:'",
+            )],
+        },
+    ),
+    (
+        40,
+        Signature {
+            name: "path-in-a-circle",
+            classes: &[],
+            ways: &[],
+            causes: &[can(
+                "socket-path-mismatch",
+                "the symbolic links on the socket's path lead in a circle (ELOOP)",
+                "sudo namei -l SOCKET",
+            )],
+        },
+    ),
+];
+
 /// The signature of an event.
 pub(super) fn signature(event: &Event<'_>, way: Option<Way>) -> Option<&'static Signature> {
+    if event.class == Class::ConnectError {
+        let of_errno = BY_ERRNO
+            .iter()
+            .find(|(errno, _)| event.errno == Some(*errno));
+        return of_errno.map(|(_, signature)| signature);
+    }
     let of_class = || {
         SIGNATURES
             .iter()
@@ -245,7 +281,7 @@ pub(super) static SIGNATURES: &[Signature] = &[
     },
     Signature {
         name: "refused-unix",
-        classes: &[Class::ConnectRefused, Class::WrongSocketType],
+        classes: &[Class::ConnectRefused],
         ways: &[Way::Unix],
         causes: &[
             can(
@@ -255,6 +291,16 @@ pub(super) static SIGNATURES: &[Signature] = &[
             ),
             RESTARTED,
         ],
+    },
+    Signature {
+        name: "socket-of-another-type",
+        classes: &[Class::WrongSocketType],
+        ways: &[],
+        causes: &[can(
+            "socket-path-mismatch",
+            "a socket of datagrams or packets stands at this path, and nginx dials a stream: it is another program's, such as a log's",
+            "sudo ss -xlp | grep SOCKET",
+        )],
     },
     Signature {
         name: "socket-missing",
@@ -567,6 +613,7 @@ mod tests {
     fn every_cause_of_the_table_exists() {
         let missing: BTreeSet<&str> = SIGNATURES
             .iter()
+            .chain(BY_ERRNO.iter().map(|(_, signature)| signature))
             .flat_map(|signature| signature.causes)
             .map(|possible| possible.cause)
             .filter(|id| causes::by_id(id).is_none())

@@ -169,3 +169,150 @@ fn commands_hold_nothing_of_the_line_but_what_was_parsed() {
         "{tells:?}"
     );
 }
+
+const RESET: &str = r#"2026/06/23 14:02:11 [error] 1#1: *1 recv() failed (104: Connection reset by peer) while reading response header from upstream, client: 192.0.2.1, server: a, request: "GET / HTTP/1.1", upstream: "http://127.0.0.1:8000/", host: "a""#;
+
+/// Whether something beside a line speaks for its first cause.
+fn speaks(line: &str, beside: &str) -> bool {
+    let explanation = explain(format!("{line}\n{beside}\n").as_bytes());
+    assert_eq!(explanation.remarks.len(), 1, "{beside}");
+    explanation
+        .candidates
+        .iter()
+        .any(|candidate| candidate.is_spoken_for)
+}
+
+#[test]
+fn a_kill_speaks_only_for_a_program_and_a_time_that_fit() {
+    let fastcgi = RESET.replace("http://127.0.0.1:8000/", "fastcgi://127.0.0.1:9000");
+    for (line, beside, expected) in [
+        (
+            RESET,
+            "Jun 23 14:02:11 web kernel: Out of memory: Killed process 77 (gunicorn) total-vm:9kB",
+            true,
+        ),
+        (
+            RESET,
+            "[12345.6] Out of memory: Killed process 77 (shop-api) total-vm:9kB",
+            true,
+        ),
+        (
+            RESET,
+            "Jun 23 14:02:11 web kernel: Out of memory: Killed process 77 (mysqld) total-vm:9kB",
+            false,
+        ),
+        (
+            RESET,
+            "Feb  3 14:02:11 web kernel: Out of memory: Killed process 77 (gunicorn) total-vm:9kB",
+            false,
+        ),
+        (
+            RESET,
+            "2026-02-03T14:02:11+0000 web kernel: Memory cgroup out of memory: Killed process 77 (gunicorn)",
+            false,
+        ),
+        (
+            RESET,
+            "Jun 23 14:02:11 web kernel: oom-kill:constraint=CONSTRAINT_NONE,task=mysqld,pid=77,uid=1",
+            false,
+        ),
+        (
+            &fastcgi,
+            "Jun 23 14:02:11 web kernel: Out of memory: Killed process 77 (php-fpm8.2)",
+            true,
+        ),
+        (
+            &fastcgi,
+            "Jun 23 14:02:11 web kernel: Out of memory: Killed process 77 (gunicorn)",
+            false,
+        ),
+        (
+            RESET,
+            "Jun 23 14:02:11 web kernel: Out of memory: Killed process 77 (php-fpm8.2)",
+            false,
+        ),
+    ] {
+        assert_eq!(speaks(line, beside), expected, "{beside}");
+    }
+}
+
+#[test]
+fn a_permissive_note_and_another_protocols_pool_speak_for_nothing() {
+    let denied = QUOTED[6].0;
+    let note = "type=AVC msg=audit(1.1:4): avc:  denied  { name_connect } for  pid=1 comm=\"nginx\" dest=9000 tclass=tcp_socket permissive=1";
+    assert!(!speaks(denied, note));
+    assert!(speaks(
+        denied,
+        &note.replace("permissive=1", "permissive=0")
+    ));
+    assert_eq!(explain(note.as_bytes()).lines, []);
+    let slow = RESET.replace(
+        "recv() failed (104: Connection reset by peer)",
+        "upstream timed out (110: Connection timed out)",
+    );
+    let full = "[23-Jun-2026 14:02:10] WARNING: [pool www] server reached pm.max_children setting (5), consider raising it";
+    assert!(!speaks(&slow, full));
+    let exhausted = |line: &str| {
+        let candidates = explain(line.as_bytes()).candidates;
+        candidates
+            .iter()
+            .any(|candidate| candidate.cause == "fpm-children-exhausted")
+    };
+    let fastcgi = slow.replace("http://127.0.0.1:8000/", "fastcgi://127.0.0.1:9000");
+    assert!(speaks(&fastcgi, full));
+    assert_eq!((exhausted(&slow), exhausted(&fastcgi)), (false, true));
+}
+
+#[test]
+fn errnos_that_are_seldom_met_have_a_meaning() {
+    for (errno, text, peer, cause) in [
+        (
+            91,
+            "Protocol wrong type for socket",
+            "unix:/run/log.sock:/",
+            "socket-path-mismatch",
+        ),
+        (
+            40,
+            "Too many levels of symbolic links",
+            "unix:/run/a.sock:/",
+            "socket-path-mismatch",
+        ),
+        (
+            36,
+            "File name too long",
+            "unix:/run/a.sock:/",
+            "socket-path-mismatch",
+        ),
+        (
+            10061,
+            "No connection could be made because the target machine actively refused it",
+            "127.0.0.1:8000/",
+            "peer-not-listening",
+        ),
+    ] {
+        let line = format!(
+            "2026/06/23 14:02:11 [crit] 1#1: *1 connect() failed ({errno}: {text}) while connecting to upstream, client: 192.0.2.1, server: a, request: \"GET / HTTP/1.1\", upstream: \"http://{peer}\", host: \"a\""
+        );
+        let explanation = explain(line.as_bytes());
+        assert_eq!(explanation.lines[0].errno, Some(errno));
+        assert_eq!(
+            explanation.candidates.first().map(|first| first.cause),
+            Some(cause),
+            "{errno}"
+        );
+        assert!(
+            explanation
+                .candidates
+                .iter()
+                .all(|candidate| candidate.cause != "socket-stale"),
+            "{errno}"
+        );
+    }
+}
+
+#[test]
+fn a_stream_has_no_status() {
+    let line = "2026/06/23 14:02:11 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.1, server: 0.0.0.0:5432, upstream: \"127.0.0.1:5433\", bytes from/to client:0/0, bytes from/to upstream:0/0";
+    assert_eq!(explain(line.as_bytes()).lines[0].status, None);
+}

@@ -1,7 +1,7 @@
 //! errno numbers as they stand in a line, and what they mean while connecting, reading and writing.
 //!
 //! The number decides, not the text: musl words it differently. Only where a number and a text together
-//! are those of FreeBSD or macOS is the number translated.
+//! are those of FreeBSD or macOS is the number translated; Windows' numbers are its own.
 
 use super::class::Class;
 
@@ -31,6 +31,18 @@ impl Errno<'_> {
             (55, b"No buffer space available") => 105,
             (48, b"Address already in use") => 98,
             (53, b"Software caused connection abort") => 103,
+            // Windows' sockets (winsock2.h): no other system has numbers of this size.
+            (10013, _) => 13,
+            (10048, _) => 98,
+            (10049, _) => 99,
+            (10050, _) => 100,
+            (10051, _) => 101,
+            (10054, _) => 104,
+            (10055, _) => 105,
+            (10060, _) => 110,
+            (10061, _) => 111,
+            (10064, _) => 112,
+            (10065, _) => 113,
             (number, _) => number,
         }
     }
@@ -111,6 +123,12 @@ mod tests {
             (61, "Connection refused", 111),
             (61, "No data available", 61),
             (60, "Operation timed out", 110),
+            (
+                10061,
+                "No connection could be made because the target machine actively refused it",
+                111,
+            ),
+            (10060, "", 110),
         ] {
             assert_eq!(
                 Errno {
