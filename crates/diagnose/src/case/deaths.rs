@@ -98,7 +98,9 @@ impl Application {
             .skip(1)
             .map(|worker| worker.start)
             .min();
-        if let Some((_, workers)) = self.workers() {
+        // In a log that is not its own alone they may be another's.
+        let workers = self.workers().filter(|_| self.log.shared_with.is_none());
+        if let Some((_, workers)) = workers {
             let times: Vec<i64> = found.iter().map(|death| death.at.as_second()).collect();
             for death in &mut found {
                 let second = death.at.as_second();

@@ -515,4 +515,42 @@ mod tests {
         let answer = check(ID, [HOST, &host, &told]);
         assert!(!answer.contains("confirmed"), "{answer}");
     }
+
+    #[test]
+    fn not_confirmed_where_another_master_writes_to_the_same_log() {
+        let host = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { fastcgi_pass unix:/run/php/a.sock; } } }
+            //- failed 14:02:11 fastcgi://unix:/run/php/a.sock:
+            recv() failed (104: Connection reset by peer) while reading response header from upstream
+            //- file /etc/php/a.conf
+            [global]
+            error_log = /var/log/fpm.log
+            [www]
+            listen = /run/php/a.sock
+            pm = static
+            pm.max_children = 1
+            //- process 900 start=12:30:00
+            php-fpm: master process (/etc/php/a.conf)
+            //- process 902 ppid=900 start=14:02:11
+            php-fpm: pool www
+            //- listen unix /run/php/a.sock pid=900,902
+            //- file /var/log/fpm.log
+            [23-Jun-2026 14:02:11] WARNING: [pool www] child 901 exited on signal 11 (SIGSEGV) after 9.100000 seconds from start
+        ";
+        assert!(check(ID, [host]).contains("confirmed"));
+        let other = "
+            //- file /etc/php/b.conf
+            [global]
+            error_log = /var/log/fpm.log
+            [www]
+            listen = /run/php/b.sock
+            //- process 950 start=12:30:00
+            php-fpm: master process (/etc/php/b.conf)
+        ";
+        let answer = check(ID, [host, other]);
+        assert!(!answer.contains("confirmed"), "{answer}");
+        assert!(answer.contains("php-fpm (pid 950) writes to the same log"), "{answer}");
+    }
 }
