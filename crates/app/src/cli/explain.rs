@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use diagnose::causes::{self, Cause};
-use diagnose::explain::{self, Explanation};
+use diagnose::explain::{self, Class, Explanation};
 
 use super::{Global, width};
 
@@ -68,29 +68,102 @@ fn text(what: &str) -> anyhow::Result<Vec<u8>> {
             .with_context(|| format!("reading {what}"))?;
         return Ok(text);
     }
-    let is_word = !what.contains(char::is_whitespace);
-    anyhow::ensure!(
-        !is_word,
-        "there is no cause and no file '{what}': why502 explain lists the causes; a pasted line needs quotes"
-    );
-    Ok(what.as_bytes().to_vec())
+    if what.contains(char::is_whitespace) {
+        return Ok(what.as_bytes().to_vec());
+    }
+    match nearest(what) {
+        Some(id) => anyhow::bail!(
+            "there is no cause and no file '{what}': is {id} meant? why502 explain {id}"
+        ),
+        None => anyhow::bail!(
+            "there is no cause and no file '{what}': why502 explain lists the causes; a pasted line needs quotes"
+        ),
+    }
+}
+
+/// The cause whose id a word is a misspelling of: a letter in four may differ.
+fn nearest(word: &str) -> Option<&'static str> {
+    let word = word.to_lowercase().replace('_', "-");
+    let (steps, id) = causes::ALL
+        .iter()
+        .map(|cause| (distance(&word, cause.id), cause.id))
+        .min()?;
+    (steps * 4 <= id.len()).then_some(id)
+}
+
+/// How many letters must be added, taken away or changed to make one word of the other (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (idx, letter) in one.chars().enumerate() {
+        let mut next = vec![idx + 1];
+        for ((above, right), wanted) in row.iter().zip(row.iter().skip(1)).zip(other.chars()) {
+            let left = next.last().copied().unwrap_or_default();
+            let changed = above + usize::from(letter != wanted);
+            next.push(changed.min(right + 1).min(left + 1));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
 }
 
 /// Why there is no answer, and what would be one.
 fn nothing(explanation: &Explanation) -> String {
     let expected = "expected a line of nginx's error log, such as 'connect() failed (111: Connection refused) while connecting to upstream'";
-    match (explanation.other.first(), explanation.remarks.first()) {
-        (Some((class, _)), _) => format!(
-            "no failure of an upstream is told here: nginx's line is about something else ({class}); {expected}"
-        ),
-        (None, Some(remark)) => {
-            format!(
-                "{}, but no line says how nginx failed; {expected}",
-                remark.says
-            )
-        }
-        (None, None) => format!("no line of nginx's found; {expected}"),
+    let other = explanation.other.first();
+    if let Some(about) = other.and_then(|(class, text)| about(*class, text)) {
+        return format!("no failure of an upstream is told here: {about}; {expected}");
     }
+    if let Some(remark) = explanation.remarks.first() {
+        let page = remark
+            .causes
+            .first()
+            .map(|cause| format!("; its page: why502 explain {cause}"));
+        return format!(
+            "no line of nginx's says how it failed; what stands here says that {}{}; {expected}",
+            remark.says,
+            page.unwrap_or_default()
+        );
+    }
+    match other {
+        Some(_) => format!(
+            "no failure of an upstream is told here: nginx's line is about something else; {expected}"
+        ),
+        None => format!("no line of nginx's found; {expected}"),
+    }
+}
+
+/// What a line of nginx's is about that tells of no failure of an upstream.
+fn about(class: Class, text: &str) -> Option<&'static str> {
+    Some(match class {
+        Class::ListenBind | Class::ListenSetup => {
+            "nginx could not open a port of its own to listen on, so it did not start or reload; 'sudo ss -ltnp' says who has the port"
+        }
+        Class::ConfigDnsAtStartup => {
+            "nginx did not start or reload, for a name in its configuration does not resolve ('host not found in upstream')"
+        }
+        Class::Config | Class::FdLimitConfig => {
+            "nginx says something of its configuration; 'sudo nginx -t' checks it"
+        }
+        Class::FastcgiStderr if text.contains("Primary script unknown") => {
+            "php-fpm answered 404, for the file that nginx names to it (SCRIPT_FILENAME) is not there for php-fpm; check root and fastcgi_param"
+        }
+        Class::ClientAbort
+        | Class::ClientTimeout
+        | Class::ClientBadRequest
+        | Class::ClientIo
+        | Class::ClientTls => "nginx's line is about its client",
+        Class::ClientBodyTooLarge => {
+            "nginx refused a request for its size, with 413 (client_max_body_size)"
+        }
+        Class::RateLimited => "nginx held a request back (limit_req, limit_conn)",
+        Class::PeerMarkedDown => {
+            "nginx leaves a peer out for a while; the line before says how it failed"
+        }
+        Class::NotUpstream | Class::Redirect => "nginx answered by itself, without an upstream",
+        Class::WorkerCrash | Class::WorkerFatal => "a worker of nginx itself died",
+        Class::Lifecycle => "nginx started, stopped or reloaded",
+        _ => return None,
+    })
 }
 
 fn list(format: Format) -> anyhow::Result<()> {
@@ -135,5 +208,62 @@ fn style(global: &Global) -> report::term::Style {
         width: width(),
         verbose: global.verbose,
         quiet: global.quiet,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelled_cause_is_found() {
+        for word in ["socket-mising", "socket_missing", "Socket-Missing"] {
+            assert_eq!(nearest(word), Some("socket-missing"), "{word}");
+        }
+        assert_eq!(nearest("error.log"), None);
+        assert_eq!(nearest("x"), None);
+    }
+
+    #[test]
+    fn what_is_no_answer_says_in_plain_words_what_the_text_is() {
+        for (text, words) in [
+            (
+                "2026/06/23 14:02:11 [emerg] 1#1: bind() to 0.0.0.0:80 failed (98: Address already in use)",
+                "a port of its own",
+            ),
+            (
+                "nginx: [emerg] host not found in upstream \"app\" in /etc/nginx/nginx.conf:3",
+                "does not resolve",
+            ),
+            (
+                "2026/06/23 14:02:11 [error] 1#1: *1 FastCGI sent in stderr: \"Primary script unknown\" while reading response header from upstream, client: 192.0.2.1, server: a, request: \"GET / HTTP/1.1\", upstream: \"fastcgi://unix:/run/a.sock:\", host: \"a\"",
+                "404",
+            ),
+            (
+                "     Active: failed (Result: exit-code) since Tue",
+                "a unit failed",
+            ),
+            (
+                "[2026-06-23 14:02:11 +0000] [7] [CRITICAL] WORKER TIMEOUT (pid:9)",
+                "why502 explain application-worker-timeout",
+            ),
+            (
+                "DAMN ! worker 1 (pid: 36) died :( trying respawn ...",
+                "why502 explain application-crashed",
+            ),
+            (
+                "[23-Jun-2026 14:02:11] WARNING: [pool www] server reached pm.max_children setting (5)",
+                "why502 explain fpm-children-exhausted",
+            ),
+        ] {
+            let said = nothing(&explain::explain(text.as_bytes()));
+            assert!(said.contains(words), "{text}: {said}");
+            assert!(
+                ["listen-bind", "config-dns-at-startup", "fastcgi-stderr"]
+                    .iter()
+                    .all(|word| !said.contains(word)),
+                "{said}"
+            );
+        }
     }
 }
