@@ -56,7 +56,7 @@ fn nothing_planted_is_left_and_the_answer_is_the_same() -> Result<()> {
     nginx.expect(4, "GET", "/api/basket/0815-4711?of=wilma@mallory.org", 502)?;
     lab.diagnose(
         &nginx,
-        &[Expectation::confirmed("peer-port-mismatch").also("peer-not-listening")],
+        &[Expectation::confirmed("peer-not-listening").also("peer-port-mismatch")],
     )?;
 
     let holds = |name: &str, text: &str| -> Result<bool> {

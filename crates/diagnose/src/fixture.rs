@@ -15,8 +15,7 @@
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
-//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 mnt=2
-//! //- path /var/log/x link 777 0:0 target=/dev/stderr
+//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 target=/x mnt=2    target: of a link, for the last part of a path
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
@@ -1126,6 +1125,15 @@ impl Host {
                 break;
             };
             writeln!(text, "{} {fields}", component.display()).unwrap();
+            if let Some((_, target)) = fields.split_once(" target=") {
+                let Answer::Bytes(rest) = self.walk(view, Path::new(target)) else {
+                    unreachable!("a walk is told in bytes");
+                };
+                let rest = String::from_utf8(rest).unwrap();
+                // The root was passed already.
+                text.extend(rest.lines().skip(1).map(|line| format!("{line}\n")));
+                break;
+            }
             if component != &path && !fields.starts_with("type=dir") {
                 writeln!(text, "{} errno=20", path.display()).unwrap();
                 break;

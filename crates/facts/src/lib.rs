@@ -26,6 +26,7 @@ pub mod journal;
 pub mod kernel_log;
 pub mod local;
 pub mod manifest;
+pub mod mounts;
 pub mod name;
 pub mod netfilter;
 mod netlink;

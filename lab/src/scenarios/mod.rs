@@ -171,6 +171,7 @@ macro_rules! scenarios {
             ],
             peer_address_mismatch: [
                 another_loopback_address,
+                unit_moved_to_another_address,
                 strangers_alone_on_the_port,
             ],
             peer_family_mismatch: [
@@ -179,6 +180,7 @@ macro_rules! scenarios {
                 upstream_server_of_the_other_family,
             ],
             peer_in_other_netns: [
+                unit_with_a_network_of_its_own,
                 application_in_a_network_that_nginx_reaches,
                 application_on_a_loopback_of_its_own,
                 nginx_in_a_network_of_its_own,
@@ -283,6 +285,7 @@ macro_rules! scenarios {
                 another_php_version,
                 the_dialled_php_version_is_down,
                 php_from_elsewhere,
+                unit_moved_to_another_path,
             ],
             socket_permission_denied: [
                 owner_only,

@@ -4,12 +4,34 @@ use anyhow::Result;
 
 use crate::{Expectation, Lab, Machine, Pool};
 
-/// nginx dials PHP 8.1's socket; PHP 8.2 alone is installed, and runs.
+/// nginx dials PHP 8.1's socket; PHP 8.2 alone is installed, and runs. A container's 8.1 may be down as well.
 pub fn another_php_version(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;
     dial_php81(&machine)?;
-    let truth = Expectation::confirmed("socket-path-mismatch").of_peer("unix:/run/php/php8.1-fpm.sock");
-    machine.diagnose(&[truth.also("socket-missing").naming("/run/php/php8.2-fpm.sock")])
+    let truth = Expectation::at_most("socket-path-mismatch").of_peer("unix:/run/php/php8.1-fpm.sock");
+    machine.diagnose(&[truth.also("socket-missing")])
+}
+
+/// The unit was moved to another path and restarted: its journal says where it listened before.
+pub fn unit_moved_to_another_path(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let unit = |socket: &str| {
+        let gunicorn = format!("/usr/bin/gunicorn --chdir /srv/shop --bind unix:/run/app/{socket} shop:application");
+        format!("[Service]\nRuntimeDirectory=app\nExecStart={gunicorn}\n")
+    };
+    machine.unit("app-gunicorn.service", &unit("old.sock"))?;
+    machine.run("systemctl start app-gunicorn.service")?;
+    machine.accepting("/run/app/old.sock")?;
+    machine.nginx_site("server { listen 80; location / { proxy_pass http://unix:/run/app/old.sock; } }\n")?;
+    machine.expect(2, "GET", "/", 200)?;
+    machine.unit("app-gunicorn.service", &unit("new.sock"))?;
+    machine.run("systemctl restart app-gunicorn.service")?;
+    machine.accepting("/run/app/new.sock")?;
+    machine.settle();
+    machine.expect(4, "GET", "/", 502)?;
+    machine.logged(&["connect() to unix:/run/app/old.sock failed (2: No such file or directory)"])?;
+    let truth = Expectation::confirmed("socket-path-mismatch").of_peer("unix:/run/app/old.sock").also("socket-missing");
+    machine.diagnose(&[truth.naming("app-gunicorn.service").naming("/run/app/new.sock")])
 }
 
 /// PHP 8.1 is installed beside it and does not run: its socket is the right one.

@@ -1,6 +1,7 @@
 //! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -211,6 +212,39 @@ impl Case {
         Ok(last)
     }
 
+    /// That nginx was answered well at the other address of `localhost`, and never at the peer's own, as far as its access
+    /// logs go back; `None` where none tells of upstreams.
+    pub(crate) fn answered_at_the_other_localhost(
+        &self,
+        incident: &Incident,
+    ) -> Result<Option<Exhibit>, Gap> {
+        let Some(PeerAddress::Tcp(dialled)) = incident.address else {
+            return Ok(None);
+        };
+        let ip = match dialled.ip() {
+            IpAddr::V4(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+            IpAddr::V6(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        };
+        let other = SocketAddr::new(ip, dialled.port()).to_string();
+        let (mut answers, mut is_own) = (0, false);
+        self.each_access_since(incident, i64::MIN, |access| {
+            for attempt in access.attempts() {
+                let is_of = |peer: &str| attempt.addr.is_some_and(|addr| addr == peer.as_bytes());
+                let answered = !matches!(attempt.status, None | Some(502 | 504));
+                is_own |= answered && is_of(&incident.peer);
+                answers += u32::from(is_of(&other) && matches!(attempt.status, Some(200..=399)));
+            }
+        })?;
+        Ok((answers > 0 && !is_own).then(|| Exhibit::Record {
+            probe: "lines-since",
+            at: None,
+            text: format!(
+                "the directive says localhost, which is both addresses: the access log shows {answers} answers of {other}, and none of {}",
+                incident.peer
+            ),
+        }))
+    }
+
     /// The same from a log that tells nothing of upstreams: one that only this peer's locations write to. A status that
     /// nginx does not make itself is then the peer's answer.
     fn answered_plainly(
@@ -314,6 +348,16 @@ impl Case {
     pub(super) fn each_access(
         &self,
         incident: &Incident,
+        take: impl FnMut(&Access<'_>),
+    ) -> Result<(), Gap> {
+        self.each_access_since(incident, self.window_start().as_second(), take)
+    }
+
+    /// The same from a time on (seconds since 1970).
+    fn each_access_since(
+        &self,
+        incident: &Incident,
+        from: i64,
         mut take: impl FnMut(&Access<'_>),
     ) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
@@ -322,7 +366,6 @@ impl Case {
             .iter()
             .map(|log| self.access_text(&instance, &log.path))
             .collect();
-        let from = self.window_start().as_second();
         for (log, text) in logs.iter().zip(texts) {
             let Some(bytes) = known(text)? else {
                 continue;

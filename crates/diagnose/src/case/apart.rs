@@ -2,7 +2,7 @@
 //! forwarders nginx could reach what stands in them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -20,16 +20,6 @@ const NETWORKS: usize = 256;
 const NAMES: usize = 32;
 /// Where `ip netns` keeps names (ip-netns(8)).
 const NAMED: &str = "/run/netns";
-/// Programs that take connections for containers and do not tell on their command lines where they lead them.
-const SILENT_FORWARDERS: [&[u8]; 6] = [
-    b"conmon",
-    b"gvproxy",
-    b"pasta",
-    b"rootlesskit",
-    b"rootlessport",
-    b"slirp4netns",
-];
-
 /// A network namespace in which processes run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Network {
@@ -51,16 +41,6 @@ pub(crate) struct Apart {
     network: Rc<Network>,
     /// The namespace's addresses that mean something outside it.
     addresses: Vec<IpAddr>,
-}
-
-/// Whether something leads to what listens apart.
-pub(crate) enum Published {
-    /// By nothing.
-    Nowhere,
-    /// Whoever dials this address is led to it.
-    At(SocketAddr),
-    /// Something might; it says no more.
-    Perhaps(String),
 }
 
 impl Network {
@@ -343,22 +323,6 @@ impl Case {
         Ok(forwarders.find(|forwarder| apart.is_led_to_by(forwarder)))
     }
 
-    /// Where nginx dials a forwarder that leads to the listener, and that it listens there.
-    pub(crate) fn way_to(
-        &self,
-        incident: &Incident,
-        apart: &Apart,
-    ) -> Result<Option<(SocketAddr, Exhibit)>, Gap> {
-        let listeners = self.listeners(incident)?;
-        let way = listeners.iter().find_map(|listener| {
-            let forwarder = listener
-                .forwarder()
-                .filter(|forwarder| apart.is_led_to_by(forwarder))?;
-            Some((dialable(forwarder.from), listener.exhibit()))
-        });
-        Ok(way)
-    }
-
     /// Whether it runs in a container.
     pub(crate) fn is_contained(&self, apart: &Apart) -> Result<bool, Gap> {
         let Some(holder) = apart.listener.holders.first() else {
@@ -366,34 +330,6 @@ impl Case {
         };
         let cgroup = known(self.cgroup(holder.pid))?;
         Ok(cgroup.is_some_and(|cgroup| cgroup.container.is_some()))
-    }
-
-    /// Whether something leads to the listener, on the host or in nginx's network namespace.
-    pub(crate) fn published(&self, incident: &Incident, apart: &Apart) -> Result<Published, Gap> {
-        if let Some(forwarder) = self.forwarder_to(apart)? {
-            return Ok(Published::At(forwarder.from));
-        }
-        if apart.is_hosts() {
-            return Ok(Published::Nowhere);
-        }
-        for ip in &apart.addresses {
-            if self.rules_name(incident, *ip)? {
-                return Ok(Published::Perhaps(format!(
-                    "a firewall rule names its address {ip}"
-                )));
-            }
-        }
-        let listeners = self.listeners(incident)?;
-        let is_silent = |holder: &Process| SILENT_FORWARDERS.contains(&holder.comm.as_slice());
-        let silent = listeners
-            .iter()
-            .find(|listener| listener.holders.iter().any(is_silent));
-        Ok(silent.map_or(Published::Nowhere, |listener| {
-            Published::Perhaps(format!(
-                "{} takes connections for containers",
-                listener.who()
-            ))
-        }))
     }
 }
 
@@ -429,16 +365,6 @@ fn is_met_from_outside(ip: &IpAddr) -> bool {
         IpAddr::V4(ip) => !ip.is_loopback() && !ip.is_link_local(),
         IpAddr::V6(ip) => !ip.is_loopback() && !ip.is_unicast_link_local(),
     }
-}
-
-/// A wildcard is dialled at loopback.
-fn dialable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 pub(super) fn called(runtime: Runtime) -> &'static str {

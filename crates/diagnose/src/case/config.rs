@@ -94,11 +94,16 @@ pub(crate) struct Site {
     pub(crate) servers: Vec<String>,
     /// The argument that holds the address, as written.
     argument: String,
+    /// Whether the address comes from a variable: the directive leads elsewhere for other requests.
+    pub(crate) is_variable: bool,
 }
 
 impl Site {
     /// The directive as it would read with another address; `None` where the address comes from elsewhere.
     pub(crate) fn text_with(&self, place: &Place) -> Option<String> {
+        if self.is_variable {
+            return None;
+        }
         let (scheme, rest) = match self.argument.split_once("://") {
             Some((scheme, rest)) => (format!("{scheme}://"), rest),
             None => (String::new(), self.argument.as_str()),
@@ -421,16 +426,6 @@ impl Case {
         })
     }
 
-    /// Whether a configuration, of this instance or another, dials this address somewhere other than where the
-    /// incident's peer is dialled.
-    pub(crate) fn is_dialled(
-        &self,
-        incident: &Incident,
-        address: &PeerAddress,
-    ) -> Result<bool, Gap> {
-        Ok(self.dialled_elsewhere(incident)?.reaches(address))
-    }
-
     /// What every configuration dials, but for where the incident's peer is dialled.
     pub(crate) fn dialled_elsewhere(&self, incident: &Incident) -> Result<Rc<Dialled>, Gap> {
         self.evidence.once(format!("dialled {}", incident.id), || {
@@ -449,7 +444,12 @@ impl Case {
                     Vec::new()
                 };
                 for (at, address) in dialled_at(&configured.model) {
+                    // A variable leads to other applications too: what it may be besides is theirs.
                     let is_own = !own.is_empty()
+                        && incident
+                            .address
+                            .as_ref()
+                            .is_none_or(|peer| may_be(&address, peer))
                         && span(&configured.model, at, Some(0))
                             .is_some_and(|span| own.contains(&span));
                     if !is_own {
@@ -552,6 +552,8 @@ impl Case {
         let mut steps = Vec::new();
         for site in self.failing_sites(incident)? {
             let pass = model.pass_in_force(site.context);
+            // A variable leads other requests elsewhere, where another scheme may be right.
+            let pass = pass.filter(|pass| leads_to_one(&pass.target));
             let Some(span) = pass.and_then(|pass| span(model, pass.directive, None)) else {
                 continue;
             };
@@ -1117,6 +1119,7 @@ fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
         is_sole,
         protocol: pass.protocol,
         upstream,
+        is_variable: argument.contains('$'),
         servers: model
             .servers_of(pass.context)
             .iter()
@@ -1155,6 +1158,26 @@ pub(super) fn span(model: &Model, at: DirectiveRef, argument: Option<usize>) -> 
         mark,
         label: None,
     })
+}
+
+/// Whether a pass leads to one place, whatever the request.
+fn leads_to_one(target: &Target) -> bool {
+    match target {
+        Target::Variable {
+            candidates,
+            exhaustive,
+            ..
+        } => *exhaustive && candidates.len() == 1,
+        Target::Upstream(_) | Target::Address(_) | Target::Unreadable(_) => true,
+    }
+}
+
+/// Whether an address of the configuration is this one, or a name that may stand for it.
+fn may_be(address: &conf::Address, peer: &PeerAddress) -> bool {
+    match address.literal() {
+        Some(literal) => literal == as_conf(peer),
+        None => true,
+    }
 }
 
 /// A peer's address in `conf`'s words.

@@ -439,49 +439,6 @@ impl Case {
         Ok(Ruleset { chains })
     }
 
-    /// Whether a rule of nginx's network namespace names an address: it may lead connections there.
-    pub(crate) fn rules_name(&self, incident: &Incident, ip: IpAddr) -> Result<bool, Gap> {
-        let netns = self.netns(incident)?;
-        let (save, older, names) = if ip.is_ipv6() {
-            (
-                "ip6tables-save",
-                "ip6tables-legacy-save",
-                "ip6_tables_names",
-            )
-        } else {
-            ("iptables-save", "iptables-legacy-save", "ip_tables_names")
-        };
-        let (chains, legacy) = (self.base_chains(netns), self.kernel_table(netns, names));
-        let (chains, legacy) = (chains?, legacy?);
-        let text = |request: ProbeRequest| {
-            let text = self.evidence.fact(&request, |_, bytes| {
-                String::from_utf8_lossy(bytes).into_owned()
-            });
-            known(text)?.ok_or_else(|| {
-                let missing = "the firewall's rules";
-                Gap::new(GapKind::Denied, missing, "they could not be listed").learn(learn(netns))
-            })
-        };
-        let mut texts = Vec::new();
-        let leads = |chain: &BaseChain| chain.kind == ChainKind::Nat && !chain.is_idle();
-        if chains.chains.iter().any(leads) {
-            let rules = text(ProbeRequest::command_in(
-                netns,
-                ["nft", "-j", "list", "ruleset"],
-            ))?;
-            // nft does not show what the extensions of iptables do.
-            if rules.contains("\"xt\"") {
-                texts.push(text(ProbeRequest::command_in(netns, [save]))?);
-            }
-            texts.push(rules);
-        }
-        if !legacy.trim().is_empty() {
-            texts.push(text(ProbeRequest::command_in(netns, [older]))?);
-        }
-        let ip = ip.to_string();
-        Ok(texts.iter().any(|text| text.contains(&ip)))
-    }
-
     /// What `iptables-save` of this kind lists; the program of that name is of either kind.
     fn saved(
         &self,

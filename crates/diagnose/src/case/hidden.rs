@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use facts::mounts::Mount;
 use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, ProbeRequest};
 
 use super::network::UnixListener;
-use super::{Case, Component};
+use super::processes::proc_file;
+use super::{Case, Component, known};
 use crate::incident::Incident;
 
 /// A socket that its listener sees at the dialled path, and nginx does not.
@@ -24,12 +26,13 @@ pub(crate) struct Hidden {
 }
 
 impl Case {
-    /// The socket at this path that a listener sees and nginx does not.
-    pub(crate) fn hidden_socket(
+    /// The sockets at this path that their listeners see and nginx does not.
+    pub(crate) fn hidden_sockets(
         &self,
         incident: &Incident,
         path: &Path,
-    ) -> Result<Option<Hidden>, Gap> {
+    ) -> Result<Vec<Hidden>, Gap> {
+        let mut found = Vec::new();
         let ours = self.walk_as_worker(incident, path)?.file();
         let own = self.unix_listeners_in(None)?;
         let beside = self.unix_listeners(incident)?;
@@ -61,7 +64,7 @@ impl Case {
                     "it shares mounts and root with what listens there",
                 ));
             };
-            return Ok(Some(Hidden {
+            found.push(Hidden {
                 listener: listener.clone(),
                 private_tmp_of: self.private_tmp_of(holder, path)?,
                 holder: holder.clone(),
@@ -70,9 +73,46 @@ impl Case {
                     None => "nothing",
                 },
                 exhibit,
-            }));
+            });
         }
-        Ok(None)
+        Ok(found)
+    }
+
+    /// Whether a listener of the path is known to listen on another file than the one that nginx sees there: on one that it
+    /// sees there itself.
+    pub(crate) fn listens_on_another(
+        &self,
+        listener: &UnixListener,
+        path: &Path,
+        ours: &Component,
+    ) -> Result<bool, Gap> {
+        let Some(holder) = listener.holders.first() else {
+            return Ok(false);
+        };
+        let theirs = known(self.walk_as(holder.pid, path))?.and_then(|walk| walk.file());
+        Ok(theirs.is_some_and(|theirs| {
+            let is_surely = listener.is_surely_file(theirs.device, theirs.inode) == Some(true);
+            is_surely && !theirs.is_same(ours)
+        }))
+    }
+
+    /// The mount that puts this very path before nginx, where it is mounted by itself.
+    pub(crate) fn mounted_at(
+        &self,
+        incident: &Incident,
+        path: &Path,
+    ) -> Result<Option<Mount>, Gap> {
+        let Some(worker) = self.instance(incident)?.worker() else {
+            return Ok(None);
+        };
+        let mounts = self
+            .evidence
+            .fact(&proc_file(worker, "mountinfo", 1 << 20), |_, bytes| {
+                facts::mounts::parse(bytes)
+            });
+        let mounts = known(mounts)?.unwrap_or_default();
+        let last = mounts.iter().rev().find(|mount| mount.point == path);
+        Ok(last.cloned())
     }
 
     /// That a process does not see what nginx sees; `None` where it does.

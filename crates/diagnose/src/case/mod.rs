@@ -10,8 +10,8 @@ mod application;
 mod asked;
 mod buffers;
 mod config;
-mod deaths;
 mod container;
+mod deaths;
 mod denials;
 mod edits;
 mod evidence;
@@ -58,7 +58,7 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record, Url};
 use jiff::Timestamp;
 
-pub(crate) use apart::{Apart, Published};
+pub(crate) use apart::Apart;
 pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};
 pub(crate) use config::{Drift, Member, Reuse, Site};

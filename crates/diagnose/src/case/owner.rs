@@ -436,13 +436,16 @@ impl Case {
         }))
     }
 
-    /// That one of these units said, before, that it listened on the peer's address.
+    /// That one of these units said that it listened on the peer's address, before what it runs now was started: what
+    /// else runs in the unit may have said so since. A user's units share one manager.
     pub(crate) fn listened_before(
         &self,
         units: &[String],
         address: &PeerAddress,
+        since: Timestamp,
     ) -> Result<Option<Exhibit>, Gap> {
-        for unit in units.iter().filter(|unit| unit.ends_with(".service")) {
+        let is_service = |unit: &&String| unit.ends_with(".service") && !unit.starts_with("user@");
+        for unit in units.iter().filter(is_service) {
             let Some(journal) = known(self.journal(unit))? else {
                 continue;
             };
@@ -459,6 +462,9 @@ impl Case {
                 })
             });
             if let Some(entry) = said {
+                if entry.at >= since {
+                    continue;
+                }
                 return Ok(Some(Exhibit::Record {
                     probe: "journal",
                     at: Some(entry.at),

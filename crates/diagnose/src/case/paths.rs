@@ -75,6 +75,17 @@ impl Walked {
         Some(directories.next()?.path)
     }
 
+    /// The symbolic links that the path's own name leads through, each with what it says.
+    pub(crate) fn links_of(&self, path: &Path) -> Vec<(PathBuf, PathBuf)> {
+        let components = self.walk.components.iter();
+        let own = components.skip_while(|one| one.path.file_name() != path.file_name());
+        own.filter_map(|one| {
+            let target = one.node.as_ref().ok()?.target.clone()?;
+            Some((one.path.clone(), target))
+        })
+        .collect()
+    }
+
     /// What stands at the end.
     pub(crate) fn file(&self) -> Option<Component> {
         let last = self.walk.components.last()?;

@@ -194,22 +194,6 @@ impl Case {
             .collect())
     }
 
-    /// The one pool of the host, for a FastCGI peer, if nothing in the configuration dials where it listens: what else
-    /// should nginx mean?
-    pub(crate) fn sole_unclaimed_pool(&self, incident: &Incident) -> Result<Option<String>, Gap> {
-        if incident.protocol != Some(log::error::Protocol::Fastcgi) {
-            return Ok(None);
-        }
-        let pools = self.pools()?;
-        let [only] = pools.as_slice() else {
-            return Ok(None);
-        };
-        let Some(Bind::Address(address)) = only.bind() else {
-            return Ok(None);
-        };
-        Ok((!self.is_dialled(incident, address)?).then(|| only.set.name.clone()))
-    }
-
     /// Whether a php-fpm of this version stands in one of the places where distributions put it; so also where nobody was
     /// let look.
     pub(crate) fn is_php_installed(&self, version: &str) -> Result<bool, Gap> {

@@ -13,9 +13,11 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection is refused now, nothing listens on the dialled address, and the application listens on that port in
-    /// the other address family: a listener that is tied to the peer, or the only one on that port.
-    /// Where the directive says `localhost`, that one is meant: the name is both `::1` and `127.0.0.1`, and nginx tries both.
-    /// Otherwise it has to be an application server, as for `peer-address-mismatch`. A store or a debugger never is.
+    /// the other address family: a listener that is tied to the peer (see `peer-port-mismatch`).
+    /// Where the directive says `localhost`, nginx dials both `::1` and `127.0.0.1`: then the only listener on that port is it
+    /// if it is an application server that speaks what nginx speaks, ran before the first failure, and an access log with
+    /// `$upstream_addr` shows that nginx was answered there and never at the dialled address. Without such a log it is a hint:
+    /// another's application may stand at the other address, and this one be down.
     ///
     /// ## Ruled out when
     /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled
@@ -64,92 +66,119 @@ mod tests {
     use crate::fixture::check;
 
     const ID: &str = "peer-family-mismatch";
-    /// nginx dials ::1 for localhost and is refused.
-    const HOST: &str = "
+    /// nginx dials ::1 for localhost and is refused; at 127.0.0.1 it is answered.
+    const HOST: &str = r#"
         //- nginx
         //- file /etc/nginx/nginx.conf
-        http { server { location /api { proxy_pass http://localhost:8000/v1; } } }
+        http {
+        log_format up '$remote_addr [$time_iso8601] "$request" $status $upstream_addr $upstream_status';
+        access_log /var/log/nginx/up.log up;
+        server { location /api { proxy_pass http://localhost:8000/v1; } }
+        }
         //- failed 14:02:11 http://[::1]:8000/v1
         connect() failed (111: Connection refused) while connecting to upstream
-    ";
+    "#;
+    /// What the access log tells of.
+    const ANSWERED: &str = r#"
+        //- file /var/log/nginx/up.log
+        192.0.2.7 [2026-06-23T14:02:11+00:00] "GET /api HTTP/1.1" 502 [::1]:8000 502
+        192.0.2.7 [2026-06-23T14:02:12+00:00] "GET /api HTTP/1.1" 200 127.0.0.1:8000 200
+    "#;
     /// The only listener on the port.
     const ON_IPV4: &str = "
         //- process 4120
-        python3 -m http.server 8000
+        gunicorn --bind 127.0.0.1:8000 shop.wsgi
         //- listen tcp 127.0.0.1:8000 pid=4120
     ";
 
     #[test]
     fn confirmed_where_localhost_also_means_ipv4_and_the_application_takes_that_alone() {
-        assert_snapshot!(check(ID, [HOST, ON_IPV4]), @"
+        assert_snapshot!(check(ID, [HOST, ANSWERED, ON_IPV4]), @"
         answer: peer-family-mismatch, ongoing
-        confirmed: http.server (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
-        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
-        - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
+        - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
-          /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
+          /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
           $ nginx -t
           $ nginx -s reload
         fix, shown: bind the application to [::1]:8000
-          make http.server (pid 4120) listen on [::1]:8000 again
+          make gunicorn (pid 4120) listen on [::1]:8000 again
         ");
     }
 
     #[test]
     fn confirmed_where_the_listener_is_a_wildcard_of_the_other_family() {
-        assert_snapshot!(check(ID, [HOST, "
+        assert_snapshot!(check(ID, [HOST, ANSWERED, "
             //- process 4120
-            app
+            gunicorn --bind 0.0.0.0:8000 shop.wsgi
             //- listen tcp 0.0.0.0:8000 pid=4120
         "]), @"
         answer: peer-family-mismatch, ongoing
-        confirmed: app (pid 4120) listens on 0.0.0.0:8000, nginx dials [::1]:8000
+        confirmed: gunicorn (pid 4120) listens on 0.0.0.0:8000, nginx dials [::1]:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4120 app
-        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
-        - config /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1;
+        - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4120 gunicorn --bind 0.0.0.0:8000 shop.wsgi
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
+        - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
-          /etc/nginx/nginx.conf:1: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
+          /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
           $ nginx -t
           $ nginx -s reload
         fix, shown: bind the application to [::1]:8000
-          make app (pid 4120) listen on [::1]:8000 again
+          make gunicorn (pid 4120) listen on [::1]:8000 again
         ");
     }
 
     #[test]
-    fn confirmed_the_other_way_round() {
+    fn confirmed_by_what_its_units_journal_says() {
         assert_snapshot!(check(ID, ["
             //- nginx
             //- file /etc/nginx/nginx.conf
             http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
             //- failed 14:02:11 http://127.0.0.1:8000/
             connect() failed (111: Connection refused) while connecting to upstream
-            //- process 4120
-            node /srv/app/server.js
+            //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
+            gunicorn --bind [::1]:8000 shop.wsgi
             //- listen tcp [::1]:8000 pid=4120
+            //- unit shop.service ActiveState=active SubState=running
+            //- journal shop.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
         "]), @"
         answer: peer-family-mismatch, ongoing
-        confirmed: server.js (pid 4120) listens on [::1]:8000, nginx dials 127.0.0.1:8000
+        confirmed: gunicorn (pid 4120) listens on [::1]:8000, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN [::1]:8000 pid 4120 node /srv/app/server.js
-        - sockets: the only listener on that port, a node that nothing else dials
+        - sockets 14:02:10: LISTEN [::1]:8000 pid 4120 gunicorn --bind [::1]:8000 shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
         - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
         fix, unsafe: dial [::1]:8000
           /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000; => proxy_pass http://[::1]:8000;
           $ nginx -t
           $ nginx -s reload
         fix, shown: bind the application to 127.0.0.1:8000
-          make server.js (pid 4120) listen on 127.0.0.1:8000 again
+          make gunicorn (pid 4120) listen on 127.0.0.1:8000 again
         ");
+    }
+
+    #[test]
+    fn not_confirmed_by_localhost_alone() {
+        // The application may be down, and a stranger stand at the other address.
+        let answered = |addr: &str| format!("
+            //- file /var/log/nginx/up.log
+            192.0.2.7 [2026-06-23T13:02:00+00:00] \"GET /api HTTP/1.1\" 200 {addr} 200
+            192.0.2.7 [2026-06-23T14:02:12+00:00] \"GET /api HTTP/1.1\" 200 127.0.0.1:8000 200
+        ");
+        for log in [String::new(), answered("[::1]:8000")] {
+            let said = check(ID, [HOST, &log, ON_IPV4]);
+            assert!(said.contains("unknown: which listener, if any"), "{log}{said}");
+        }
     }
 
     #[test]
@@ -164,8 +193,10 @@ mod tests {
         for (host, stranger) in [
             (HOST, "redis-server 127.0.0.1:8000"),
             (HOST, "node --inspect=127.0.0.1:8000 /srv/app/worker.js"),
+            (literal, "python3 -m http.server 8000"),
             (HOST, "uwsgi --socket 127.0.0.1:8000 --module app:application"),
             (literal, "/srv/bin/serve"),
+            (literal, "node /srv/other/server.js"),
             (literal, "sshd: /usr/sbin/sshd -D [listener] 0 of 10-100 startups"),
         ] {
             let stranger = format!("
@@ -173,7 +204,7 @@ mod tests {
                 {stranger}
                 //- listen tcp 127.0.0.1:8000 pid=4120
             ");
-            let said = check(ID, [host, &stranger]);
+            let said = check(ID, [host, ANSWERED, &stranger]);
             assert!(said.contains("unknown: which listener, if any"), "{stranger}{said}");
         }
     }
@@ -194,19 +225,19 @@ mod tests {
             192.0.2.7 [2026-06-23T14:02:11+00:00] "GET / HTTP/1.1" 200 [::1]:8000, 127.0.0.1:8000 502, 200
         "#, ON_IPV4]), @"
         answer: peer-family-mismatch, ongoing
-        confirmed: http.server (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000; another address answered, clients saw no error
+        confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8000, nginx dials [::1]:8000; another address answered, clients saw no error
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 python3 -m http.server 8000
-        - sockets: the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000; => proxy_pass http://127.0.0.1:8000;
           $ nginx -t
           $ nginx -s reload
         fix, shown: bind the application to [::1]:8000
-          make http.server (pid 4120) listen on [::1]:8000 again
+          make gunicorn (pid 4120) listen on [::1]:8000 again
         ");
     }
 
@@ -263,7 +294,7 @@ mod tests {
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind [::1]:8000: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: http.server (pid 4120) on 127.0.0.1:8000
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on 127.0.0.1:8000
         ");
     }
 }

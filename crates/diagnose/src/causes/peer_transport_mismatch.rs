@@ -13,8 +13,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection fails now as it did (111, or 2 for a missing socket), nothing listens where nginx dials, and a
-    /// listener of the other kind is tied to this peer: the same unit, the same php-fpm pool, or the upstream's or unit's
-    /// name in its command line.
+    /// listener of the other kind is tied to this peer as for `peer-port-mismatch`: by the unit or pool that is set to listen
+    /// there, or by what its unit's journal says.
     ///
     /// ## Ruled out when
     /// The failure is another one or, while it goes on, a socket listens where nginx dials, no listener of the other kind
@@ -68,23 +68,31 @@ mod tests {
         //- failed 14:02:11 http://127.0.0.1:8000/
         connect() failed (111: Connection refused) while connecting to upstream
     ";
-    /// It bears the upstream's name.
+    /// Its unit's journal says that it listened on 127.0.0.1:8000.
+    const MOVED: &str = "
+        //- unit shop.service ActiveState=active SubState=running
+        //- journal shop.service
+        13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+        14:02:09 stopped
+        14:02:10 started
+    ";
+    /// It listens on a socket now.
     const ON_A_SOCKET: &str = "
-        //- process 4120
+        //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
         gunicorn --bind unix:/run/shop.sock shop.wsgi
         //- listen unix /run/shop.sock pid=4120
     ";
 
     #[test]
     fn confirmed_where_the_application_listens_on_a_socket() {
-        assert_snapshot!(check(ID, [HOST, ON_A_SOCKET]), @"
+        assert_snapshot!(check(ID, [HOST, MOVED, ON_A_SOCKET]), @"
         answer: peer-transport-mismatch, ongoing
         confirmed: gunicorn (pid 4120) listens on unix:/run/shop.sock, nginx dials 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
-        - sockets 12:30:00: LISTEN unix:/run/shop.sock pid 4120 gunicorn --bind unix:/run/shop.sock shop.wsgi
-        - process: its application is called shop: gunicorn --bind unix:/run/shop.sock shop.wsgi
+        - sockets 14:02:10: LISTEN unix:/run/shop.sock pid 4120 gunicorn --bind unix:/run/shop.sock shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
         - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2;
         fix, unsafe: dial unix:/run/shop.sock
           /etc/nginx/nginx.conf:2: server 127.0.0.1:8000 weight=2; => server unix:/run/shop.sock weight=2;
@@ -103,16 +111,21 @@ mod tests {
             http { upstream shop { server unix:/run/shop.sock; } server { location / { proxy_pass http://shop; } } }
             //- failed 14:02:11 http://unix:/run/shop.sock:/ level=crit
             connect() to unix:/run/shop.sock failed (2: No such file or directory) while connecting to upstream
-            //- process 4120
+            //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
             gunicorn --bind 127.0.0.1:8001 shop.wsgi
             //- listen tcp 127.0.0.1:8001 pid=4120
+            //- unit shop.service ActiveState=active SubState=running
+            //- journal shop.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/shop.sock (900)
+            14:02:09 stopped
+            14:02:10 started
         "]), @"
         answer: peer-transport-mismatch, ongoing
         confirmed: gunicorn (pid 4120) listens on 127.0.0.1:8001, nginx dials unix:/run/shop.sock
         - log 14:02:11 x1: connect() to unix:/run/shop.sock failed (2: No such file or directory) while connecting to upstream
         - connect 14:05:00: connect unix:/run/shop.sock as nginx's worker: 2: No such file or directory
-        - sockets 12:30:00: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
-        - process: its application is called shop: gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - sockets 14:02:10: LISTEN 127.0.0.1:8001 pid 4120 gunicorn --bind 127.0.0.1:8001 shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/shop.sock (900)
         - config /etc/nginx/nginx.conf:1: server unix:/run/shop.sock;
         fix, unsafe: dial 127.0.0.1:8001
           /etc/nginx/nginx.conf:1: server unix:/run/shop.sock; => server 127.0.0.1:8001;
@@ -121,6 +134,36 @@ mod tests {
         fix, shown: bind the application to unix:/run/shop.sock
           make gunicorn (pid 4120) listen on unix:/run/shop.sock again
         ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_name() {
+        // The upstream's, and that of its unit or of the only php-fpm pool.
+        for stranger in ["gunicorn --bind unix:/run/shop.sock --name shop shop.wsgi", "/srv/bin/serve"] {
+            let stranger = format!("
+                //- process 4120 cgroup=/system.slice/shop.service
+                {stranger}
+                //- listen unix /run/shop.sock pid=4120
+                //- unit shop.service ActiveState=active SubState=running
+            ");
+            let said = check(ID, [HOST, &stranger]);
+            assert!(said.contains("unknown: which listener, if any"), "{stranger}{said}");
+        }
+        let said = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { upstream www { server 127.0.0.1:9000; } server { location / { fastcgi_pass www; } } }
+            //- failed 14:02:11 fastcgi://127.0.0.1:9000
+            connect() failed (111: Connection refused) while connecting to upstream
+            //- file /etc/php/8.2/fpm/php-fpm.conf
+            [www]
+            listen = /run/php/php8.2-fpm.sock
+            //- process 901
+            php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+            //- listen unix /run/php/php8.2-fpm.sock pid=901
+        "]);
+        assert!(said.contains("unknown: which listener, if any"), "{said}");
+        assert!(said.contains("leaning: "), "{said}");
     }
 
     #[test]
@@ -136,7 +179,7 @@ mod tests {
 
     #[test]
     fn ruled_out_where_a_socket_listens_and_the_connection_is_refused_all_the_same() {
-        assert_snapshot!(check(ID, [HOST, ON_A_SOCKET, "
+        assert_snapshot!(check(ID, [HOST, MOVED, ON_A_SOCKET, "
             //- process 4121
             app
             //- listen tcp 0.0.0.0:8000 pid=4121
@@ -152,7 +195,7 @@ mod tests {
 
     #[test]
     fn unknown_once_the_connection_succeeds() {
-        assert_snapshot!(check(ID, [HOST, ON_A_SOCKET, "
+        assert_snapshot!(check(ID, [HOST, MOVED, ON_A_SOCKET, "
             //- connect 127.0.0.1:8000 -> ok
         "]), @"
         answer: none, over

@@ -3,7 +3,7 @@
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, Hidden};
+use crate::case::{Case, Hidden, known};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -13,7 +13,8 @@ declare_cause! {
     /// ## Confirmed when
     /// The log shows errno 2 (or 111, where an old file stands in nginx's view) for a unix socket, the connection fails so
     /// now, a process listens on a socket of that path, sees it there itself, nginx's worker sees no such file or another
-    /// one, and the two differ in mount namespace or root.
+    /// one, the two differ in mount namespace or root, and the process runs in the unit that is set to listen on the path.
+    /// Without such a unit it is a hint: another container's application may have a socket of the same path.
     ///
     /// ## Ruled out when
     /// The failure is another one, or no process of the host listens on a socket of that path that nginx does not see.
@@ -41,7 +42,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let PeerAddress::Unix(path) = incident.dialled()? else {
         return Ok(Verdict::RuledOut(proof));
     };
-    let Some(hidden) = case.hidden_socket(incident, path)? else {
+    let hidden = case.hidden_sockets(incident, path)?;
+    let Some(first) = hidden.first() else {
         let again = case.still_failing(incident)?;
         if !case.sees_all_unix_sockets(incident)? {
             return Err(Gap::undecided(
@@ -57,6 +59,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof.and(again).and(none)));
     };
     let again = case.still_failing(incident)?;
+    let Some((hidden, tie)) = tied(incident, case, &hidden)? else {
+        return Err(Gap::undecided(
+            "whether what listens there is the application",
+            "a container or a sandbox has paths of its own, and no unit that is meant to listen there runs it",
+        )
+        .leaning(format!("{} listens on {} where nginx does not see it", first.listener.who(), path.display())));
+    };
     let who = hidden.listener.who();
     let seen = Exhibit::Record {
         probe: "walk",
@@ -69,9 +78,23 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{who} listens on {} where nginx does not see it: {why}", path.display()),
-        proof: proof.and(again).and(hidden.listener.exhibit()).and(seen).and(hidden.exhibit.clone()),
-        fixes: fixes(&hidden),
+        proof: proof.and(again).and(hidden.listener.exhibit()).and(seen).and(hidden.exhibit.clone()).and(tie),
+        fixes: fixes(hidden),
     }))
+}
+
+/// The listener that the unit which is meant to listen on the path runs, with what says that it is.
+fn tied<'h>(incident: &Incident, case: &Case, hidden: &'h [Hidden]) -> Result<Option<(&'h Hidden, Exhibit)>, Gap> {
+    let Some(owner) = known(case.owner(incident))?.flatten() else {
+        return Ok(None);
+    };
+    for one in hidden {
+        let units = case.units_of(&one.listener.holders)?;
+        if units.iter().any(|unit| unit == owner.unit()) {
+            return Ok(owner.exhibits().into_iter().next().map(|claim| (one, claim)));
+        }
+    }
+    Ok(None)
 }
 
 fn fixes(hidden: &Hidden) -> Vec<Fix> {
@@ -123,6 +146,12 @@ mod tests {
         //- failed 14:02:11 http://unix:/tmp/app.sock:/
         connect() to unix:/tmp/app.sock failed (111: Connection refused) while connecting to upstream
     ";
+    /// The unit that is meant to listen on it.
+    const UNIT: &str = "
+        //- file /etc/systemd/system/shop.service
+        [Service]
+        ExecStart=/srv/bin/serve /tmp/app.sock
+    ";
     /// The application in a mount namespace of its own.
     const APART: &str = "
         //- unit shop.service ActiveState=active PrivateTmp=yes
@@ -133,7 +162,7 @@ mod tests {
 
     #[test]
     fn confirmed_where_its_listener_has_a_tmp_of_its_own() {
-        assert_snapshot!(check(ID, [NGINX, MISSING, APART]), @"
+        assert_snapshot!(check(ID, [NGINX, MISSING, UNIT, APART]), @"
         answer: socket-hidden-by-namespace, ongoing
         confirmed: serve (pid 77) listens on /tmp/app.sock where nginx does not see it: shop.service has a /tmp of its own (PrivateTmp)
         - log 14:02:11 x1: connect() to unix:/tmp/app.sock failed (2: No such file or directory) while connecting to upstream
@@ -141,6 +170,7 @@ mod tests {
         - sockets 12:30:00: LISTEN unix:/tmp/app.sock pid 77 /srv/bin/serve
         - walk: at /tmp/app.sock pid 77 sees its socket, and nginx's worker nothing
         - link: nginx's mount namespace is mnt:[1], that of pid 77 is mnt:[2]
+        - unit: shop.service has ExecStart=/srv/bin/serve /tmp/app.sock
         fix, shown: put the socket where both see it
           systemctl edit shop.service: [Service] RuntimeDirectory=shop
           let serve (pid 77) listen below /run/shop, and nginx dial it there
@@ -160,7 +190,11 @@ mod tests {
             //- options error-log=/var/log/nginx/error.log
             //- failed 14:02:11 http://unix:/srv/app.sock:/ level=crit
             connect() to unix:/srv/app.sock failed (2: No such file or directory) while connecting to upstream
-            //- process 77
+            //- file /etc/systemd/system/shop.service
+            [Service]
+            ExecStart=/srv/bin/serve /srv/app.sock
+            //- unit shop.service ActiveState=active
+            //- process 77 cgroup=/system.slice/shop.service
             /srv/bin/serve
             //- listen unix /srv/app.sock pid=77 dev=1 ino=9
         "]), @"
@@ -171,14 +205,29 @@ mod tests {
         - sockets 12:30:00: LISTEN unix:/srv/app.sock pid 77 /srv/bin/serve
         - walk: at /srv/app.sock pid 77 sees its socket, and nginx's worker nothing
         - link: nginx's mount namespace is mnt:[2], that of pid 77 is mnt:[1]
+        - unit: shop.service has ExecStart=/srv/bin/serve /srv/app.sock
         fix, shown: put the socket where both see it
           share the directory of the socket: mount it at the same path for nginx and for serve (pid 77), or let both use another one
         ");
     }
 
     #[test]
+    fn not_confirmed_by_a_socket_of_the_same_path() {
+        // A container has an application of its own there.
+        assert_snapshot!(check(ID, [NGINX, REFUSED, "
+            //- process 77 mnt=2
+            gunicorn --bind unix:/tmp/app.sock other.wsgi
+            //- listen unix /tmp/app.sock pid=77 dev=40 ino=9 mnt=2
+        "]), @"
+        answer: socket-stale, ongoing
+        unknown: whether what listens there is the application: a container or a sandbox has paths of its own, and no unit that is meant to listen there runs it
+        leaning: gunicorn (pid 77) listens on /tmp/app.sock where nginx does not see it
+        ");
+    }
+
+    #[test]
     fn confirmed_where_an_old_file_stands_in_nginxs_view() {
-        assert_snapshot!(check(ID, [NGINX, REFUSED, APART]), @"
+        assert_snapshot!(check(ID, [NGINX, REFUSED, UNIT, APART]), @"
         answer: socket-hidden-by-namespace, ongoing
         confirmed: serve (pid 77) listens on /tmp/app.sock where nginx does not see it: shop.service has a /tmp of its own (PrivateTmp)
         - log 14:02:11 x1: connect() to unix:/tmp/app.sock failed (111: Connection refused) while connecting to upstream
@@ -186,6 +235,7 @@ mod tests {
         - sockets 12:30:00: LISTEN unix:/tmp/app.sock pid 77 /srv/bin/serve
         - walk: at /tmp/app.sock pid 77 sees its socket, and nginx's worker another file
         - link: nginx's mount namespace is mnt:[1], that of pid 77 is mnt:[2]
+        - unit: shop.service has ExecStart=/srv/bin/serve /tmp/app.sock
         fix, shown: put the socket where both see it
           systemctl edit shop.service: [Service] RuntimeDirectory=shop
           let serve (pid 77) listen below /run/shop, and nginx dial it there

@@ -1,6 +1,6 @@
 //! See the doc comment of [`SOCKET_MISSING`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
@@ -14,7 +14,7 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The log shows errno 2, the connection fails so now (or, where nothing may be sent, did in the last minute), and the
-    /// path does not exist as nginx's worker sees it, nor in the host's own view, nor for a process that listens on a
+    /// path (or what it leads to, where it is a symbolic link) does not exist as nginx's worker sees it, nor in the host's own view, nor for a process that listens on a
     /// socket of that path (else it is hidden from nginx, not missing).
     ///
     /// ## Ruled out when
@@ -79,7 +79,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }));
     }
     let owner = known(case.owner(incident))?.flatten();
+    let links = walk.links_of(path);
     let (summary, fix) = match &owner {
+        None if !links.is_empty() => dangling(path, missing, &links),
         Some(owner) => (format!("{} does not exist: {}", path.display(), owner.state()), owner.start()),
         None => (
             format!("{} does not exist", missing.display()),
@@ -88,6 +90,33 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     let proof = proof.with(owner.iter().flat_map(crate::case::Owner::exhibits));
     Ok(Verdict::Confirmed(Confirmation { summary, proof, fixes: vec![fix] }))
+}
+
+/// The path is a symbolic link, and what it leads to is not there.
+fn dangling(path: &Path, missing: &Path, links: &[(PathBuf, PathBuf)]) -> (String, Fix) {
+    let said: Vec<String> = links.iter().map(|(link, target)| format!("{} -> {}", link.display(), target.display())).collect();
+    let summary = format!(
+        "{} is a symbolic link to what does not exist, {} ({})",
+        path.display(),
+        missing.display(),
+        said.join(", ")
+    );
+    // update-alternatives(1) keeps a link of its own between.
+    let alternative = links.iter().find_map(|(link, _)| link.strip_prefix("/etc/alternatives").ok());
+    let to_what_listens = match alternative.and_then(Path::to_str) {
+        Some(name) => format!(
+            "or lead the link to what listens: update-alternatives --display {name}, then update-alternatives --set {name} PATH"
+        ),
+        None => format!("or make {} lead to what listens", path.display()),
+    };
+    let start = format!("start the application that is to listen on {}", missing.display());
+    let fix = Fix {
+        summary: format!("mend what {} leads to", path.display()),
+        safety: Safety::DisplayOnly,
+        steps: [start, to_what_listens].map(|text| Step::Advice { text }).into(),
+        verify: Some(AGAIN.to_owned()),
+    };
+    (summary, fix)
 }
 
 /// That the file is gone for its listener too: else it stands in a mount namespace or a root that nginx does not share.
@@ -161,6 +190,29 @@ mod tests {
         - connect 14:05:00: connect unix:/run/shop/app.sock as nginx's worker: 2: No such file or directory
         fix, shown: start the application that is to listen on /run/shop/app.sock, or correct the path
           start the application that is to listen on /run/shop/app.sock, or correct the path
+        ");
+    }
+
+    #[test]
+    fn confirmed_with_the_link_that_leads_nowhere() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { fastcgi_pass unix:/run/php/php-fpm.sock; } } }
+            //- path /run/php/php-fpm.sock link 777 0:0 target=/etc/alternatives/php-fpm.sock
+            //- path /etc/alternatives/php-fpm.sock link 777 0:0 target=/run/php/php8.1-fpm.sock
+            //- failed 14:02:11 fastcgi://unix:/run/php/php-fpm.sock: level=crit
+            connect() to unix:/run/php/php-fpm.sock failed (2: No such file or directory) while connecting to upstream
+            //- connect unix:/run/php/php-fpm.sock -> errno 2
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/php/php-fpm.sock is a symbolic link to what does not exist, /run/php/php8.1-fpm.sock (/run/php/php-fpm.sock -> /etc/alternatives/php-fpm.sock, /etc/alternatives/php-fpm.sock -> /run/php/php8.1-fpm.sock)
+        - log 14:02:11 x1: connect() to unix:/run/php/php-fpm.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/php/php8.1-fpm.sock does not exist
+        - connect 14:05:00: connect unix:/run/php/php-fpm.sock as nginx's worker: 2: No such file or directory
+        fix, shown: mend what /run/php/php-fpm.sock leads to
+          start the application that is to listen on /run/php/php8.1-fpm.sock
+          or lead the link to what listens: update-alternatives --display php-fpm.sock, then update-alternatives --set php-fpm.sock PATH
         ");
     }
 
@@ -323,7 +375,7 @@ mod tests {
             //- file /srv/error.log mnt=2
             2026/06/23 14:02:11 [crit] 2842#2842: *1 connect() to unix:/tmp/app.sock failed (2: No such file or directory) while connecting to upstream, client: 192.0.2.7, server: , request: "GET / HTTP/1.1", upstream: "http://unix:/tmp/app.sock:/", host: "shop.example"
         "#]), @"
-        answer: socket-hidden-by-namespace, ongoing
+        answer: none, ongoing
         unknown: why nginx does not see the socket: it exists in the host's view
         leaning: /tmp/app.sock exists, but not in nginx's view: its mounts or root hide it
         ");
@@ -343,7 +395,7 @@ mod tests {
             gunicorn --bind unix:/tmp/app.sock shop.wsgi
             //- listen unix /tmp/app.sock pid=77 mnt=2
         "]), @"
-        answer: socket-hidden-by-namespace, ongoing
+        answer: none, ongoing
         unknown: whether the listener's file was removed or is hidden from nginx: its listener sees the file
         leaning: gunicorn (pid 77) listens on a socket of that path which nginx does not see
         ");

@@ -13,15 +13,15 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection fails now as it did (2, or 111 for a left-over file), and a socket that listens elsewhere is tied to
-    /// this peer as for `peer-port-mismatch`; or it is php-fpm's, in the same directory, of another version than the one
-    /// dialled, and of that one neither its program, its unit nor its configuration is installed.
+    /// this peer as for `peer-port-mismatch`. A path that differs by a version of PHP only is a hint: the dialled one may be a
+    /// container's that is down, and the other one serve nobody yet.
     ///
     /// ## Ruled out when
     /// The failure is another one or, while it goes on, no other unix socket listens that could be the application, or
     /// the unit that is meant to listen does not run.
     ///
     /// ## Fix
-    /// Make nginx dial the path the application listens on.
+    /// Make nginx dial the path the application listens on. Where a variable gives the path, only its value changes.
     /// Unsafe: which of the two sides is right is a person's decision.
     ///
     /// ## Looks like
@@ -69,53 +69,158 @@ mod tests {
         //- listen unix /run/php/php8.2-fpm.sock pid=901
     ";
 
+    /// nginx dials the socket that gunicorn listened on before.
+    const MOVED: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://unix:/run/app/old.sock; } } }
+        //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
+        gunicorn --bind unix:/run/app/new.sock shop.wsgi
+        //- listen unix /run/app/new.sock pid=4120
+        //- unit shop.service ActiveState=active SubState=running
+        //- journal shop.service
+        13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        14:02:09 stopped
+        14:02:10 started
+    ";
+
     #[test]
-    fn confirmed_by_a_name_that_differs_by_its_version_only() {
-        assert_snapshot!(check(ID, [HOST, PHP82]), @"
+    fn confirmed_by_what_its_units_journal_says() {
+        assert_snapshot!(check(ID, [MOVED, "
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/ level=crit
+            connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+        "]), @"
         answer: socket-path-mismatch, ongoing
-        confirmed: php-fpm (pid 901) listens on unix:/run/php/php8.2-fpm.sock, nginx dials unix:/run/php/php8.1-fpm.sock
-        - log 14:02:11 x1: connect() to unix:/run/php/php8.1-fpm.sock failed (2: No such file or directory) while connecting to upstream
-        - connect 14:05:00: connect unix:/run/php/php8.1-fpm.sock as nginx's worker: 2: No such file or directory
-        - sockets 12:30:00: LISTEN unix:/run/php/php8.2-fpm.sock pid 901 php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
-        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only, and no php-fpm 8.1 is installed
-        - config /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock;
-        fix, unsafe: dial unix:/run/php/php8.2-fpm.sock
-          /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
+        confirmed: gunicorn (pid 4120) listens on unix:/run/app/new.sock, nginx dials unix:/run/app/old.sock
+        - log 14:02:11 x1: connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app/old.sock as nginx's worker: 2: No such file or directory
+        - sockets 14:02:10: LISTEN unix:/run/app/new.sock pid 4120 gunicorn --bind unix:/run/app/new.sock shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app/old.sock;
+        fix, unsafe: dial unix:/run/app/new.sock
+          /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app/old.sock; => proxy_pass http://unix:/run/app/new.sock;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: bind the application to unix:/run/php/php8.1-fpm.sock
-          make php-fpm (pid 901) listen on unix:/run/php/php8.1-fpm.sock again
+        fix, shown: bind the application to unix:/run/app/old.sock
+          make gunicorn (pid 4120) listen on unix:/run/app/old.sock again
         ");
     }
 
     #[test]
     fn confirmed_where_a_left_over_file_refuses() {
-        assert_snapshot!(check(ID, ["
-            //- nginx
-            //- file /etc/nginx/nginx.conf
-            http { server { location / { fastcgi_pass unix:/run/php/php8.1-fpm.sock; } } }
-            //- path /run/php/php8.1-fpm.sock socket 660 33:33 ino=77
-            //- failed 14:02:11 fastcgi://unix:/run/php/php8.1-fpm.sock:
-            connect() to unix:/run/php/php8.1-fpm.sock failed (111: Connection refused) while connecting to upstream
-        ", PHP82]), @"
+        assert_snapshot!(check(ID, [MOVED, "
+            //- path /run/app/old.sock socket 660 33:33 ino=77
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/
+            connect() to unix:/run/app/old.sock failed (111: Connection refused) while connecting to upstream
+        "]), @"
         answer: socket-path-mismatch, ongoing
-        confirmed: php-fpm (pid 901) listens on unix:/run/php/php8.2-fpm.sock, nginx dials unix:/run/php/php8.1-fpm.sock
-        - log 14:02:11 x1: connect() to unix:/run/php/php8.1-fpm.sock failed (111: Connection refused) while connecting to upstream
-        - connect 14:05:00: connect unix:/run/php/php8.1-fpm.sock as nginx's worker: 111: Connection refused
-        - sockets 12:30:00: LISTEN unix:/run/php/php8.2-fpm.sock pid 901 php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
-        - sockets: /run/php/php8.2-fpm.sock differs from the dialled path by its version only, and no php-fpm 8.1 is installed
-        - config /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock;
-        fix, unsafe: dial unix:/run/php/php8.2-fpm.sock
-          /etc/nginx/nginx.conf:1: fastcgi_pass unix:/run/php/php8.1-fpm.sock; => fastcgi_pass unix:/run/php/php8.2-fpm.sock;
+        confirmed: gunicorn (pid 4120) listens on unix:/run/app/new.sock, nginx dials unix:/run/app/old.sock
+        - log 14:02:11 x1: connect() to unix:/run/app/old.sock failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app/old.sock as nginx's worker: 111: Connection refused
+        - sockets 14:02:10: LISTEN unix:/run/app/new.sock pid 4120 gunicorn --bind unix:/run/app/new.sock shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app/old.sock;
+        fix, unsafe: dial unix:/run/app/new.sock
+          /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app/old.sock; => proxy_pass http://unix:/run/app/new.sock;
           $ nginx -t
           $ nginx -s reload
-        fix, shown: bind the application to unix:/run/php/php8.1-fpm.sock
-          make php-fpm (pid 901) listen on unix:/run/php/php8.1-fpm.sock again
+        fix, shown: bind the application to unix:/run/app/old.sock
+          make gunicorn (pid 4120) listen on unix:/run/app/old.sock again
         ");
     }
 
     #[test]
-    fn not_confirmed_where_the_dialled_version_may_be_installed() {
+    fn a_variable_is_not_replaced_where_it_serves_others() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            map $host $pool { default old; blog.example.com blog; }
+            server { location / { proxy_pass http://unix:/run/app/$pool.sock; } }
+            }
+            //- path /run/app/blog.sock socket 666 0:0 ino=5
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/ level=crit
+            connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+            //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
+            gunicorn --bind unix:/run/app/new.sock shop.wsgi
+            //- listen unix /run/app/new.sock pid=4120
+            //- unit shop.service ActiveState=active SubState=running
+            //- journal shop.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        "]), @"
+        answer: socket-path-mismatch, ongoing
+        confirmed: gunicorn (pid 4120) listens on unix:/run/app/new.sock, nginx dials unix:/run/app/old.sock
+        - log 14:02:11 x1: connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app/old.sock as nginx's worker: 2: No such file or directory
+        - sockets 14:02:10: LISTEN unix:/run/app/new.sock pid 4120 gunicorn --bind unix:/run/app/new.sock shop.wsgi
+        - journal 13:10:00: shop.service listened there before: [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        - config /etc/nginx/nginx.conf:3: proxy_pass http://unix:/run/app/$pool.sock;
+        fix, shown: dial unix:/run/app/new.sock where the variable says unix:/run/app/old.sock
+          /etc/nginx/nginx.conf:3: proxy_pass http://unix:/run/app/$pool.sock; serves other requests too: change only the value (a `map` row, a `set`) that leads to unix:/run/app/old.sock, to one that leads to unix:/run/app/new.sock
+        fix, shown: bind the application to unix:/run/app/old.sock
+          make gunicorn (pid 4120) listen on unix:/run/app/old.sock again
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_what_the_same_variable_leads_others_to() {
+        // Its journal would tie it, did blog's requests not go there.
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            map $host $pool { default old; blog.example.com new; }
+            server { location / { proxy_pass http://unix:/run/app/$pool.sock; } }
+            }
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/ level=crit
+            connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+            //- process 4120 start=14:02:10 cgroup=/system.slice/shop.service
+            gunicorn --bind unix:/run/app/new.sock shop.wsgi
+            //- listen unix /run/app/new.sock pid=4120
+            //- unit shop.service ActiveState=active SubState=running
+            //- journal shop.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+        "]), @"
+        answer: socket-missing, ongoing
+        unknown: which listener, if any, is the application behind unix:/run/app/old.sock: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: gunicorn (pid 4120) on unix:/run/app/new.sock
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_another_pool_of_the_unit_that_is_meant_to_listen() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/php/8.2/fpm/php-fpm.conf
+            [alice]
+            listen = /run/php/alice.sock
+            [bob]
+            listen = /run/php/php8.1-fpm.sock
+            //- unit php8.2-fpm.service ActiveState=active SubState=running
+            //- process 901 cgroup=/system.slice/php8.2-fpm.service
+            php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+            //- listen unix /run/php/alice.sock pid=901
+        "]), @"
+        answer: socket-missing, ongoing
+        unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/alice.sock
+        ");
+    }
+
+    #[test]
+    fn not_confirmed_by_a_name_that_differs_by_its_version_only() {
+        // The dialled one may be a container's that is down.
+        assert_snapshot!(check(ID, [HOST, PHP82]), @"
+        answer: socket-missing, ongoing
+        unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
+        learn: ss -ltnxp
+        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock, and no php-fpm 8.1 is installed
+        ");
+    }
+
+    #[test]
+    fn says_nothing_of_a_version_that_may_be_installed() {
         for installed in [
             "//- path /usr/sbin/php-fpm8.1 file 755 0:0\n",
             "//- file /etc/php/8.1/fpm/php-fpm.conf\n[global]\n",
@@ -123,26 +228,8 @@ mod tests {
             "//- denied walk host /usr/sbin\n",
         ] {
             let said = check(ID, [HOST, PHP82, installed]);
-            assert!(said.contains("unknown: which listener, if any"), "{installed}{said}");
+            assert!(said.contains("leaning: ") && !said.contains("is installed"), "{installed}{said}");
         }
-    }
-
-    #[test]
-    fn not_confirmed_where_php_does_not_come_from_the_distribution() {
-        // Then nobody knows where the other one is.
-        assert_snapshot!(check(ID, [HOST, "
-            //- process 901
-            php-fpm: master process (/opt/php/fpm.conf)
-            //- file /opt/php/fpm.conf
-            [www]
-            listen = /run/php/php8.2-fpm.sock
-            //- listen unix /run/php/php8.2-fpm.sock pid=901
-        "]), @"
-        answer: socket-missing, ongoing
-        unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
-        learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock
-        ");
     }
 
     #[test]
@@ -158,8 +245,10 @@ mod tests {
 
     #[test]
     fn unknown_once_the_connection_succeeds() {
-        assert_snapshot!(check(ID, [HOST, PHP82, "
-            //- connect unix:/run/php/php8.1-fpm.sock -> ok
+        assert_snapshot!(check(ID, [MOVED, "
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/ level=crit
+            connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
+            //- connect unix:/run/app/old.sock -> ok
         "]), @"
         answer: none, over
         unknown: whether it held when it failed: the connection succeeds now
@@ -168,11 +257,13 @@ mod tests {
 
     #[test]
     fn unknown_when_nothing_may_be_sent() {
-        assert_snapshot!(check(ID, [HOST, PHP82, "
+        assert_snapshot!(check(ID, [MOVED, "
+            //- failed 14:02:11 http://unix:/run/app/old.sock:/ level=crit
+            connect() to unix:/run/app/old.sock failed (2: No such file or directory) while connecting to upstream
             //- options no-connect
         "]), @"
         answer: none, over
-        unknown: whether unix:/run/php/php8.1-fpm.sock still fails: --no-connect sends nothing
+        unknown: whether unix:/run/app/old.sock still fails: --no-connect sends nothing
         learn: why502   (without --no-connect)
         ");
     }
@@ -194,7 +285,7 @@ mod tests {
         answer: socket-missing, ongoing
         unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock
+        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock, and no php-fpm 8.1 is installed
         ");
     }
 
@@ -208,7 +299,7 @@ mod tests {
         answer: socket-missing, ongoing
         unknown: which listener, if any, is the application behind unix:/run/php/php8.1-fpm.sock: nothing ties one to this peer
         learn: ss -ltnxp
-        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock
+        leaning: could be meant, but nothing proves it: php-fpm (pid 901) on unix:/run/php/php8.2-fpm.sock, and no php-fpm 8.1 is installed
         ");
     }
 

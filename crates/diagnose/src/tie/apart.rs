@@ -1,7 +1,8 @@
 //! The application among the listeners of other network namespaces than nginx's, on the port that nginx dials.
 //!
-//! Containers that have nothing to do with each other listen on the same few ports, so being alone on the port has to
-//! mean more here: the program is of a kind that speaks what nginx speaks, and nothing else leads to it.
+//! Containers that have nothing to do with each other listen on the same few ports, and copies of one application bear
+//! one name: only the unit that is meant to listen where nginx dials ties. What a journal says of an address it says of
+//! the namespace that its unit ran in then, and nobody knows which that was.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -9,8 +10,8 @@ use std::rc::Rc;
 use facts::{Exhibit, Gap, PeerAddress};
 
 use super::candidate::{Candidate, Holdings, Source};
-use super::{Place, Weighed, record, tie, weighed};
-use crate::case::{Apart, Case, Published, known};
+use super::{Place, owner_tie, record, weighed};
+use crate::case::{Apart, Case, known};
 use crate::incident::Incident;
 
 /// What looking in the other network namespaces found.
@@ -69,35 +70,28 @@ pub(crate) fn find(incident: &Incident, case: &Case, dialled: SocketAddr) -> Res
     }
     let strangers = strangers(incident, case, &apart)?;
     let hint = hint(incident, &strangers);
-    let unproven = |why: String| Ok(Found::Unproven(unproven(incident, why, hint.clone())));
-    let (mut tied, rest) = by_ties(incident, case, &here, strangers)?;
-    match (here.tied.as_slice(), tied.len()) {
-        ([], 0 | 1) => {}
-        ([one], 0) => {
-            let elsewhere = format!("its application is {}, on {}", one.who, one.place);
-            return Ok(Found::NoCandidates(record("sockets", elsewhere)));
+    let owner = known(case.owner(incident))?.flatten();
+    let mut tied = Vec::new();
+    for stranger in strangers.into_iter().filter(|one| !one.candidate.claimed) {
+        // What its unit says of addresses is of the container, not of the host.
+        if case.is_contained(&stranger.apart)? {
+            continue;
         }
-        _ => return unproven("more than one is tied to this peer".to_owned()),
+        let owner = owner.as_ref();
+        if let Some(tie) = owner.and_then(|owner| owner_tie(incident, &stranger.candidate, owner)) {
+            tied.push(stranger.tied(tie));
+        }
     }
-    if let Some(one) = tied.pop() {
-        return Ok(Found::One(Box::new(one)));
+    let unproven = |why: &str| Ok(Found::Unproven(unproven(incident, why.to_owned(), hint)));
+    match (here.tied.as_slice(), tied.pop()) {
+        ([], Some(one)) if tied.is_empty() => Ok(Found::One(Box::new(one))),
+        ([], None) => unproven("nothing ties one to this peer"),
+        ([one], None) => {
+            let elsewhere = format!("its application is {}, on {}", one.who, one.place);
+            Ok(Found::NoCandidates(record("sockets", elsewhere)))
+        }
+        _ => unproven("more than one is tied to this peer"),
     }
-    let mut speakers = rest
-        .into_iter()
-        .filter(|stranger| stranger.candidate.may_speak(incident.protocol));
-    let (Some(only), None) = (speakers.next(), speakers.next()) else {
-        return unproven("nothing ties one to this peer".to_owned());
-    };
-    if let Err(gap) = case.sees_all_networks() {
-        return Err(hint.map_or(gap.clone(), |hint| gap.leaning(hint)));
-    }
-    if let Some(doubt) = doubt(incident, case, &here, &only)? {
-        return unproven(doubt);
-    }
-    let alone = format!(
-        "the only listener on port {port} in any network namespace that may be meant, and nothing else dials it"
-    );
-    Ok(Found::One(Box::new(only.tied(record("sockets", alone)))))
 }
 
 /// Every listener on the port in the other network namespaces; one that only leads to another is no application.
@@ -136,77 +130,6 @@ fn strangers(incident: &Incident, case: &Case, apart: &[Apart]) -> Result<Vec<St
         .map(stranger)
         .collect();
     strangers.into_iter().collect()
-}
-
-/// Those that are tied to the peer, and the others.
-fn by_ties(
-    incident: &Incident,
-    case: &Case,
-    here: &Weighed,
-    strangers: Vec<Stranger>,
-) -> Result<(Vec<Tied>, Vec<Stranger>), Gap> {
-    let owner = known(case.owner(incident))?.flatten();
-    let (mut found, mut rest) = (Vec::new(), Vec::new());
-    for stranger in strangers {
-        let tie = tie(
-            incident,
-            case,
-            &stranger.candidate,
-            owner.as_ref(),
-            None,
-            here,
-        )?;
-        match tie {
-            Some(tie) => found.push(stranger.tied(tie.exhibit)),
-            None => rest.push(stranger),
-        }
-    }
-    Ok((found, rest))
-}
-
-/// Why the only listener on the port is not surely the application, where it is not.
-fn doubt(
-    incident: &Incident,
-    case: &Case,
-    here: &Weighed,
-    only: &Stranger,
-) -> Result<Option<String>, Gap> {
-    let candidate = &only.candidate;
-    let nearer = here
-        .strangers
-        .iter()
-        .find(|other| other.is_on_port_of(incident));
-    if let Some(nearer) = nearer {
-        let (who, place) = (&nearer.holding.who, &nearer.place);
-        return Ok(Some(format!("{who} is nearer, on {place}")));
-    }
-    let doubts = [
-        (here.is_owned, "a unit of the host is meant to listen there"),
-        (
-            candidate.claimed,
-            "the configuration dials it in another place",
-        ),
-        (
-            candidate.is_late(incident),
-            "it started only after the first failure",
-        ),
-        (
-            candidate.ran_beside(here.last_answer),
-            "it ran already when the peer last answered",
-        ),
-        (
-            !here.may_be(incident, candidate) || !here.is_server(incident, candidate),
-            "nothing shows that it serves what nginx asks, and nobody else",
-        ),
-    ];
-    if let Some((_, doubt)) = doubts.iter().find(|(holds, _)| *holds) {
-        return Ok(Some((*doubt).to_owned()));
-    }
-    Ok(match case.published(incident, &only.apart)? {
-        Published::Nowhere => None,
-        Published::At(place) => Some(format!("it is published as {place}, perhaps for others")),
-        Published::Perhaps(why) => Some(format!("it may be published for others: {why}")),
-    })
 }
 
 /// Who listens there; a long list leans nowhere.

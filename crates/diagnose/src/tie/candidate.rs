@@ -2,10 +2,9 @@
 //! it bears. Decides nothing.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 
-use facts::application::{Kind, Settings, SpokenProtocol, php_fpm};
+use facts::application::{Kind, Settings, SpokenProtocol};
 use facts::process::Process;
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::{SignedDuration, Timestamp};
@@ -52,15 +51,13 @@ pub(super) struct Holding {
     /// Whether any is known: else it may be nginx itself.
     pub(super) is_held: bool,
     /// Since when the oldest runs.
-    since: Option<Timestamp>,
+    pub(super) since: Option<Timestamp>,
     /// A program that is no application.
     is_store: bool,
     /// What kind of application it is, where that is known.
     pub(super) kind: Option<Kind>,
     /// What it was told.
     settings: Settings,
-    /// The main configuration file of a php-fpm.
-    pub(super) main_config: Option<PathBuf>,
 }
 
 /// The holdings met so far, by their processes.
@@ -86,9 +83,6 @@ impl Holding {
             Some((kind, process)) => case.settings(kind, process)?,
             None => Settings::default(),
         };
-        let main_config = known
-            .filter(|(kind, _)| *kind == Kind::PhpFpm)
-            .and_then(|(_, process)| php_fpm::main_config(&process.args));
         Ok(Self {
             who: network::who(holders),
             units: case.units_of(holders)?,
@@ -98,7 +92,6 @@ impl Holding {
             is_store: strangers::is_store(holders),
             kind: known.map(|(kind, _)| kind),
             settings,
-            main_config,
         })
     }
 }

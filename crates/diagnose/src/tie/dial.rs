@@ -32,7 +32,10 @@ pub(crate) fn redial(incident: &Incident, case: &Case, place: &Place) -> Result<
         .filter_map(|site| edit(site, place))
         .collect();
     if steps.is_empty() {
-        return Ok(None);
+        return Ok(case
+            .sites(incident)?
+            .iter()
+            .find_map(|site| by_variable(incident, site, place)));
     }
     steps.extend(case.reload_steps(incident)?);
     Ok(Some(Fix {
@@ -41,6 +44,23 @@ pub(crate) fn redial(incident: &Incident, case: &Case, place: &Place) -> Result<
         steps,
         verify: Some(AGAIN.to_owned()),
     }))
+}
+
+/// Where a variable gives the address, its value for these requests has to change: the directive serves others too.
+fn by_variable(incident: &Incident, site: &Site, place: &Place) -> Option<Fix> {
+    let text = format!(
+        "{}:{}: {} serves other requests too: change only the value (a `map` row, a `set`) that leads to {}, to one that leads to {place}",
+        site.span.file.display(),
+        site.span.line,
+        site.span.text,
+        incident.peer
+    );
+    site.is_variable.then(|| Fix {
+        summary: format!("dial {place} where the variable says {}", incident.peer),
+        safety: Safety::DisplayOnly,
+        steps: vec![Step::Advice { text }],
+        verify: Some(AGAIN.to_owned()),
+    })
 }
 
 /// The place as something nginx can dial: a wildcard listener is dialled at the address that nginx uses already.

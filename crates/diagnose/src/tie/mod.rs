@@ -1,7 +1,8 @@
 //! What makes a listener *the application* of a peer, rather than one more stranger on the host.
 //!
-//! Strangers listen on every real host, and many of them speak HTTP. A mismatch is confirmed only by a tie (see
-//! [`ties`]); everything else is a hint.
+//! Strangers listen on every real host, many of them speak HTTP, and copies of an application bear its name. A mismatch
+//! is confirmed only by a tie, something that speaks of both the listener and the dialled address (see [`tie`]);
+//! everything else is a hint.
 
 pub(crate) mod apart;
 mod candidate;
@@ -10,7 +11,6 @@ mod strangers;
 mod version;
 mod words;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ use candidate::{Candidate, Source, candidates};
 pub(crate) use dial::redial;
 use dial::{dial_instead, reachable_as};
 use version::{differ_by_version, version_in};
-use words::{is_another_deployment, is_telling, names_it, unit_stem, words_of};
+use words::{is_telling, unit_stem};
 
 /// Where an application listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,8 +66,6 @@ pub(crate) struct Tied {
     pub(crate) place: Place,
     /// The listener, and what ties it.
     pub(crate) exhibits: Vec<Exhibit>,
-    /// Whether a name on its command line is all that ties it.
-    by_name: bool,
 }
 
 impl Tied {
@@ -89,8 +87,8 @@ pub(crate) enum Found {
 
 /// Looks for the application among the listeners, and says whether it stands at a place of the wanted kind.
 ///
-/// One listener alone may be tied: of two that are, nobody knows which is meant. Where none is, the only listener on the
-/// dialled port may be it (see [`Weighed::on_the_same_port`]).
+/// One listener alone may be tied: of two that are, nobody knows which is meant. Where none is, a directive that says
+/// `localhost` may mean it (see [`Weighed::by_localhost`]).
 pub(crate) fn find(
     incident: &Incident,
     case: &Case,
@@ -123,15 +121,16 @@ pub(crate) fn find(
     let strangers: Vec<&Candidate> = strangers
         .filter(|stranger| wanted(&stranger.place))
         .collect();
-    if weighed.tied.is_empty()
-        && let Some(found) = strangers.iter().find_map(|candidate| {
-            let tie = weighed.on_the_same_port(incident, candidate)?;
-            Some(tied(candidate, tie))
-        })
-    {
-        return Ok(Found::One(found));
+    if weighed.tied.is_empty() {
+        for candidate in &strangers {
+            if let Some(tie) = weighed.by_localhost(incident, case, candidate)? {
+                return Ok(Found::One(tied(candidate, tie)));
+            }
+        }
     }
-    Ok(Found::Unproven(unproven(incident, &weighed, &strangers)))
+    Ok(Found::Unproven(unproven(
+        incident, case, &weighed, &strangers,
+    )?))
 }
 
 /// The listeners of a host, weighed for one peer.
@@ -146,103 +145,49 @@ struct Weighed {
     owner_down: Option<Exhibit>,
     /// When the peer last answered, by the access log.
     last_answer: Option<Timestamp>,
-    site: SiteNames,
-}
-
-/// What the configuration calls the peer's application.
-struct SiteNames {
-    /// Names that tie: the upstream's, the owning unit's.
-    tying: Vec<String>,
-    /// The words of these, and of the servers' names.
-    words: BTreeSet<String>,
-    /// Whether the directive says `localhost`.
+    /// The telling names of the peer's application: the upstream's, the owning unit's.
+    names: Vec<String>,
+    /// Whether every directive that dials the peer says `localhost`.
     says_localhost: bool,
 }
 
-impl SiteNames {
-    /// Whether a listener is called something else: then it is more likely another's application.
-    fn is_called_otherwise(&self, candidate: &Candidate) -> bool {
-        let names = candidate.names();
-        let words = words_of(names.iter().map(String::as_str));
-        let is_telling = self.words.iter().any(|word| is_telling(word));
-        is_telling && !words.is_empty() && words.is_disjoint(&self.words)
-    }
-}
-
 impl Weighed {
-    /// What makes the only listener on the dialled port the application. To be the only one does not suffice: a store, a
-    /// shell or a debugger may stand there as well.
-    ///
-    /// `localhost` names both families, so nginx does mean that listener; of any other it has to be known that it serves
-    /// what nginx would ask of it, and nothing may say that it serves somebody else.
-    fn on_the_same_port(&self, incident: &Incident, candidate: &Candidate) -> Option<Exhibit> {
+    /// What ties the only listener on the dialled port where the directive says `localhost`: that nginx, sent to both of
+    /// its addresses by that one word, was answered there, and never at the dialled one. Neither the word nor being alone
+    /// on the port suffices: a stranger may stand at the other address, and the application be down.
+    fn by_localhost(
+        &self,
+        incident: &Incident,
+        case: &Case,
+        candidate: &Candidate,
+    ) -> Result<Option<Exhibit>, Gap> {
         let on_port = self.strangers.iter();
         let on_port = on_port.filter(|stranger| stranger.is_on_port_of(incident));
-        if !self.may_be(incident, candidate) || on_port.count() != 1 {
-            return None;
-        }
-        if self.site.says_localhost && is_of_the_other_family(incident, &candidate.place) {
-            let text = "the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port";
-            return Some(record("sockets", text.to_owned()));
-        }
-        let is_server = self.is_server(incident, candidate);
-        let kind = candidate.holding.kind.filter(|_| is_server)?;
-        let text = format!(
-            "the only listener on that port, a {} that nothing else dials",
-            kind.name()
-        );
-        Some(record("sockets", text))
-    }
-
-    /// Whether it may be the application, as far as the host tells: it stands on the port, and nothing says that it is
-    /// another's.
-    fn may_be(&self, incident: &Incident, candidate: &Candidate) -> bool {
-        !self.is_owned
-            && candidate.is_on_port_of(incident)
+        let may_be = self.says_localhost
+            && !self.is_owned
+            && on_port.count() == 1
+            && is_of_the_other_family(incident, &candidate.place)
             && candidate.holding.is_held
             && !candidate.claimed
             && !candidate.is_late(incident)
             && !candidate.is_other_service(incident)
-            && !candidate.ran_beside(self.last_answer)
-            && candidate.may_speak(incident.protocol)
-    }
-
-    /// Whether it serves what nginx asks, and is not called as if it served somebody else.
-    fn is_server(&self, incident: &Incident, candidate: &Candidate) -> bool {
-        candidate.serves(incident.protocol)
-            && !self.site.is_called_otherwise(candidate)
-            && !self.is_another_deployment(candidate)
-    }
-
-    fn is_another_deployment(&self, candidate: &Candidate) -> bool {
-        let lines = &candidate.holding.command_lines;
-        lines
-            .iter()
-            .any(|line| is_another_deployment(line, &self.site.words))
-    }
-
-    /// Of those that a name ties, whether another application server bears the name too: nobody knows which is meant.
-    fn rivals(&self, incident: &Incident, found: &[Tied]) -> Vec<Tied> {
-        let is_on_port = |tied: &Tied| tied.is_on_port_of(incident);
-        if !found.iter().any(|tied| tied.by_name) || found.iter().any(is_on_port) {
-            return Vec::new();
+            && candidate.serves(incident.protocol);
+        if !may_be || self.last_answer.is_some() {
+            return Ok(None);
         }
-        let bears_name = |stranger: &&Candidate| {
-            let lines = &stranger.holding.command_lines;
-            let tying = &self.site.tying;
-            !stranger.claimed
-                && !stranger.is_late(incident)
-                && !stranger.is_other_service(incident)
-                && stranger.serves(incident.protocol)
-                && !found.iter().any(|tied| tied.who == stranger.holding.who)
-                && tying
-                    .iter()
-                    .any(|name| lines.iter().any(|line| names_it(line, name)))
+        case.answered_at_the_other_localhost(incident)
+    }
+
+    /// Whether it bears a name of the peer's application: that leans its way, and proves nothing.
+    fn bears_its_name(&self, incident: &Incident, candidate: &Candidate) -> bool {
+        let is_called = |name: &String| {
+            let own = candidate.names();
+            let units = candidate.holding.units.iter();
+            candidate.may_speak(incident.protocol)
+                && (own.iter().any(|own| own.eq_ignore_ascii_case(name))
+                    || units.clone().any(|unit| unit_stem(unit) == name))
         };
-        let rivals = self.strangers.iter().filter(bears_name);
-        rivals
-            .map(|rival| tied(rival, record("process", "it bears the name too".to_owned())))
-            .collect()
+        self.names.iter().any(is_called)
     }
 }
 
@@ -261,60 +206,40 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
         let owner = known(case.owner(incident))?.flatten();
         let down = owner.as_ref().filter(|owner| owner.is_down());
         let owner_down = down.and_then(|owner| owner.exhibits().into_iter().next_back());
-        let sole_pool = case.sole_unclaimed_pool(incident)?;
+        let sites = known(case.sites(incident))?.unwrap_or_default();
         let mut weighed = Weighed {
             tied: Vec::new(),
             strangers: Vec::new(),
             is_owned: owner.is_some(),
             owner_down,
             last_answer: known(case.last_answer(incident))?.flatten(),
-            site: site_names(incident, case, owner.as_ref())?,
+            names: telling_names(incident, owner.as_ref()),
+            says_localhost: !sites.is_empty() && sites.iter().all(Site::says_localhost),
         };
         let mut found = Vec::new();
         for candidate in candidates {
-            let tie = tie(
-                incident,
-                case,
-                &candidate,
-                owner.as_ref(),
-                sole_pool.as_deref(),
-                &weighed,
-            )?;
-            match tie {
+            match tie(incident, case, &candidate, owner.as_ref(), &weighed)? {
                 Some(tie) if is_visible(incident, case, &candidate)? => {
-                    let by_name = tie.by_name;
-                    found.push(Tied {
-                        by_name,
-                        ..tied(&candidate, tie.exhibit)
-                    });
+                    found.push(tied(&candidate, tie));
                 }
                 _ => weighed.strangers.push(candidate),
             }
         }
         on_the_port(incident, &mut found);
         one_of_many(incident, &mut found);
-        found.extend(weighed.rivals(incident, &found));
         weighed.tied = found;
         Ok(weighed)
     })
 }
 
-fn site_names(incident: &Incident, case: &Case, owner: Option<&Owner>) -> Result<SiteNames, Gap> {
-    let sites = known(case.sites(incident))?.unwrap_or_default();
+fn telling_names(incident: &Incident, owner: Option<&Owner>) -> Vec<String> {
     let upstream = incident.upstream.as_deref();
     let unit = owner.map(|owner| unit_stem(owner.unit()));
-    // A domain's last part names nobody.
-    let servers = sites.iter().flat_map(|site| &site.servers);
-    let servers = servers.map(|server| server.rsplit_once('.').map_or("", |(name, _)| name));
-    let tying = || upstream.into_iter().chain(unit);
-    Ok(SiteNames {
-        tying: tying()
-            .filter(|name| is_telling(name))
-            .map(str::to_owned)
-            .collect(),
-        words: words_of(tying().chain(servers)),
-        says_localhost: sites.iter().any(Site::says_localhost),
-    })
+    let names = upstream.into_iter().chain(unit);
+    names
+        .filter(|name| is_telling(name))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Of several that are tied, the one on the dialled port is meant.
@@ -414,185 +339,46 @@ fn is_visible(incident: &Incident, case: &Case, candidate: &Candidate) -> Result
         .is_some_and(|file| socket.is_file(file.device, file.inode, path)))
 }
 
-/// What makes a listener the application.
-struct Tie {
-    exhibit: Exhibit,
-    by_name: bool,
-}
-
-impl From<Exhibit> for Tie {
-    fn from(exhibit: Exhibit) -> Self {
-        Self {
-            exhibit,
-            by_name: false,
-        }
-    }
-}
-
 /// The first tie between a listener and the peer.
 ///
-/// In this order: the same unit; it said in its own log that it listened there before; the same pool; a socket of another
-/// version of PHP; a name. A listener that the configuration dials elsewhere is another peer's application, and one whose
-/// command line names the dialled place is to listen there too: it only does not yet, or no more. One that began after the
-/// failures is why they go on at most, unless its unit is known to have been restarted then.
+/// What ties speaks of both: the unit or pool that is set to listen where nginx dials runs it, or its unit's journal says
+/// that it listened there before it was started anew. A name, a port, a version or a path that is alike ties nothing: a
+/// copy of the application bears its name, listens on its port in another namespace, and on its path.
+/// A listener that the configuration dials elsewhere is another peer's application, and one whose command line names the
+/// dialled place is to listen there too: it only does not yet, or no more. One that began after the failures is why they
+/// go on at most, unless its unit is known to have been restarted then.
 fn tie(
     incident: &Incident,
     case: &Case,
     candidate: &Candidate,
     owner: Option<&Owner>,
-    sole_pool: Option<&str>,
     weighed: &Weighed,
-) -> Result<Option<Tie>, Gap> {
+) -> Result<Option<Exhibit>, Gap> {
     if candidate.claimed || candidate.is_to_listen_at(incident) {
         return Ok(None);
     }
-    let is_late = candidate.is_late(incident);
-    if let Some(owner) = owner
-        && candidate.is_of(owner.unit())
+    if let Some(owner) = owner {
+        return Ok(owner_tie(incident, candidate, owner));
+    }
+    let (Some(address), Some(since)) = (&incident.address, candidate.holding.since) else {
+        return Ok(None);
+    };
+    // What ran beside the application while that still answered where nginx dials is something else.
+    if candidate.ran_beside(weighed.last_answer) || candidate.is_other_service(incident) {
+        return Ok(None);
+    }
+    case.listened_before(&candidate.holding.units, address, since)
+}
+
+/// That the unit which is meant to listen where nginx dials runs it. A php-fpm runs many pools: what another pool is set
+/// to listen on is that pool's.
+fn owner_tie(incident: &Incident, candidate: &Candidate, owner: &Owner) -> Option<Exhibit> {
+    let is_its = candidate.is_of(owner.unit())
+        && candidate.pool.is_none()
         && !candidate.is_other_service(incident)
-        && (!is_late || owner.was_restarted_in(incident.first_seen))
-    {
-        return Ok(owner.exhibits().into_iter().next().map(Tie::from));
-    }
-    if let Some(address) = &incident.address
-        && let Some(said) = case.listened_before(&candidate.holding.units, address)?
-    {
-        return Ok(Some(said.into()));
-    }
-    // Likeness ties nothing that ran beside the application while that still answered where nginx dials.
-    if is_late || candidate.ran_beside(weighed.last_answer) || candidate.is_other_service(incident)
-    {
-        return Ok(None);
-    }
-    if let Some(tie) = pool_tie(incident, case, candidate, sole_pool, weighed)? {
-        return Ok(Some(tie.into()));
-    }
-    if owner.is_none()
-        && let Some(tie) = version_tie(incident, case, candidate)?
-    {
-        return Ok(Some(tie.into()));
-    }
-    Ok(name_tie(incident, candidate, weighed))
-}
-
-/// The pool of the upstream's name; or the only one there is, unless it is called otherwise than the site.
-fn pool_tie(
-    incident: &Incident,
-    case: &Case,
-    candidate: &Candidate,
-    sole_pool: Option<&str>,
-    weighed: &Weighed,
-) -> Result<Option<Exhibit>, Gap> {
-    let Some(pool) = candidate.pool.as_deref() else {
-        return Ok(None);
-    };
-    if incident.upstream.as_deref() == Some(pool) {
-        return Ok(Some(record(
-            "process",
-            format!("the php-fpm pool bears the upstream's name, {pool}"),
-        )));
-    }
-    let is_meant = Some(pool) == sole_pool
-        && !weighed.site.is_called_otherwise(candidate)
-        && !may_be_of_another_version(incident, case, candidate)?;
-    Ok(is_meant.then(|| {
-        record(
-            "process",
-            format!("[{pool}] is the only php-fpm pool, and nothing else dials it"),
-        )
-    }))
-}
-
-/// Whether nginx dials the socket of a version that the listener is not of, and that version may be installed: then it is
-/// that one which does not run.
-fn may_be_of_another_version(
-    incident: &Incident,
-    case: &Case,
-    candidate: &Candidate,
-) -> Result<bool, Gap> {
-    let (Some(PeerAddress::Unix(dialled)), Place::Unix(place)) =
-        (&incident.address, &candidate.place)
-    else {
-        return Ok(false);
-    };
-    match version_in(dialled) {
-        Some(version) if version_in(place).as_ref() != Some(&version) => {
-            Ok(!is_packaged(candidate) || case.is_php_installed(&version)?)
-        }
-        _ => Ok(false),
-    }
-}
-
-/// Whether a php-fpm is the distribution's: then another version of it would stand in known places.
-fn is_packaged(candidate: &Candidate) -> bool {
-    let main = candidate.holding.main_config.as_deref();
-    main.is_some_and(|main| main.starts_with("/etc/php") && main.ends_with("fpm/php-fpm.conf"))
-}
-
-/// The socket of another version of PHP than nginx dials, where that one is not installed.
-fn version_tie(
-    incident: &Incident,
-    case: &Case,
-    candidate: &Candidate,
-) -> Result<Option<Exhibit>, Gap> {
-    let (Some(PeerAddress::Unix(dialled)), Place::Unix(place)) =
-        (&incident.address, &candidate.place)
-    else {
-        return Ok(None);
-    };
-    let is_php = candidate.holding.kind == Some(Kind::PhpFpm) && is_packaged(candidate);
-    if !is_php
-        || !differ_by_version(dialled, place)
-        || may_be_of_another_version(incident, case, candidate)?
-    {
-        return Ok(None);
-    }
-    let gone = version_in(dialled).map_or_else(String::new, |version| {
-        format!(", and no php-fpm {version} is installed")
-    });
-    Ok(Some(record(
-        "sockets",
-        format!(
-            "{} differs from the dialled path by its version only{gone}",
-            place.display()
-        ),
-    )))
-}
-
-/// A unit of the upstream's name; or an application server of that name: a word in a path, or of a program that serves
-/// nothing to a proxy, names anything.
-fn name_tie(incident: &Incident, candidate: &Candidate, weighed: &Weighed) -> Option<Tie> {
-    if !candidate.may_speak(incident.protocol) {
-        return None;
-    }
-    let units = &candidate.holding.units;
-    let is_called = |name: &str, other: &str| name.eq_ignore_ascii_case(other);
-    for name in &weighed.site.tying {
-        if let Some(unit) = units.iter().find(|unit| unit_stem(unit) == name) {
-            return Some(
-                record(
-                    "unit",
-                    format!("it runs as {unit}, named like the upstream"),
-                )
-                .into(),
-            );
-        }
-        let is_named = candidate.names().iter().any(|own| is_called(own, name));
-        if is_named
-            && candidate.speaks(incident.protocol)
-            && !weighed.is_another_deployment(candidate)
-        {
-            let line = candidate.holding.command_lines.first()?;
-            return Some(Tie {
-                exhibit: record(
-                    "process",
-                    format!("its application is called {name}: {line}"),
-                ),
-                by_name: true,
-            });
-        }
-    }
-    None
+        && (!candidate.is_late(incident) || owner.was_restarted_in(incident.first_seen));
+    let claim = owner.exhibits().into_iter().next();
+    claim.filter(|_| is_its)
 }
 
 fn tied(candidate: &Candidate, tie: Exhibit) -> Tied {
@@ -605,52 +391,95 @@ fn tied(candidate: &Candidate, tie: Exhibit) -> Tied {
             .into_iter()
             .chain([tie])
             .collect(),
-        by_name: false,
     }
 }
 
-fn unproven(incident: &Incident, weighed: &Weighed, strangers: &[&Candidate]) -> Gap {
-    let gap = Gap::undecided(
-        format!(
-            "which listener, if any, is the application behind {}",
-            incident.peer
-        ),
-        if weighed.tied.is_empty() {
-            "nothing ties one to this peer"
-        } else {
-            "more than one is tied to this peer"
-        },
-    )
-    .learn("ss -ltnxp");
-    let seen: Vec<String> = if weighed.tied.is_empty() {
-        let could_be = strangers
-            .iter()
-            .filter(|stranger| !stranger.is_other_service(incident));
-        could_be
-            .map(|stranger| {
-                let late = if stranger.is_late(incident) {
-                    ", started only after the first failure"
-                } else {
-                    ""
-                };
-                format!("{} on {}{late}", stranger.holding.who, stranger.place)
-            })
-            .collect()
+fn unproven(
+    incident: &Incident,
+    case: &Case,
+    weighed: &Weighed,
+    strangers: &[&Candidate],
+) -> Result<Gap, Gap> {
+    let why = if weighed.tied.is_empty() {
+        "nothing ties one to this peer"
     } else {
-        weighed
-            .tied
-            .iter()
-            .map(|tied| format!("{} on {}", tied.who, tied.place))
+        "more than one is tied to this peer"
+    };
+    let missing = format!(
+        "which listener, if any, is the application behind {}",
+        incident.peer
+    );
+    let gap = Gap::undecided(missing, why).learn("ss -ltnxp");
+    let seen: Vec<String> = if weighed.tied.is_empty() {
+        likely(incident, case, weighed, strangers)?
+    } else {
+        let tied = weighed.tied.iter();
+        tied.map(|tied| format!("{} on {}", tied.who, tied.place))
             .collect()
     };
-    // A long list of strangers leans nowhere.
-    if seen.is_empty() || (weighed.tied.is_empty() && seen.len() > 3) {
-        return gap;
+    Ok(if seen.is_empty() {
+        gap
+    } else {
+        let seen = seen.join(", ");
+        gap.leaning(format!("could be meant, but nothing proves it: {seen}"))
+    })
+}
+
+/// The strangers that may be meant, in words: those that bear the name or differ by a version only, else all of a few. A
+/// long list leans nowhere.
+fn likely(
+    incident: &Incident,
+    case: &Case,
+    weighed: &Weighed,
+    strangers: &[&Candidate],
+) -> Result<Vec<String>, Gap> {
+    let mut alike = Vec::new();
+    let mut others = Vec::new();
+    for stranger in strangers {
+        if stranger.is_other_service(incident) {
+            continue;
+        }
+        let late = if stranger.is_late(incident) {
+            ", started only after the first failure"
+        } else {
+            ""
+        };
+        let said = format!("{} on {}{late}", stranger.holding.who, stranger.place);
+        if weighed.bears_its_name(incident, stranger) {
+            alike.push(said);
+        } else if let Some(version) = other_version(incident, case, stranger)? {
+            alike.push(format!("{said}{version}"));
+        } else {
+            others.push(said);
+        }
     }
-    gap.leaning(format!(
-        "could be meant, but nothing proves it: {}",
-        seen.join(", ")
-    ))
+    let mut seen = if alike.is_empty() { others } else { alike };
+    if seen.len() > 3 {
+        seen.clear();
+    }
+    Ok(seen)
+}
+
+/// What tells of the dialled version of PHP, where a php-fpm's socket differs from the dialled one by a version only.
+fn other_version(
+    incident: &Incident,
+    case: &Case,
+    candidate: &Candidate,
+) -> Result<Option<String>, Gap> {
+    let (Some(PeerAddress::Unix(dialled)), Place::Unix(place)) =
+        (&incident.address, &candidate.place)
+    else {
+        return Ok(None);
+    };
+    if candidate.holding.kind != Some(Kind::PhpFpm) || !differ_by_version(dialled, place) {
+        return Ok(None);
+    }
+    Ok(Some(match version_in(dialled) {
+        Some(version) if !case.is_php_installed(&version)? => {
+            format!(", and no php-fpm {version} is installed")
+        }
+        _ => String::new(),
+    }))
 }
 
 fn record(probe: &'static str, text: String) -> Exhibit {

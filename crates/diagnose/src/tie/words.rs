@@ -1,7 +1,5 @@
 //! The words by which an application is known: on command lines, in modules, of units. Judges words, not listeners.
 
-use std::collections::BTreeSet;
-
 /// Words that stand in any command line, or name no application in particular.
 const COMMON: [&str; 40] = [
     "api",
@@ -95,47 +93,6 @@ pub(super) fn app_name(module: &str) -> Option<String> {
     is_telling(&name).then_some(name)
 }
 
-/// The words in names: `shop` and `backend` of `shop_backend`, the domain's last part left out; common ones too.
-pub(super) fn words_of<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
-    names
-        .into_iter()
-        .flat_map(|name| name.split(|char: char| !char.is_ascii_alphanumeric()))
-        .filter(|word| !word.is_empty())
-        .map(str::to_ascii_lowercase)
-        .collect()
-}
-
-/// Words that set one deployment of an application apart from another.
-const DEPLOYMENTS: [&str; 20] = [
-    "alpha",
-    "backup",
-    "bak",
-    "beta",
-    "canary",
-    "copy",
-    "demo",
-    "devel",
-    "development",
-    "old",
-    "preview",
-    "qa",
-    "sandbox",
-    "stage",
-    "staging",
-    "stg",
-    "test",
-    "testing",
-    "tests",
-    "uat",
-];
-
-/// Whether a command line speaks of another deployment than these words do: of a staging copy, say.
-pub(super) fn is_another_deployment(command_line: &str, site: &BTreeSet<String>) -> bool {
-    words_of([command_line])
-        .iter()
-        .any(|word| DEPLOYMENTS.contains(&word.as_str()) && !site.contains(word))
-}
-
 /// Whether a command line gives this port to a debugger, or to statistics.
 pub(super) fn is_side_door(command_line: &str, port: u16) -> bool {
     const SIGNS: [&str; 9] = [
@@ -212,26 +169,6 @@ mod tests {
         ] {
             assert_eq!(app_name(module).as_deref(), name, "{module}");
         }
-    }
-
-    #[test]
-    fn a_copy_of_an_application_is_told_by_its_words() {
-        let shop = words_of(["shop", "shop.example.com"]);
-        let staging = words_of(["shop-staging"]);
-        for line in [
-            "gunicorn --chdir /srv/staging/shop shop:app",
-            "gunicorn -e ENV=test shop:app",
-        ] {
-            assert!(is_another_deployment(line, &shop), "{line}");
-        }
-        assert!(!is_another_deployment(
-            "gunicorn --name shop-staging x",
-            &staging
-        ));
-        assert!(!is_another_deployment(
-            "gunicorn --worker-tmp-dir /dev/shm -w 4 shop:app",
-            &shop
-        ));
     }
 
     #[test]
