@@ -436,11 +436,13 @@ impl Case {
         }))
     }
 
-    /// That one of these units said that it listened on the peer's address, before what it runs now was started: what
-    /// else runs in the unit may have said so since. A user's units share one manager.
+    /// That one of these units said that it listened on the peer's address, and was stopped before what it runs now was
+    /// started: these processes, its main one among them. What else runs in a unit may have said so as well, and a
+    /// user's units share one manager.
     pub(crate) fn listened_before(
         &self,
         units: &[String],
+        pids: &[u32],
         address: &PeerAddress,
         since: Timestamp,
     ) -> Result<Option<Exhibit>, Gap> {
@@ -449,6 +451,10 @@ impl Case {
             let Some(journal) = known(self.journal(unit))? else {
                 continue;
             };
+            let main = self.unit_state(unit)?.and_then(|unit| unit.exec_main_pid);
+            if main.is_some_and(|main| main != 0 && !pids.contains(&main)) {
+                continue;
+            }
             let zone = self.host_zone()?;
             let said = journal.iter().rev().find(|entry| {
                 KINDS.iter().any(|&kind| {
@@ -462,7 +468,8 @@ impl Case {
                 })
             });
             if let Some(entry) = said {
-                if entry.at >= since {
+                let downs = downtimes(&journal);
+                if !downs.iter().any(|down| (entry.at..=since).contains(&down.from)) {
                     continue;
                 }
                 return Ok(Some(Exhibit::Record {

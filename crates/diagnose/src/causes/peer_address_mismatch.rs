@@ -337,6 +337,8 @@ mod tests {
             //- unit shop.service ActiveState=active SubState=running
             //- journal shop.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+            14:02:09 stopped
+            14:02:10 started
         "]), @"
         answer: peer-port-mismatch, ongoing
         ruled out

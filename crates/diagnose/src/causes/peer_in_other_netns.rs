@@ -334,6 +334,8 @@ mod tests {
             //- unit shop.service ActiveState=active SubState=running
             //- journal shop.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+            14:02:09 stopped
+            14:02:10 started
             //- process 5000 net=2
             gunicorn --bind 0.0.0.0:8000 blog.wsgi
             //- listen tcp 0.0.0.0:8000 pid=5000 net=2
@@ -435,6 +437,8 @@ mod tests {
             //- unit other.service ActiveState=active SubState=running
             //- journal other.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+            14:02:09 stopped
+            14:02:10 started
         ";
         // Its unit names an address of the container.
         let contained = "

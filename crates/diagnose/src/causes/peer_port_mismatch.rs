@@ -308,6 +308,8 @@ mod tests {
             //- unit blog.service ActiveState=active SubState=running
             //- journal blog.service
             13:05:00 [2026-06-23 13:05:00 +0000] [800] [INFO] Listening at: http://127.0.0.1:8000 (800)
+            14:02:09 stopped
+            14:02:10 started
         "]), @"
         answer: peer-not-listening, ongoing
         unknown: which listener, if any, is the application behind 127.0.0.1:8000: more than one is tied to this peer
@@ -320,12 +322,23 @@ mod tests {
     fn not_confirmed_by_what_else_the_unit_runs() {
         // One unit runs several programs; the one that listened there died.
         let said = check(ID, [HOST, "
-            //- process 4120 start=13:09:59 cgroup=/system.slice/honcho.service
+            //- process 4120 start=13:10:01 cgroup=/system.slice/honcho.service
             gunicorn --bind 127.0.0.1:8001 blog.wsgi
             //- listen tcp 127.0.0.1:8001 pid=4120
             //- unit honcho.service ActiveState=active SubState=running
             //- journal honcho.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+        "]);
+        assert!(said.contains("unknown: which listener, if any"), "{said}");
+        let said = check(ID, [HOST, "
+            //- process 4120 start=14:02:10 cgroup=/system.slice/honcho.service
+            gunicorn --bind 127.0.0.1:8001 blog.wsgi
+            //- listen tcp 127.0.0.1:8001 pid=4120
+            //- unit honcho.service ActiveState=active SubState=running ExecMainPID=880
+            //- journal honcho.service
+            13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: http://127.0.0.1:8000 (900)
+            14:02:08 stopped
+            14:02:09 started
         "]);
         assert!(said.contains("unknown: which listener, if any"), "{said}");
     }

@@ -14,14 +14,15 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The log shows errno 2, the connection fails so now (or, where nothing may be sent, did in the last minute), and the
-    /// path (or what it leads to, where it is a symbolic link) does not exist as nginx's worker sees it, nor in the host's own view, nor for a process that listens on a
-    /// socket of that path (else it is hidden from nginx, not missing).
+    /// path (or what it leads to, where it is a symbolic link) does not exist as nginx's worker sees it, nor in the host's
+    /// own view, nor for a process that listens on a socket of that path (else it is hidden from nginx, not missing).
     ///
     /// ## Ruled out when
     /// The failure is another one.
     ///
     /// ## Fix
     /// Start the application that makes the socket. Unsafe: it starts a service.
+    /// A symbolic link that leads nowhere may have to lead elsewhere (`update-alternatives`). Shown only.
     ///
     /// ## Looks like
     /// `connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream`

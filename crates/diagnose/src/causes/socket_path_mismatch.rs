@@ -147,6 +147,8 @@ mod tests {
             //- unit shop.service ActiveState=active SubState=running
             //- journal shop.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+            14:02:09 stopped
+            14:02:10 started
         "]), @"
         answer: socket-path-mismatch, ongoing
         confirmed: gunicorn (pid 4120) listens on unix:/run/app/new.sock, nginx dials unix:/run/app/old.sock
@@ -180,6 +182,8 @@ mod tests {
             //- unit shop.service ActiveState=active SubState=running
             //- journal shop.service
             13:10:00 [2026-06-23 13:10:00 +0000] [900] [INFO] Listening at: unix:/run/app/old.sock (900)
+            14:02:09 stopped
+            14:02:10 started
         "]), @"
         answer: socket-missing, ongoing
         unknown: which listener, if any, is the application behind unix:/run/app/old.sock: nothing ties one to this peer

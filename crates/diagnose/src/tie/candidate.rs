@@ -44,6 +44,8 @@ impl Source {
 /// What is known of the processes that hold a socket; many sockets share it.
 pub(super) struct Holding {
     pub(super) who: String,
+    /// Their pids.
+    pub(super) pids: Vec<u32>,
     /// Units they run in.
     pub(super) units: Vec<String>,
     /// Their command lines and their parents', as text.
@@ -85,6 +87,7 @@ impl Holding {
         };
         Ok(Self {
             who: network::who(holders),
+            pids: holders.iter().map(|holder| holder.pid).collect(),
             units: case.units_of(holders)?,
             command_lines: case.command_lines_of(holders)?,
             is_held: !holders.is_empty(),

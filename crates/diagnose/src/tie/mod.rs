@@ -367,7 +367,8 @@ fn tie(
     if candidate.ran_beside(weighed.last_answer) || candidate.is_other_service(incident) {
         return Ok(None);
     }
-    case.listened_before(&candidate.holding.units, address, since)
+    let holding = &candidate.holding;
+    case.listened_before(&holding.units, &holding.pids, address, since)
 }
 
 /// That the unit which is meant to listen where nginx dials runs it. A php-fpm runs many pools: what another pool is set
