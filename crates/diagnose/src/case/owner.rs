@@ -14,6 +14,7 @@ use facts::{Exhibit, Gap, PeerAddress, ProbeRequest, View};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use super::config::CLOCK_GRAIN;
 use super::{Case, Instance, known};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Fix, Safety, Step};
@@ -469,7 +470,11 @@ impl Case {
             });
             if let Some(entry) = said {
                 let downs = downtimes(&journal);
-                if !downs.iter().any(|down| (entry.at..=since).contains(&down.from)) {
+                let since = since.saturating_add(CLOCK_GRAIN).unwrap_or(since);
+                if !downs
+                    .iter()
+                    .any(|down| (entry.at..=since).contains(&down.from))
+                {
                     continue;
                 }
                 return Ok(Some(Exhibit::Record {
