@@ -219,7 +219,6 @@ fn whole_lines_inside_an_applications_text_are_marked_however_many() {
 
 #[test]
 fn an_applications_text_that_looks_ended_is_not_believed() {
-    let inside = Some(Forgery::InsideText);
     let forged = FORGED.replace("1#1", "7#7");
     for start in [
         // An errno, a part of the tail, all of it.
@@ -227,6 +226,12 @@ fn an_applications_text_that_looks_ended_is_not_believed() {
         "x\" while reading response header from upstream, client: 192.0.2.7, server: a",
         &format!("x{STDERR_TAIL}"),
     ] {
+        // Where all of the tail is there, honest logs may look the same.
+        let inside = Some(if start.ends_with(STDERR_TAIL) {
+            Forgery::PerhapsInside
+        } else {
+            Forgery::InsideText
+        });
         let log = format!("{STDERR}{start}\n{forged}\n{forged}{STDERR_TAIL}\n{GENUINE}\n");
         assert_eq!(signs(&log), [None, inside, inside, None], "{start}");
         // nginx's tail stands alone in the last line.
@@ -234,15 +239,19 @@ fn an_applications_text_that_looks_ended_is_not_believed() {
         assert_eq!(signs(&log), [None, inside, None], "{start}");
     }
     // The last line looks like what nginx says of another text.
+    let inside = Some(Forgery::InsideText);
     let log = format!("{STDERR}x\n{forged}\n{STDERR}y{STDERR_TAIL}\n{GENUINE}\n");
     assert_eq!(signs(&log), [None, inside, inside, None]);
 }
 
 #[test]
 fn an_applications_text_that_nginx_cut_ends_there() {
-    let inside = Some(Forgery::InsideText);
     let forged = FORGED.replace("1#1", "7#7");
-    for start in ["x", &format!("x{STDERR_TAIL}")] {
+    for (start, sign) in [
+        ("x", Forgery::InsideText),
+        (&format!("x{STDERR_TAIL}"), Forgery::PerhapsInside),
+    ] {
+        let inside = Some(sign);
         let first = format!("{STDERR}{start}\n{forged}\n{forged}, referrer: \"\"");
         let padding = "A".repeat(2047 - first.len());
         // The last line is whole: nginx cut just behind it.

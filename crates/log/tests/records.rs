@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use log::error::{
-    Carrier, Class, Event, Pasted, Record, Records, Splitter, While, decode,
+    Carrier, Class, Event, Forgery, Pasted, Record, Records, Splitter, While, decode,
     may_be_upstream_failure, parse, parse_pasted, plain,
 };
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ impl Read for Pieces<'_> {
     }
 }
 
-type Kept = (Vec<u8>, u64, u32, bool);
+type Kept = (Vec<u8>, u64, u32, Option<Forgery>);
 
 fn keep(record: Record<'_>) -> Kept {
     (

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking"
 )]
 
+use bstr::ByteSlice as _;
 use log::error::{Event, Forgery, Records, Seen, parse};
 use std::collections::BTreeSet;
 
@@ -121,9 +122,21 @@ fn hostile_samples_keep_their_peer() {
 
 #[test]
 fn only_the_forged_lines_are_suspects() {
-    let suspects: Vec<_> = Records::new(SAMPLES)
+    // Of this text the samples lack the further lines, and with them its end: all behind it might be in it.
+    let is_cut = |line: &[u8]| line.contains_str("*18 FastCGI sent in stderr");
+    let samples: Vec<u8> = SAMPLES
+        .lines_with_terminator()
+        .filter(|line| !is_cut(line))
+        .flatten()
+        .copied()
+        .collect();
+    assert!(samples.len() < SAMPLES.len());
+    let suspects: Vec<_> = Records::new(&samples)
         .filter_map(|record| record.event())
-        .filter(|event| event.forgery.is_some())
+        .filter(|event| {
+            // Between a text that ends in its line and one of several lines nobody can tell.
+            event.forgery.is_some() && event.forgery != Some(Forgery::PerhapsInside)
+        })
         .map(|event| (event.pid, event.class.as_str(), event.forgery))
         .collect();
     assert_eq!(

@@ -202,6 +202,7 @@ impl Target {
             // Nobody tried a connection while the report was made.
             connect: false,
             handshake: false,
+            request: None,
             selection: selection.map(|text| Selection(text.to_owned())),
         };
         Ok((

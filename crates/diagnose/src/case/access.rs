@@ -21,6 +21,16 @@ use crate::incident::{Incident, Origin};
 /// The newest part of an access log that is read: its stamps do not sort, so the window cannot be searched for.
 pub(super) const ACCESS_LIMIT: u64 = 8 << 20;
 
+/// Where `localhost` answered nginx.
+pub(crate) enum LocalhostAnswered {
+    /// Where the peer is dialled: something has listened there.
+    WhereDialled,
+    /// At its other address alone.
+    Elsewhere(Exhibit),
+    /// No access log tells.
+    NotTold,
+}
+
 /// An access log that tells of upstreams.
 struct Telling {
     path: PathBuf,
@@ -212,14 +222,10 @@ impl Case {
         Ok(last)
     }
 
-    /// That nginx was answered well at the other address of `localhost`, and never at the peer's own, as far as its access
-    /// logs go back; `None` where none tells of upstreams.
-    pub(crate) fn answered_at_the_other_localhost(
-        &self,
-        incident: &Incident,
-    ) -> Result<Option<Exhibit>, Gap> {
+    /// At which addresses of `localhost` nginx was answered, as far as its access logs go back.
+    pub(crate) fn localhost_answered(&self, incident: &Incident) -> Result<LocalhostAnswered, Gap> {
         let Some(PeerAddress::Tcp(dialled)) = incident.address else {
-            return Ok(None);
+            return Ok(LocalhostAnswered::NotTold);
         };
         let ip = match dialled.ip() {
             IpAddr::V4(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
@@ -235,7 +241,13 @@ impl Case {
                 answers += u32::from(is_of(&other) && matches!(attempt.status, Some(200..=399)));
             }
         })?;
-        Ok((answers > 0 && !is_own).then(|| Exhibit::Record {
+        if is_own {
+            return Ok(LocalhostAnswered::WhereDialled);
+        }
+        if answers == 0 {
+            return Ok(LocalhostAnswered::NotTold);
+        }
+        Ok(LocalhostAnswered::Elsewhere(Exhibit::Record {
             probe: "lines-since",
             at: None,
             text: format!(

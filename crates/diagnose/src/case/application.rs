@@ -496,15 +496,18 @@ impl Case {
         if path.is_absolute() {
             return Ok((view, path.to_owned()));
         }
+        let directory = self.working_directory(process)?;
+        let directory = directory.unwrap_or_else(|| PathBuf::from("/"));
+        Ok((view, directory.join(path)))
+    }
+
+    /// The directory that a process runs in, where that may be seen.
+    pub(crate) fn working_directory(&self, process: &Process) -> Result<Option<PathBuf>, Gap> {
         let link = ProbeRequest::Link {
             path: PathBuf::from(format!("/proc/{}/cwd", process.pid)),
         };
-        let directory = known(self.evidence.fact(&link, |_, bytes| bytes.to_vec()))?;
-        let directory = directory.map_or_else(
-            || PathBuf::from("/"),
-            |bytes| PathBuf::from(bytes.to_os_str_lossy().into_owned()),
-        );
-        Ok((view, directory.join(path)))
+        let target = known(self.evidence.fact(&link, |_, bytes| bytes.to_vec()))?;
+        Ok(target.map(|bytes| PathBuf::from(bytes.to_os_str_lossy().into_owned())))
     }
 
     /// An application's own log: the files it is told to write, or where its standard output and error go, or its

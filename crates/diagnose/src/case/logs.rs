@@ -11,7 +11,7 @@ use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::{SignedDuration, Timestamp};
 use log::LocalTime;
-use log::error::{Class, Event, Records, Seen, Stream};
+use log::error::{Class, Event, Forgery, Records, Seen, Stream};
 
 use super::container::{RuntimeLog, StreamText};
 use super::evidence::stat_of;
@@ -43,6 +43,9 @@ const PATH_LENGTH: usize = 256;
 
 /// Names that could not be resolved and are told apart.
 const NAMES_KEPT: usize = 32;
+
+/// Lines of which nobody can tell whether nginx wrote them that wait for others of their kind.
+const DOUBTFUL_KEPT: usize = 4096;
 
 /// Words of the master kept: the last ones count.
 const WORDS_KEPT: usize = 64;
@@ -412,12 +415,14 @@ impl Case {
             pids: self.pids_inside(instance)?,
             sent: self.sent(idx)?,
             names: BTreeSet::new(),
+            doubtful: Vec::new(),
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
         };
         for record in Records::new(&bytes) {
             reader.take(&record);
         }
+        reader.settle_doubtful();
         // What others write to the same stream is no sign that nginx does not.
         let is_shared = matches!(place, LogPlace::Runtime(_));
         if !reader.is_a_log && !is_shared && !bytes.trim().is_empty() {
@@ -687,6 +692,8 @@ struct Reader<'a> {
     pids: Option<BTreeMap<u32, u32>>,
     /// The user's request to this instance.
     sent: Option<Sent>,
+    /// Lines that may stand in an application's text.
+    doubtful: Vec<Vec<u8>>,
     /// The names that could not be resolved so far.
     names: BTreeSet<BString>,
     /// The last local second and its time: lines of one second share the work.
@@ -712,9 +719,7 @@ impl Reader<'_> {
         // Taken out of its carrier, a line is nginx's as ever.
         let decoded = log::error::decode(record.bytes);
         if let Some(mut event) = decoded.event() {
-            if record.inside {
-                event.forgery = Some(log::error::Forgery::InsideText);
-            }
+            event.forgery = record.inside.or(event.forgery);
             self.event(&event, record.bytes);
         }
     }
@@ -760,6 +765,10 @@ impl Reader<'_> {
         if !(is_failure || speaks_of_peer || event.is_own_fault()) {
             return;
         }
+        if event.forgery == Some(Forgery::PerhapsInside) && self.doubtful.len() < DOUBTFUL_KEPT {
+            self.doubtful.push(line.to_owned());
+            return;
+        }
         if event.forgery.is_some() {
             self.facts.suspects += 1;
             return;
@@ -768,6 +777,28 @@ impl Reader<'_> {
             self.facts.upstream_failures += 1;
         }
         self.count(event, line, at);
+    }
+
+    /// Counts the lines that nobody can tell from an application's text where other lines speak of the same failure: they
+    /// add to an incident, and make none.
+    fn settle_doubtful(&mut self) {
+        for line in std::mem::take(&mut self.doubtful) {
+            let Some(event) = log::error::parse(&line) else {
+                continue;
+            };
+            let Some(at) = event.time.and_then(|time| self.time(time)) else {
+                continue;
+            };
+            let key = self.key(&event);
+            if !self.tallies.contains_key(&key) {
+                self.facts.suspects += 1;
+                continue;
+            }
+            if event.is_upstream_failure() {
+                self.facts.upstream_failures += 1;
+            }
+            self.count(&event, &line, at);
+        }
     }
 
     fn time(&mut self, time: LocalTime) -> Option<Timestamp> {
@@ -802,7 +833,7 @@ impl Reader<'_> {
         })
     }
 
-    fn count(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
+    fn key(&mut self, event: &Event<'_>) -> Key {
         let peer = match event.upstream {
             Some(upstream) => {
                 let known = self.known_paths.iter().map(Vec::as_slice);
@@ -810,11 +841,15 @@ impl Reader<'_> {
             }
             None => self.unresolved(event).unwrap_or_default(),
         };
-        let key = Key {
+        Key {
             peer: peer.to_owned(),
             class: event.class.as_str(),
             action: event.action.map_or("", log::error::While::as_str),
-        };
+        }
+    }
+
+    fn count(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
+        let key = self.key(event);
         let tally = self.tallies.entry(key).or_insert_with_key(|key| Tally {
             incident: first(self.case, self.idx, event, key, line, at, self.path),
             servers: BTreeMap::new(),

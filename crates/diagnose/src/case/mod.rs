@@ -58,6 +58,7 @@ use std::time::Duration;
 use facts::{Gap, ProbeRequest, Record, Url};
 use jiff::Timestamp;
 
+pub(crate) use access::LocalhostAnswered;
 pub(crate) use apart::Apart;
 pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};

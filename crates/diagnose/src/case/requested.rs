@@ -647,6 +647,7 @@ mod tests {
         }
         insta::assert_snapshot!(order.join("\n"), @"
         request host 127.0.0.1:80 http /big?****
+        walk host /var/log/nginx/error.log
         request 2842 127.0.0.1:8000 http /big?****
         lines-since host /var/log/nginx/error.log 2026/06/23%2013:05:00 67108864
         ");

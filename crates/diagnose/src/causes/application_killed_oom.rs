@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn ruled_out_on_the_host_of_that_container() {
         assert_snapshot!(check(ID, [HOST, UNIT, &in_a_container(), &LOST.replace("4026532345", "4026531835")]), @"
-        answer: application-crashed, over
+        answer: none, over
         ruled out
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - kernel-log 13:05:00: journalctl -k shows no killed process of gunicorn (pid 4120) since then

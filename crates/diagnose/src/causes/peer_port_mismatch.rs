@@ -15,9 +15,10 @@ declare_cause! {
     /// The connection is refused now, nothing listens on the dialled address nor redirects it, and a listener on another
     /// port is tied to this peer. What ties speaks of both: it runs in the unit whose file or php-fpm pool is set to listen
     /// on the dialled address, or its unit's journal says that it listened there before it was started anew.
-    /// A name ties nothing, be it the upstream's, the unit's or the pool's: a copy of the application bears it too, and
-    /// nobody can tell a staging copy from the application by its words. Nor does one tie that another pass dials, whose
-    /// command line names the dialled port, or that ran already when the peer last answered. These become hints at most.
+    /// The upstream's name ties only the one listener that bears it, and only an application server all of whose names say
+    /// it (module, `--name`, unit) and that runs in a directory of that name whose path says nothing else: a copy bears the
+    /// name too, but stands elsewhere. Nor does one tie that another pass dials, whose command line names the dialled port, or
+    /// that ran already when the peer last answered. These become hints at most.
     ///
     /// ## Ruled out when
     /// The failure is not a refused TCP connection or, while it is still refused, a socket listens on the dialled

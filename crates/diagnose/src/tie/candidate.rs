@@ -2,6 +2,7 @@
 //! it bears. Decides nothing.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use facts::application::{Kind, Settings, SpokenProtocol};
@@ -54,6 +55,8 @@ pub(super) struct Holding {
     pub(super) is_held: bool,
     /// Since when the oldest runs.
     pub(super) since: Option<Timestamp>,
+    /// The directory that it was told to run in, or runs in.
+    pub(super) home: Option<PathBuf>,
     /// A program that is no application.
     is_store: bool,
     /// What kind of application it is, where that is known.
@@ -85,7 +88,13 @@ impl Holding {
             Some((kind, process)) => case.settings(kind, process)?,
             None => Settings::default(),
         };
+        let home = match (&settings.chdir, known) {
+            (Some(told), _) => Some(told.clone()),
+            (None, Some((_, process))) => case.working_directory(process)?,
+            (None, None) => None,
+        };
         Ok(Self {
+            home,
             who: network::who(holders),
             pids: holders.iter().map(|holder| holder.pid).collect(),
             units: case.units_of(holders)?,

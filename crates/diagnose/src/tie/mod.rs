@@ -13,14 +13,14 @@ mod words;
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use facts::application::Kind;
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 
-use crate::case::{Case, Owner, Site, known, network};
+use crate::case::{Case, LocalhostAnswered, Owner, Site, known, network};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Proof, Verdict};
 use candidate::{Candidate, Source, candidates};
@@ -127,6 +127,13 @@ pub(crate) fn find(
                 return Ok(Found::One(tied(candidate, tie)));
             }
         }
+        if let [namesake] = weighed.namesakes(incident).as_slice()
+            && wanted(&namesake.place)
+            && is_visible(incident, case, namesake)?
+            && let Some(tie) = weighed.by_name(incident, namesake)
+        {
+            return Ok(Found::One(tied(namesake, tie)));
+        }
     }
     Ok(Found::Unproven(unproven(
         incident, case, &weighed, &strangers,
@@ -152,9 +159,8 @@ struct Weighed {
 }
 
 impl Weighed {
-    /// What ties the only listener on the dialled port where the directive says `localhost`: that nginx, sent to both of
-    /// its addresses by that one word, was answered there, and never at the dialled one. Neither the word nor being alone
-    /// on the port suffices: a stranger may stand at the other address, and the application be down.
+    /// What ties the only listener on the dialled port where the directive says `localhost`: nginx is sent to both of its
+    /// addresses by that one word, so an application server there is what it is told to ask. The access log shows it best.
     fn by_localhost(
         &self,
         incident: &Incident,
@@ -175,7 +181,49 @@ impl Weighed {
         if !may_be || self.last_answer.is_some() {
             return Ok(None);
         }
-        case.answered_at_the_other_localhost(incident)
+        Ok(match case.localhost_answered(incident)? {
+            LocalhostAnswered::WhereDialled => None,
+            LocalhostAnswered::Elsewhere(shown) => Some(shown),
+            LocalhostAnswered::NotTold => {
+                let text = "the directive says localhost, which is both 127.0.0.1 and [::1], and nothing else listens on that port";
+                Some(record("sockets", text.to_owned()))
+            }
+        })
+    }
+
+    /// The listeners of all who bear a name of the peer's application, but for those that the configuration dials.
+    fn namesakes(&self, incident: &Incident) -> Vec<&Candidate> {
+        let strangers = self.strangers.iter();
+        strangers
+            .filter(|candidate| !candidate.claimed && self.bears_its_name(incident, candidate))
+            .collect()
+    }
+
+    /// What ties the only listener that bears the name of the peer's application: whatever is known of it says that name
+    /// and no other, what it is called as much as the directory that it runs in, and it is an application server that
+    /// speaks what nginx speaks. A copy in another directory, a second program of the application, or one that somebody
+    /// tries out at home is none.
+    fn by_name(&self, incident: &Incident, candidate: &Candidate) -> Option<Exhibit> {
+        let may_be = !self.is_owned
+            && candidate.holding.is_held
+            && candidate.serves(incident.protocol)
+            && !candidate.is_late(incident)
+            && !candidate.is_to_listen_at(incident)
+            && !candidate.is_other_service(incident)
+            && !candidate.ran_beside(self.last_answer);
+        let is_all_of = |name: &&String| {
+            let own = candidate.names();
+            let home = candidate.holding.home.as_deref();
+            own.iter().all(|own| own.eq_ignore_ascii_case(name))
+                && home.is_some_and(|home| is_home_of(home, name))
+        };
+        let name = self.names.iter().filter(|_| may_be).find(is_all_of)?;
+        let text = format!(
+            "it alone is called {name}, and nothing else: {}, in {}",
+            candidate.holding.command_lines.first()?,
+            candidate.holding.home.as_deref()?.display()
+        );
+        Some(record("process", text))
     }
 
     /// Whether it bears a name of the peer's application: that leans its way, and proves nothing.
@@ -189,6 +237,18 @@ impl Weighed {
         };
         self.names.iter().any(is_called)
     }
+}
+
+/// Whether an application of this name is deployed there: in a directory of its name, whose path says nothing else. A
+/// person's home, and a directory for staging, has a name of its own.
+fn is_home_of(directory: &Path, name: &str) -> bool {
+    let mut words = directory.iter().filter_map(|part| part.to_str());
+    let is_its = |word: &str| word.eq_ignore_ascii_case(name);
+    directory
+        .file_name()
+        .and_then(|last| last.to_str())
+        .is_some_and(is_its)
+        && words.all(|word| is_its(word) || !is_telling(word))
 }
 
 fn is_of_the_other_family(incident: &Incident, place: &Place) -> bool {

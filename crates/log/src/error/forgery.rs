@@ -8,6 +8,10 @@
 pub enum Forgery {
     /// It stands inside the text of a line before it, which a client or an application wrote.
     InsideText,
+    /// It may stand inside an application's text before it: that looks ended, but whoever writes such a text can write the
+    /// end as well, and a later line has an end that it did not begin. Honest logs look so too, where one text with an end
+    /// in its line is followed by one of several lines.
+    PerhapsInside,
     /// Its upstream has no scheme: nginx prints one, and squeezes the `//` of a URI.
     NoScheme,
     /// A field stands twice where nginx writes it once, so that nobody can tell which is nginx's.
@@ -21,6 +25,7 @@ impl Forgery {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InsideText => "stands inside the text of another line",
+            Self::PerhapsInside => "may stand inside the text of another line",
             Self::NoScheme => "its upstream has no scheme",
             Self::FieldTwice => "a field stands twice",
             Self::SecondTail => "its text holds a second set of fields",
@@ -89,6 +94,17 @@ pub(super) struct Inside {
     kind: Kind,
 }
 
+/// How far a text surely goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sureness {
+    /// Perhaps not beyond its own record.
+    None,
+    /// To the first record in which it can end.
+    ToTheFirst,
+    /// To the last one.
+    ToTheLast,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// A message that quotes a decoded path: `open() "`; the request line behind it shows the line feed as `%0a`.
@@ -149,6 +165,16 @@ impl Inside {
             open: broken && !super::at_limit(line),
             kind,
         })
+    }
+
+    /// Up to which of the records that it may hold it surely goes: an application can write the end of its text as well,
+    /// but honest logs look no different behind the first end.
+    pub(super) fn sureness(&self) -> Sureness {
+        match self.kind {
+            Kind::Text if self.open => Sureness::ToTheFirst,
+            Kind::Text => Sureness::None,
+            Kind::Path | Kind::Field(_) => Sureness::ToTheLast,
+        }
     }
 
     pub(super) fn length(&self) -> usize {

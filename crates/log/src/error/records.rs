@@ -5,7 +5,7 @@
 //! stands inside the text of an earlier one. What a record means is not asked here.
 
 use super::carrier::{self, Carrier};
-use super::forgery::{Encoded, Forgery, Inside};
+use super::forgery::{Encoded, Forgery, Inside, Sureness};
 use super::{Event, Glance, Head, Opening, parse};
 use std::io::{self, Read};
 
@@ -25,8 +25,8 @@ pub struct Record<'a> {
     pub offset: u64,
     /// How many physical lines it has.
     pub line_count: u32,
-    /// It stands inside the text of a record before it.
-    pub inside: bool,
+    /// That it stands inside the text of a record before it, or may.
+    pub inside: Option<Forgery>,
     /// Its head and its phrase, read when it was cut out; none for what is carried otherwise.
     opening: Option<Opening>,
 }
@@ -43,9 +43,10 @@ impl<'a> Record<'a> {
             Some(opening) => opening.event(self.bytes)?,
             None => parse(self.bytes)?,
         };
-        if self.inside {
-            event.forgery = Some(Forgery::InsideText);
-        }
+        event.forgery = match self.inside {
+            Some(Forgery::PerhapsInside) => event.forgery.or(self.inside),
+            sure => sure.or(event.forgery),
+        };
         Some(event)
     }
 }
@@ -163,6 +164,8 @@ struct State {
     carrier: Option<Carrier>,
     /// Records that begin before this stand inside another one's text.
     inside_until: u64,
+    /// Those that begin before this may.
+    perhaps_until: u64,
     /// The head of the record that comes next, and its length: it was read to see where the one before ends.
     next_head: Option<(Head, usize)>,
     encoded: Encoded,
@@ -174,6 +177,7 @@ impl State {
             offset,
             carrier: None,
             inside_until: 0,
+            perhaps_until: 0,
             next_head: None,
             encoded: Encoded::default(),
         }
@@ -197,7 +201,11 @@ impl State {
             bytes,
             offset: self.offset,
             line_count: cut.line_count,
-            inside: self.offset < self.inside_until,
+            inside: if self.offset < self.inside_until {
+                Some(Forgery::InsideText)
+            } else {
+                (self.offset < self.perhaps_until).then_some(Forgery::PerhapsInside)
+            },
             opening,
         };
         let behind = self.offset + cut.length as u64;
@@ -209,7 +217,8 @@ impl State {
         };
         if let Some(inside) = inside {
             let held = inside_length(&inside, rest, behind, self.carrier, &mut self.encoded);
-            self.inside_until = self.inside_until.max(behind + held);
+            self.inside_until = self.inside_until.max(behind + held.surely);
+            self.perhaps_until = self.perhaps_until.max(behind + held.perhaps);
         }
         self.offset = behind;
         self.next_head = cut.next_head;
@@ -218,24 +227,32 @@ impl State {
 }
 
 /// How many bytes behind a record stand inside its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    surely: u64,
+    /// No fewer.
+    perhaps: u64,
+}
+
+/// See [`Held`].
 fn inside_length(
     inside: &Inside,
     rest: &[u8],
     rest_offset: u64,
     carrier: Option<Carrier>,
     encoded: &mut Encoded,
-) -> u64 {
+) -> Held {
     if inside.may_hold(rest, |reach| encoded.is_in(rest, rest_offset, reach)) {
         reach(inside, rest, carrier)
     } else {
-        0
+        Held::default()
     }
 }
 
 /// The same, line by line.
-fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
+fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> Held {
     let mut at = 0;
-    let mut until = 0;
+    let mut held = Held::default();
     while inside.length() + at < WINDOW
         && let Some(text) = rest.get(at..).filter(|text| !text.is_empty())
     {
@@ -243,10 +260,15 @@ fn reach(inside: &Inside, rest: &[u8], carrier: Option<Carrier>) -> u64 {
         at += length;
         let record = text.get(..length).unwrap_or(text);
         if inside.holds(record, rest.get(..at).unwrap_or(rest)) {
-            until = at;
+            held.perhaps = at as u64;
+            held.surely = match inside.sureness() {
+                Sureness::None => 0,
+                Sureness::ToTheFirst if held.surely > 0 => held.surely,
+                Sureness::ToTheFirst | Sureness::ToTheLast => held.perhaps,
+            };
         }
     }
-    until as u64
+    held
 }
 
 /// Where the record that a text begins with ends.
@@ -342,7 +364,7 @@ mod tests {
             let (record, rest) = text.split_at(Cut::of(text, Some(Carrier::Plain)).length);
             let is_encoded = |reach| Encoded::default().is_in(rest, 0, reach);
             if let Some(inside) = Inside::of(record) && !inside.may_hold(rest, is_encoded) {
-                prop_assert_eq!(reach(&inside, rest, Some(Carrier::Plain)), 0);
+                prop_assert_eq!(reach(&inside, rest, Some(Carrier::Plain)), Held::default());
             }
         }
     }
