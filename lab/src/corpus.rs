@@ -55,9 +55,17 @@ struct Judged {
 
 impl Judged {
     /// The cause that was true and could be proven; what was not proven when it was recorded is counted as soon as it is.
+    /// A true cause that says less than another true one is it where nothing proves the finer one: that this does not
+    /// come to be so is held by the recorded answer.
     fn provable(&self) -> Option<&str> {
-        self.answer.as_ref()?;
-        self.truth.first().map(String::as_str)
+        let answer = self.answer.as_ref()?;
+        let is_true = self.truth.contains(answer);
+        let provable = if is_true {
+            Some(answer)
+        } else {
+            self.truth.first()
+        };
+        provable.map(String::as_str)
     }
 
     /// The causes that are confirmed and were not so.

@@ -23,6 +23,8 @@ const NOTE: &str = "\
 *Not provable* is what nothing on the host proves, by the scenario's word: a process that died without a record, a firewall
 on another host.
 Where several faults are true at once, the row is the one that has to be answered; the others may be confirmed beside it.
+Where a finer cause was true and nothing proves it (an application without a unit that listens on another port), the row is
+the coarser one that is proven.
 
 ";
 

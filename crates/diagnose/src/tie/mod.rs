@@ -172,6 +172,7 @@ impl Weighed {
         let may_be = self.says_localhost
             && !self.is_owned
             && on_port.count() == 1
+            && candidate.is_on_port_of(incident)
             && is_of_the_other_family(incident, &candidate.place)
             && candidate.holding.is_held
             && !candidate.claimed
