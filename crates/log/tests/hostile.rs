@@ -262,6 +262,22 @@ fn an_applications_text_that_nginx_cut_ends_there() {
 }
 
 #[test]
+fn whole_lines_in_a_path_whose_first_line_looks_whole_are_doubted() {
+    // A path of a file that is not there: it closes nginx's line itself, and begins another one for nginx to close.
+    let head = "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/";
+    let tail = "\" failed (2: No such file or directory), client: 192.0.2.7, server: example.com, request: \"GET ";
+    let connections = "2026/11/21 01:43:17 [alert] 31#31: 768 worker_connections are not enough";
+    for forged in [FORGED, connections] {
+        let log = format!(
+            "{GENUINE}\n{head}x{tail}/x HTTP/1.1\", host: \"h\"\n{forged}\n{head}y{tail}/x%22%20failed%0A2026%0A2026 HTTP/1.1\", host: \"h\"\n{GENUINE}\n"
+        );
+        let signs = signs(&log);
+        assert!(signs[2].is_some(), "{signs:?}");
+        assert_eq!([signs[0], signs[3], signs[4]], [None; 3], "{signs:?}");
+    }
+}
+
+#[test]
 fn honest_texts_of_applications_make_no_suspects() {
     let text = format!("{STDERR}PHP message: PHP Warning:  x in /a.php{STDERR_TAIL}");
     let header = GENUINE.replace(

@@ -294,7 +294,7 @@ fn text_tails(rest: &[u8]) -> impl Iterator<Item = usize> {
     })
 }
 
-fn encoded_line_feeds(rest: &[u8]) -> usize {
+pub(super) fn encoded_line_feeds(rest: &[u8]) -> usize {
     memchr::memchr_iter(b'%', rest)
         .filter(|&at| matches!(rest.get(at + 1..at + 3), Some(b"0a" | b"0A")))
         .count()

@@ -5,7 +5,7 @@
 //! stands inside the text of an earlier one. What a record means is not asked here.
 
 use super::carrier::{self, Carrier};
-use super::forgery::{Encoded, Forgery, Inside, Sureness};
+use super::forgery::{Encoded, Forgery, Inside, Sureness, encoded_line_feeds};
 use super::{Event, Glance, Head, Opening, parse};
 use std::io::{self, Read};
 
@@ -204,7 +204,12 @@ impl State {
             inside: if self.offset < self.inside_until {
                 Some(Forgery::InsideText)
             } else {
-                (self.offset < self.perhaps_until).then_some(Forgery::PerhapsInside)
+                let is_perhaps = self.offset < self.perhaps_until
+                    || (self
+                        .encoded
+                        .is_in(rest, self.offset + cut.length as u64, WINDOW)
+                        && may_be_in_a_path(bytes.len(), rest, self.carrier));
+                is_perhaps.then_some(Forgery::PerhapsInside)
             },
             opening,
         };
@@ -247,6 +252,25 @@ fn inside_length(
     } else {
         Held::default()
     }
+}
+
+/// Whether a record of this length may stand in the path of one behind it, `rest`: nginx decodes a path and writes it
+/// before the request, whose own line shows each of its line feeds as `%0a`. The path's first lines may look whole.
+fn may_be_in_a_path(length: usize, rest: &[u8], carrier: Option<Carrier>) -> bool {
+    let mut at = 0;
+    let mut between = 0;
+    while length + at < WINDOW
+        && let Some(text) = rest.get(at..).filter(|text| !text.is_empty())
+    {
+        let later = Cut::of(text, carrier).length;
+        at += later;
+        between += 1;
+        // A path of two line feeds has one line between its first and its last.
+        if encoded_line_feeds(text.get(..later).unwrap_or(text)) > between {
+            return true;
+        }
+    }
+    false
 }
 
 /// The same, line by line.
