@@ -17,7 +17,7 @@ run lambda { |env|
   case env['PATH_INFO']
   when '/slow' then sleep 6
   when '/segv' then Process.kill(:SEGV, Process.pid) && sleep(1)
-  when '/stop' then Process.kill(:STOP, Process.pid)
+  when '/stop' then Process.kill(:STOP, Process.pid) && sleep(30)
   when '/close' then env['rack.hijack'].call.close
   end
   [200, { 'Content-Type' => 'text/plain', 'Content-Length' => '3' }, [\"ok\\n\"]]

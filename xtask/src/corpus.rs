@@ -28,8 +28,8 @@ const LARGEST: u64 = 100 << 10;
 /// Those that hold a policy of SELinux are large; this one stands for the rest.
 const WITH_POLICY: &str = "selinux-denies-connect/a_boolean_opens_the_port.snapshot";
 
-/// Records the scenarios whose `cause::scenario` begins so; all without one.
-pub(crate) fn record(wanted: Option<&str>) -> Result<()> {
+/// Records the scenarios whose `cause::scenario` begins with one of these; all without any.
+pub(crate) fn record(wanted: &[String]) -> Result<()> {
     check::prepare()?;
     check::build()?;
     run::cargo(&[
@@ -42,7 +42,12 @@ pub(crate) fn record(wanted: Option<&str>) -> Result<()> {
     ])?;
     let folder = run::root().join("corpus");
     fs::create_dir_all(&folder)?;
-    let is_wanted = |name: &String| wanted.is_none_or(|wanted| name.starts_with(wanted));
+    let is_wanted = |name: &String| {
+        wanted.is_empty()
+            || wanted
+                .iter()
+                .any(|wanted| name.starts_with(wanted.as_str()))
+    };
     let names = |list: &[(&str, &[&str])]| -> Vec<String> {
         let named = list.iter().flat_map(|(cause, scenarios)| {
             scenarios

@@ -29,7 +29,7 @@ usage: cargo xtask COMMAND
                        with AppArmor (the first time it makes them, which takes some minutes)
   accuracy             run the lab once and print what was true against what was answered
   accuracy --corpus    judge the corpus, print the same of it, and write docs/accuracy.md
-  corpus [CAUSE[::SCENARIO]]
+  corpus [CAUSE[::SCENARIO]]...
                        record scenarios of the lab anew as cases of the corpus
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
@@ -44,7 +44,7 @@ enum Task {
     RepeatLab(u32),
     Accuracy,
     AccuracyOfCorpus,
-    Corpus(Option<String>),
+    Corpus(Vec<String>),
     LabVm,
     Gen,
     Demo,
@@ -60,8 +60,9 @@ impl Task {
             ["accuracy"] => Self::Accuracy,
             ["accuracy", "--corpus"] => Self::AccuracyOfCorpus,
             ["lab", "vm"] => Self::LabVm,
-            ["corpus"] => Self::Corpus(None),
-            ["corpus", wanted] => Self::Corpus(Some((*wanted).to_owned())),
+            ["corpus", wanted @ ..] => {
+                Self::Corpus(wanted.iter().map(ToString::to_string).collect())
+            }
             ["gen"] => Self::Gen,
             ["demo"] => Self::Demo,
             ["bench", rest @ ..] => Self::Bench(Bench::parse(rest)?),
@@ -84,7 +85,7 @@ fn main() -> ExitCode {
         Task::Accuracy => check::accuracy(),
         Task::AccuracyOfCorpus => corpus::accuracy(),
         Task::LabVm => check::lab_vm(),
-        Task::Corpus(wanted) => corpus::record(wanted.as_deref()),
+        Task::Corpus(wanted) => corpus::record(&wanted),
         Task::Gen => pages::write(),
         Task::Demo => demo::run(),
         Task::Bench(what) => bench::run(&what),
