@@ -59,13 +59,9 @@ impl Judged {
     /// come to be so is held by the recorded answer.
     fn provable(&self) -> Option<&str> {
         let answer = self.answer.as_ref()?;
-        let is_true = self.truth.contains(answer);
-        let provable = if is_true {
-            Some(answer)
-        } else {
-            self.truth.first()
-        };
-        provable.map(String::as_str)
+        let first = self.truth.first()?;
+        let is_coarser = !self.confirmed.contains(first) && self.truth.contains(answer);
+        Some(if is_coarser { answer } else { first })
     }
 
     /// The causes that are confirmed and were not so.
