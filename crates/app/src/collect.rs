@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use diagnose::{Case, Diagnosis, Options, Probe, ProbeRequest};
 
-/// A chain of evidence is some ten links long; a case that still asks after this many rounds asks in a circle.
-const MOST_ROUNDS: usize = 40;
+/// A chain of evidence is some thirty links long; a case that still asks after this many rounds asks in a circle.
+const MOST_ROUNDS: usize = 200;
 
 /// What is asked before anybody wants it.
 const AHEAD: ProbeRequest = ProbeRequest::SocketOwners;

@@ -358,6 +358,78 @@ mod tests {
         }
     }
 
+    /// Questions about many things of a kind go side by side: a chain is as long on a large host as on a small one.
+    #[test]
+    fn a_large_host_takes_no_more_rounds_than_a_small_one() {
+        let (few, many) = (rounds(&crowd(2)), rounds(&crowd(12)));
+        assert_eq!(few, many, "rounds with 2 and with 12 of everything");
+    }
+
+    /// So many servers with logs of their own, whose applications of every kind fail in every way.
+    fn crowd(size: usize) -> String {
+        use std::fmt::Write as _;
+        let mut servers = String::new();
+        let mut rest = String::new();
+        for idx in 0..size {
+            let (port, pid) = (8000 + idx, 4000 + idx * 10);
+            write!(
+                servers,
+                "server {{ server_name s{idx}; error_log /var/log/nginx/s{idx}.log; access_log /var/log/nginx/a{idx}.log;
+                 location / {{ proxy_pass http://app{idx}.internal:{port}; }} location /u {{ uwsgi_pass unix:/run/u{idx}.sock; }}
+                 location /p {{ fastcgi_pass unix:/run/p{idx}.sock; }} }}\n"
+            ).unwrap();
+            write!(
+                rest,
+                "//- dns 127.0.0.53:53 app{idx}.internal A -> 127.0.0.1
+                //- file /var/log/nginx/s{idx}.log
+                2026/06/23 14:04:00 [error] 2842#2842: *{idx} upstream timed out (110: Connection timed out) while reading response header from upstream, client: 10.0.0.9, server: s{idx}, request: \"GET /x HTTP/1.1\", upstream: \"http://127.0.0.1:{port}/x\", host: \"s{idx}\"
+                2026/06/23 14:04:01 [error] 2842#2842: *{idx} upstream prematurely closed connection while reading response header from upstream, client: 10.0.0.9, server: s{idx}, request: \"GET /u HTTP/1.1\", upstream: \"uwsgi://unix:/run/u{idx}.sock:\", host: \"s{idx}\"
+                2026/06/23 14:04:02 [crit] 2842#2842: *{idx} connect() to unix:/run/p{idx}.sock failed (2: No such file or directory) while connecting to upstream, client: 10.0.0.9, server: s{idx}, request: \"GET /p HTTP/1.1\", upstream: \"fastcgi://unix:/run/p{idx}.sock:\", host: \"s{idx}\"
+                //- file /var/log/nginx/a{idx}.log
+                10.0.0.9 - - [23/Jun/2026:14:03:00 +0000] \"GET /x HTTP/1.1\" 200 5 \"-\" \"-\"
+                //- process {pid} start=12:30:00 cgroup=/system.slice/g{idx}.service
+                gunicorn -c /srv/g{idx}/gunicorn.conf.py --bind 127.0.0.1:{port} shop.wsgi
+                //- file /srv/g{idx}/gunicorn.conf.py
+                errorlog = '/srv/g{idx}/error.log'
+                //- listen tcp 127.0.0.1:{port} pid={pid}
+                //- process {} start=12:30:00
+                uwsgi --ini /srv/u{idx}.ini
+                //- file /srv/u{idx}.ini
+                [uwsgi]
+                socket = /run/u{idx}.sock
+                logto = /srv/u{idx}.log
+                //- listen unix /run/u{idx}.sock pid={}
+                //- process {} start=12:30:00
+                php-fpm: pool p{idx}
+                //- listen unix /run/php/q{idx}.sock pid={}
+                ",
+                pid + 1,
+                pid + 1,
+                pid + 2,
+                pid + 2
+            ).unwrap();
+        }
+        let servers = servers.replace('\n', " ");
+        format!("//- nginx\n//- file /etc/nginx/nginx.conf\nhttp {{ {servers} }}\n{rest}")
+    }
+
+    fn rounds(host: &str) -> usize {
+        let fixture = Fixture::parse(host);
+        let mut case = Case::new(fixture.options.clone());
+        let mut rounds = 0;
+        loop {
+            let wanted = case.plan();
+            if wanted.is_empty() {
+                return rounds;
+            }
+            rounds += 1;
+            for request in wanted {
+                let record = facts::Probe::ask(&fixture.host, &request);
+                case.add(request, record);
+            }
+        }
+    }
+
     #[test]
     fn what_was_never_asked_is_a_gap_and_confirms_no_more_than_the_truth() {
         let fixture = Fixture::parse(HOST);

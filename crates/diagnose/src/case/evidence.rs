@@ -220,6 +220,29 @@ pub(crate) fn known<T>(fact: Result<T, Gap>) -> Result<Option<T>, Gap> {
     }
 }
 
+/// Splits a pending gap from the others: who goes on without a fact must not go on before it was asked for.
+pub(crate) fn settled<T>(fact: Result<T, Gap>) -> Result<Result<T, Gap>, Gap> {
+    match fact {
+        Err(gap) if gap.kind == GapKind::Pending => Err(gap),
+        settled => Ok(settled),
+    }
+}
+
+/// Makes the same of each, of all of them before it gives up: what they ask for is asked side by side, and not one in every
+/// round. A pending gap goes before any other.
+pub(crate) fn of_each<T, U>(
+    items: impl IntoIterator<Item = T>,
+    make: impl FnMut(T) -> Result<U, Gap>,
+) -> Result<Vec<U>, Gap> {
+    let made: Vec<Result<U, Gap>> = items.into_iter().map(make).collect();
+    let is_pending =
+        |made: &Result<U, Gap>| matches!(made, Err(gap) if gap.kind == GapKind::Pending);
+    match made.iter().position(is_pending) {
+        Some(pending) => made.into_iter().skip(pending).take(1).collect(),
+        None => made.into_iter().collect(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -227,6 +250,21 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn all_are_asked_before_the_first_that_waits_is_told() {
+        let evidence = Evidence::default();
+        let ask = |path: &str| match path {
+            "/none" => Err(Gap::undecided("it", "it is none")),
+            path => evidence.record(&ProbeRequest::host_file(path)).map(|_| ()),
+        };
+        let gap = of_each(["/none", "/a", "/b"], ask).map_err(|gap| gap.kind);
+        assert_eq!(gap, Err(GapKind::Pending));
+        assert_eq!(evidence.wanted().len(), 2);
+        let gap = of_each(["/none"], ask).map_err(|gap| gap.kind);
+        assert_eq!(gap, Err(GapKind::Undecided));
+        assert_eq!(of_each([1, 2], Ok), Ok(vec![1, 2]));
+    }
 
     #[test]
     fn what_waits_is_made_once_until_an_answer_comes() {

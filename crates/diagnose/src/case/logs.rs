@@ -14,9 +14,9 @@ use log::LocalTime;
 use log::error::{Class, Event, Forgery, Records, Seen, Stream};
 
 use super::container::{RuntimeLog, StreamText};
-use super::evidence::stat_of;
+use super::evidence::{settled, stat_of};
 use super::requested::{self, Sent};
-use super::{Case, Instance, known};
+use super::{Case, Instance, known, of_each};
 use crate::diagnosis::Logged;
 use crate::incident::{Incident, Origin};
 
@@ -112,11 +112,8 @@ impl Case {
             for place in self.error_places(idx, instance, &mut facts)? {
                 self.read_log(idx, instance, &place, &mut facts, &mut tallies)?;
             }
-            let mut incidents = Vec::new();
-            for tally in tallies.into_values() {
-                incidents.push(self.settled(tally.counted())?);
-            }
-            facts.incidents = incidents;
+            let counted = tallies.into_values().map(Tally::counted);
+            facts.incidents = of_each(counted, |incident| self.settled(incident))?;
             Ok(facts)
         })
     }
@@ -135,11 +132,11 @@ impl Case {
             })]);
         }
         let mut places: Vec<LogPlace> = Vec::new();
-        for sink in self.error_sinks(idx, instance, facts)? {
-            match self.place_of(instance, &sink) {
+        let sinks = self.error_sinks(idx, instance, facts)?;
+        for place in of_each(sinks, |sink| settled(self.place_of(instance, &sink)))? {
+            match place {
                 Ok(place) if places.contains(&place) => {}
                 Ok(place) => places.push(place),
-                Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
                 Err(gap) => facts.gaps.push(gap),
             }
         }
@@ -156,10 +153,13 @@ impl Case {
         facts: &mut LogFacts,
     ) -> Result<Vec<LogPlace>, Gap> {
         let from = self.zone(instance)?.stamp(self.window_start());
+        let older = of_each(&places, |place| match place {
+            LogPlace::File(log) => self.rotated(log, &from).map(Some),
+            _ => Ok(None),
+        })?;
         let mut all = Vec::new();
-        for place in places {
-            if let LogPlace::File(log) = &place {
-                let older = self.rotated(log, &from)?;
+        for (place, older) in places.into_iter().zip(older) {
+            if let Some(older) = older {
                 all.extend(older.files.into_iter().map(LogPlace::File));
                 facts.gaps.extend(older.gap);
             }

@@ -64,7 +64,7 @@ pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use denials::LEARN_DENIALS;
-pub(crate) use evidence::known;
+pub(crate) use evidence::{known, of_each};
 pub(crate) use fpm::FpmPool;
 pub(crate) use greetings::{Greeted, not_asked};
 pub(crate) use hidden::Hidden;

@@ -8,7 +8,7 @@ use facts::process::Process;
 use facts::{Gap, ProbeRequest, View};
 
 use super::pools::log_of;
-use super::{Case, known};
+use super::{Case, known, of_each};
 
 /// Standard error, and standard output.
 const OUTPUTS: [u32; 2] = [2, 1];
@@ -45,12 +45,9 @@ impl Case {
             .iter()
             .flat_map(|other| OUTPUTS.map(|descriptor| link(other.pid, descriptor)));
         drop(self.evidence.batch(links)?);
-        for other in others {
-            if self.writes_to(kind, other, pool, files)? {
-                return Ok(Some(format!("{} (pid {})", kind.name(), other.pid)));
-            }
-        }
-        Ok(None)
+        let write = of_each(&others, |other| self.writes_to(kind, other, pool, files))?;
+        let found = others.iter().zip(write).find(|(_, writes)| *writes);
+        Ok(found.map(|(other, _)| format!("{} (pid {})", kind.name(), other.pid)))
     }
 
     fn writes_to(

@@ -11,7 +11,7 @@ use facts::{Exhibit, Gap, PeerAddress};
 
 use super::candidate::{Candidate, Holdings, Source};
 use super::{Place, owner_tie, record, weighed};
-use crate::case::{Apart, Case, known};
+use crate::case::{Apart, Case, known, of_each};
 use crate::incident::Incident;
 
 /// What looking in the other network namespaces found.
@@ -72,9 +72,10 @@ pub(crate) fn find(incident: &Incident, case: &Case, dialled: SocketAddr) -> Res
     let hint = hint(incident, &strangers);
     let owner = known(case.owner(incident))?.flatten();
     let mut tied = Vec::new();
-    for stranger in strangers.into_iter().filter(|one| !one.candidate.claimed) {
+    let contained = of_each(&strangers, |one| case.is_contained(&one.apart))?;
+    for (stranger, is_contained) in strangers.into_iter().zip(contained) {
         // What its unit says of addresses is of the container, not of the host.
-        if case.is_contained(&stranger.apart)? {
+        if stranger.candidate.claimed || is_contained {
             continue;
         }
         let owner = owner.as_ref();

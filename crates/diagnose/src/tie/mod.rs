@@ -20,7 +20,7 @@ use facts::application::Kind;
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 
-use crate::case::{Case, LocalhostAnswered, Owner, Site, known, network};
+use crate::case::{Case, LocalhostAnswered, Owner, Site, known, network, of_each};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Proof, Verdict};
 use candidate::{Candidate, Source, candidates};
@@ -277,13 +277,18 @@ fn weighed(incident: &Incident, case: &Case) -> Result<Rc<Weighed>, Gap> {
             names: telling_names(incident, owner.as_ref()),
             says_localhost: !sites.is_empty() && sites.iter().all(Site::says_localhost),
         };
+        let ties = of_each(&candidates, |candidate| {
+            let tie = tie(incident, case, candidate, owner.as_ref(), &weighed)?;
+            Ok(match tie {
+                Some(tie) if is_visible(incident, case, candidate)? => Some(tie),
+                _ => None,
+            })
+        })?;
         let mut found = Vec::new();
-        for candidate in candidates {
-            match tie(incident, case, &candidate, owner.as_ref(), &weighed)? {
-                Some(tie) if is_visible(incident, case, &candidate)? => {
-                    found.push(tied(&candidate, tie));
-                }
-                _ => weighed.strangers.push(candidate),
+        for (candidate, tie) in candidates.into_iter().zip(ties) {
+            match tie {
+                Some(tie) => found.push(tied(&candidate, tie)),
+                None => weighed.strangers.push(candidate),
             }
         }
         on_the_port(incident, &mut found);
