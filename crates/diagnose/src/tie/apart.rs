@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use facts::{Exhibit, Gap, PeerAddress};
 
-use super::candidate::{Candidate, Holdings, Source};
+use super::candidate::{Candidate, Holding, Source};
 use super::{Place, owner_tie, record, weighed};
 use crate::case::{Apart, Case, known, of_each};
 use crate::incident::Incident;
@@ -98,9 +98,8 @@ pub(crate) fn find(incident: &Incident, case: &Case, dialled: SocketAddr) -> Res
 /// Every listener on the port in the other network namespaces; one that only leads to another is no application.
 fn strangers(incident: &Incident, case: &Case, apart: &[Apart]) -> Result<Vec<Stranger>, Gap> {
     let dialled = case.dialled_elsewhere(incident)?;
-    let mut holdings = Holdings::default();
     let stranger = |apart: &Apart| {
-        let holding = holdings.of(case, &apart.listener.holders);
+        let holding = Holding::of(case, &apart.listener.holders);
         let (network, forwarder) = (case.network_of(apart), case.forwarder_to(apart));
         let (holding, network, forwarder) = (holding?, network?, forwarder?);
         let own = [apart.listener.address];

@@ -1,7 +1,6 @@
 //! The listeners that might be a peer's application, and what is known of each: who holds it, what it speaks, which names
 //! it bears. Decides nothing.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -65,22 +64,15 @@ pub(super) struct Holding {
     settings: Settings,
 }
 
-/// The holdings met so far, by their processes.
-#[derive(Default)]
-pub(super) struct Holdings(BTreeMap<Vec<u32>, Result<Rc<Holding>, Gap>>);
-
-impl Holdings {
-    pub(super) fn of(&mut self, case: &Case, holders: &[Process]) -> Result<Rc<Holding>, Gap> {
-        let pids: Vec<u32> = holders.iter().map(|holder| holder.pid).collect();
-        self.0
-            .entry(pids)
-            .or_insert_with(|| Holding::of(case, holders).map(Rc::new))
-            .clone()
-    }
-}
-
 impl Holding {
-    fn of(case: &Case, holders: &[Process]) -> Result<Self, Gap> {
+    /// What these processes are, made once for all that they hold.
+    pub(super) fn of(case: &Case, holders: &[Process]) -> Result<Rc<Self>, Gap> {
+        let pids: Vec<u32> = holders.iter().map(|holder| holder.pid).collect();
+        case.evidence
+            .once(format!("holding {pids:?}"), || Self::made_of(case, holders))
+    }
+
+    fn made_of(case: &Case, holders: &[Process]) -> Result<Self, Gap> {
         let known = holders
             .iter()
             .find_map(|holder| Some((Kind::recognise(&holder.args)?, holder)));
@@ -260,7 +252,6 @@ pub(super) fn candidates(incident: &Incident, case: &Case) -> Result<Vec<Candida
     // What all of them need, before any of them: a host may have tens of thousands.
     let (dialled, pools) = (case.dialled_elsewhere(incident), case.pools());
     let (dialled, _) = (dialled?, pools?);
-    let mut holdings = Holdings::default();
     let mut found = Vec::new();
     for (idx, listener) in tcp
         .iter()
@@ -268,7 +259,7 @@ pub(super) fn candidates(incident: &Incident, case: &Case) -> Result<Vec<Candida
         .filter(|(_, listener)| !listener.is_nginx())
     {
         let address = PeerAddress::Tcp(listener.address);
-        found.push(holdings.of(case, &listener.holders).and_then(|holding| {
+        found.push(Holding::of(case, &listener.holders).and_then(|holding| {
             Ok(Candidate {
                 claimed: dialled.reaches(&address),
                 pool: case.pool_at(&Place::Tcp(listener.address))?,
@@ -290,7 +281,7 @@ pub(super) fn candidates(incident: &Incident, case: &Case) -> Result<Vec<Candida
         if incident.address.as_ref() == Some(&address) {
             continue;
         }
-        found.push(holdings.of(case, &listener.holders).and_then(|holding| {
+        found.push(Holding::of(case, &listener.holders).and_then(|holding| {
             let place = Place::Unix(path);
             Ok(Candidate {
                 claimed: dialled.reaches(&address),
