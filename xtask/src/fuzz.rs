@@ -49,6 +49,8 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/facts/testdata/firewall/nft.json",
         ],
     ),
+    ("exchange", &[]),
+    ("tables", &[]),
     ("names", &[]),
     ("systemd", &[]),
     ("journal", &[]),
@@ -60,6 +62,7 @@ const TARGETS: &[(&str, &[&str])] = &[
             "crates/facts/testdata/log/uwsgi-2.0.21.log",
         ],
     ),
+    ("settings", &[]),
 ];
 
 /// What to fuzz, and for how long.

@@ -107,6 +107,34 @@ fn continuation_lines_belong_to_the_record_before() {
 }
 
 #[test]
+fn names_that_nginx_looks_up_for_itself_are_no_upstreams() {
+    let ocsp = |what: &str| {
+        format!(
+            "2026/11/21 01:43:17 [warn] 7#7: {what} while requesting certificate status, responder: r3.o.lencr.org, certificate: \"/etc/ssl/shop.pem\""
+        )
+    };
+    let http = "client: 192.0.2.7, server: shop, request: \"GET / HTTP/1.1\", host: \"shop\"";
+    let mail = "2026/11/21 01:43:17 [error] 7#7: *9 192.0.2.7 could not be resolved (3: Host not found) while in resolving client address, client: 192.0.2.7, server: 0.0.0.0:25";
+    let of_request =
+        format!("2026/11/21 01:43:17 [error] 7#7: *9 no resolver defined to resolve app, {http}");
+    for (line, class) in [
+        (
+            ocsp("no resolver defined to resolve r3.o.lencr.org"),
+            Class::Ocsp,
+        ),
+        (
+            ocsp("r3.o.lencr.org could not be resolved (3: Host not found)"),
+            Class::Ocsp,
+        ),
+        (mail.to_owned(), Class::NotUpstream),
+        (of_request, Class::DnsNoResolver),
+    ] {
+        let event = parse(line.as_bytes()).unwrap();
+        assert_eq!(event.class, class, "{line}");
+    }
+}
+
+#[test]
 fn what_a_reader_cannot_read_is_its_error() {
     struct Broken;
     impl Read for Broken {

@@ -138,7 +138,9 @@ impl Case {
             .log
             .events
             .iter()
-            .filter(|event| event.pool.as_deref() == Some(pool.name()));
+            .filter(|event| event.pool.as_deref() == Some(pool.name()))
+            // Pools of two masters may have one name.
+            .filter(|_| application.log.shared_with.is_none());
         let full: Vec<_> = own
             .filter_map(|event| match event.what {
                 What::MaxChildren { limit } => Some((event.at?, limit, event.text.trim())),

@@ -56,11 +56,21 @@ impl Case {
         if !incident.seconds.keys().all(|&failed| was_idle(failed)) {
             return Err(gap("some request failed that long after no answer"));
         }
+        // nginx reuses the connection that was freed last (`ngx_http_upstream_get_keepalive_peer`).
+        let was_quiet = |failed: i64| {
+            let from = failed.saturating_sub(idle).saturating_add(EARLY + 1);
+            from >= failed || answers.seconds.range(from..failed).next().is_none()
+        };
+        if !incident.seconds.keys().all(|&failed| was_quiet(failed)) {
+            return Err(gap(
+                "others were answered in the meantime, on connections freed later",
+            ));
+        }
         Ok(Exhibit::Record {
             probe: "lines-since",
             at: None,
             text: format!(
-                "the access log shows that each failure came {idle} s after an answer, and that such requests are answered at other times"
+                "the access log shows that each failure came {idle} s after an answer, with none in between, and that such requests are answered at other times"
             ),
         })
     }

@@ -45,7 +45,14 @@ impl Case {
                 Exhibit::Log { .. } | Exhibit::Record { .. } => None,
             })
             .collect();
-        match self.was_loaded(incident, &files) {
+        // What a configuration does not say, none of its files says.
+        let says_nothing = |exhibit: &Exhibit| matches!(exhibit, Exhibit::Record { probe, .. } if *probe == "config");
+        let loaded = if confirmation.proof.exhibits().iter().any(says_nothing) {
+            self.was_all_loaded(incident)
+        } else {
+            self.was_loaded(incident, &files)
+        };
+        match loaded {
             Ok(()) => verdict,
             Err(gap) => CauseVerdict {
                 judgement: Judgement::Unknown(gap.leaning(format!(
@@ -54,6 +61,20 @@ impl Case {
                 ))),
                 ..verdict
             },
+        }
+    }
+
+    /// That the worker which failed last had loaded the whole configuration as it stands on disk.
+    fn was_all_loaded(&self, incident: &Incident) -> Result<(), Gap> {
+        let instance = self.instance(incident)?;
+        let files = self.last_changes(incident.instance, &instance)?;
+        self.was_loaded(incident, &files.into_iter().map(|(path, _)| path).collect())?;
+        match self.changed_includes(incident)? {
+            None => Ok(()),
+            Some(_) => Err(Gap::too_late(
+                "what nginx had loaded when it failed",
+                "files were added to its configuration or taken away since",
+            )),
         }
     }
 

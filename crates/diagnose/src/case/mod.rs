@@ -80,7 +80,7 @@ pub(crate) use paths::{Access, Component, Identity};
 pub(crate) use patience::Patience;
 pub(crate) use sandbox::{Cover, NginxSandbox, Veiled, family};
 pub(crate) use selinux::{Need, Ruling, Selinux};
-pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors};
+pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors, verify_error};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
 use crate::incident::Incident;

@@ -9,7 +9,7 @@ use conf::{ContextKind, Model, Target};
 use facts::dns::Reply;
 use facts::{Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, RecordKind, View};
 
-use super::config::{is_host_name, span};
+use super::config::{dialled_addresses, is_host_name, span};
 use super::{Case, Instance, known};
 use crate::incident::Incident;
 
@@ -288,6 +288,18 @@ impl Case {
             }
         }
         Ok(None)
+    }
+
+    /// Whether the configuration on disk dials a name.
+    pub(crate) fn dials_name(&self, incident: &Incident, name: &str) -> Result<bool, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let mut dialled = dialled_addresses(&configured.model).into_iter();
+        Ok(dialled.any(|address| match address {
+            conf::Address::Tcp { host, .. } => host
+                .name()
+                .is_some_and(|host| host.eq_ignore_ascii_case(name)),
+            conf::Address::Unix(_) => false,
+        }))
     }
 
     /// The names of the upstreams, for a name that may be a mistyped one.

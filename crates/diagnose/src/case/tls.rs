@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::rc::Rc;
 
+use bstr::BString;
 use conf::Protocol;
 use facts::{Exhibit, Gap};
 
@@ -61,6 +62,17 @@ pub(crate) fn tls_errors(incident: &Incident) -> Option<Vec<TlsError>> {
         .iter()
         .map(|message| TlsError::parse(message))
         .collect()
+}
+
+/// The number that every line names in `upstream SSL certificate verify error: (18:self-signed certificate)`
+/// (openssl/x509_vfy.h); of several, none.
+pub(crate) fn verify_error(incident: &Incident) -> Option<u32> {
+    let mut numbers = incident.messages.iter().map(|message| {
+        let (_, found) = message.split_once("verify error: (")?;
+        found.split_once(':')?.0.parse::<u32>().ok()
+    });
+    let first = numbers.next()??;
+    numbers.all(|other| other == Some(first)).then_some(first)
 }
 
 /// The name of an alert (RFC 8446, 6; RFC 5246, 7.2).
@@ -175,6 +187,28 @@ impl TlsSettings {
     /// Whether some other place shakes hands with the same peer without checking its certificate. nginx keeps what it found
     /// of a certificate with the session, and sessions with the peer, whoever made them (`ngx_ssl_get_session`).
     pub(crate) fn shares_unchecked_sessions(&self, incident: &Incident) -> bool {
+        self.shares_sessions(incident, |value| {
+            value("verify").is_none_or(|value| value != "on")
+        })
+    }
+
+    /// Whether nginx may expect several names of the same peer: a session holds the certificate that it began with.
+    pub(crate) fn shares_sessions_of_other_names(&self, incident: &Incident) -> bool {
+        let own = self.sites.first().and_then(|site| {
+            let name = self.directive("name");
+            self.configured.model.value_in_force(site.context, &name)
+        });
+        let own = own.map(|(value, _)| value.to_owned());
+        self.name == PeerName::Variable
+            || self.shares_sessions(incident, |value| value("name") != own)
+    }
+
+    /// Whether nginx may go on with a session of a place of which `is_other`, given the directives in force there.
+    fn shares_sessions(
+        &self,
+        incident: &Incident,
+        is_other: impl Fn(&dyn Fn(&str) -> Option<BString>) -> bool,
+    ) -> bool {
         let Some(address) = &incident.address else {
             return false;
         };
@@ -185,12 +219,12 @@ impl TlsSettings {
                 .value_in_force(site.context, &name)
                 .is_none_or(|(value, _)| value != "off")
         });
-        let unchecked = |pass: &conf::Pass| {
-            let verify = self.directive("verify");
-            pass.protocol.is_tls()
-                && model
-                    .value_in_force(pass.context, &verify)
-                    .is_none_or(|(value, _)| value != "on")
+        let is_other = |pass: &conf::Pass| {
+            let value = |setting: &str| {
+                let value = model.value_in_force(pass.context, &self.directive(setting));
+                value.map(|(value, _)| value.to_owned())
+            };
+            pass.protocol.is_tls() && is_other(&value)
         };
         let own: Vec<_> = self
             .sites
@@ -203,7 +237,7 @@ impl TlsSettings {
             .passes()
             .iter()
             .filter(|pass| own.contains(&&pass.target));
-        reuses && literal.chain(named).any(unchecked)
+        reuses && literal.chain(named).any(is_other)
     }
 
     /// What is compared between places.

@@ -1,7 +1,7 @@
 //! See the doc comment of [`KEEPALIVE_CONNECTION_STALE`].
 
 use facts::{Exhibit, Gap};
-use log::error::Class;
+use log::error::{Class, While};
 
 use crate::case::{Case, Idle, Reuse};
 use crate::incident::Incident;
@@ -36,7 +36,9 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    if !(incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset)) {
+    // A connection on which an answer has begun is not idle.
+    let is_at_once = matches!(incident.action, Some(While::SendingRequest | While::ReadingResponseHeader));
+    if !is_at_once || !(incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset)) {
         return Ok(Verdict::RuledOut(proof));
     }
     let reuse = match case.reuse(incident)? {
@@ -139,7 +141,7 @@ mod tests {
         - config /etc/nginx/nginx.conf:3: proxy_set_header Connection "";
         - process: uvicorn (pid 4120) closes an idle connection after 5 s, by its command line
         - process 12:30:00: uvicorn (pid 4120) has run since before the first failure
-        - lines-since: the access log shows that each failure came 5 s after an answer, and that such requests are answered at other times
+        - lines-since: the access log shows that each failure came 5 s after an answer, with none in between, and that such requests are answered at other times
         fix, shown: let uvicorn (pid 4120) keep idle connections longer than nginx does
           raise timeout_keep_alive above 60 s
         fix, shown: let nginx give them up first
@@ -167,6 +169,20 @@ mod tests {
         unknown: whether the failing connections had been idle: some request failed that long after no answer
         leaning: the application may close kept connections before nginx does
         ");
+    }
+
+    #[test]
+    fn unknown_where_others_were_answered_in_between() {
+        let told = check(ID, [REUSED, UVICORN, ANSWERED, r#"
+            192.0.2.9 - - [23/Jun/2026:14:02:09 +0000] "GET / HTTP/1.1" 200 5 "-" "-"
+        "#]);
+        assert!(told.contains("others were answered in the meantime, on connections freed later"), "{told}");
+    }
+
+    #[test]
+    fn ruled_out_once_an_answer_has_begun() {
+        let told = check(ID, [&REUSED.replace("while reading response header from upstream", "while reading upstream"), UVICORN, ANSWERED]);
+        assert!(told.contains("ruled out"), "{told}");
     }
 
     #[test]

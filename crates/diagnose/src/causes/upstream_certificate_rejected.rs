@@ -1,9 +1,10 @@
 //! See the doc comment of [`UPSTREAM_CERTIFICATE_REJECTED`].
 
+use facts::certificate::Certificate;
 use facts::{Gap, Hello};
 use log::error::Class;
 
-use crate::case::{Case, PeerName, TlsSettings, known};
+use crate::case::{Case, Greeted, PeerName, TlsSettings, known, verify_error};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -33,7 +34,7 @@ declare_cause! {
     }
 }
 
-/// What OpenSSL's `X509_V_ERR_*` numbers ask for (openssl/x509_vfy.h).
+/// What is wrong with it.
 enum Found {
     Expired,
     NotYetValid,
@@ -55,6 +56,24 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         _ => None,
     };
     let shown = known(case.greet(incident, Hello::Tls { name, tls13: settings.offers_tls13() }))?;
+    if let Some(gap) = shown.as_ref().and_then(Greeted::certificate).and_then(|shown| is_another_now(incident, case, &settings, &shown)) {
+        return Err(gap);
+    }
+    let reuse = settings.directive("session_reuse");
+    let by_session = |other: &str| {
+        Gap::undecided(
+            "whether nginx checked the certificate itself",
+            format!("another location dials the same peer {other}, and {reuse} is on: it may be that one's session"),
+        )
+        .leaning(format!("set {reuse} off: what nginx found of a certificate is remembered with the session"))
+    };
+    // What nginx rejects may be the verdict of a session that another location made.
+    if settings.shares_unchecked_sessions(incident) {
+        return Err(by_session("without a check"));
+    }
+    if incident.is(Class::TlsVerifyName) && settings.shares_sessions_of_other_names(incident) {
+        return Err(by_session("by another name"));
+    }
     let proof = proof
         .and(case.dialled_by(incident)?)
         .and(settings.exhibit("verify"))
@@ -77,15 +96,6 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             "is not valid yet",
             vec!["compare the clocks of both hosts, and the date from which the certificate is valid".to_owned()],
         ),
-        // What nginx rejects may be the verdict of a session that another location made.
-        Found::UnknownSigner if settings.shares_unchecked_sessions(incident) => {
-            let reuse = settings.directive("session_reuse");
-            return Err(Gap::undecided(
-                "whether nginx checked the certificate itself",
-                format!("another location dials the same peer without a check, and {reuse} is on: it may be that one's session"),
-            )
-            .leaning(format!("set {reuse} off: what another location did not check is remembered as not trusted")));
-        }
         Found::UnknownSigner => ("is signed by nobody whom nginx trusts there", unknown_signer(&settings)),
         Found::Other => ("is rejected", vec!["the line of the log says why".to_owned()]),
     };
@@ -96,24 +106,29 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     ))
 }
 
-/// The number within `upstream SSL certificate verify error: (18:self-signed certificate)`; of several, none.
+/// What nginx found, by the number that it logs.
 fn found(incident: &Incident) -> Found {
-    let mut numbers = incident.messages.iter().map(|message| {
-        let (_, found) = message.split_once("verify error: (")?;
-        found.split_once(':')?.0.parse::<u32>().ok()
-    });
-    let Some(Some(first)) = numbers.next() else {
-        return Found::Other;
-    };
-    if numbers.any(|other| other != Some(first)) {
-        return Found::Other;
-    }
-    match first {
-        9 => Found::NotYetValid,
-        10 => Found::Expired,
-        2 | 18 | 19 | 20 | 21 => Found::UnknownSigner,
+    match verify_error(incident) {
+        Some(9) => Found::NotYetValid,
+        Some(10) => Found::Expired,
+        Some(2 | 18 | 19 | 20 | 21) => Found::UnknownSigner,
         _ => Found::Other,
     }
+}
+
+/// Why the certificate that the peer shows now may not be the one that nginx rejected.
+fn is_another_now(incident: &Incident, case: &Case, settings: &TlsSettings, shown: &Certificate) -> Option<Gap> {
+    let now = case.now();
+    let is_fine = match found(incident) {
+        _ if incident.is(Class::TlsVerifyName) => match &settings.name {
+            PeerName::Name(name) => shown.is_for(name),
+            PeerName::Address | PeerName::Variable => false,
+        },
+        Found::Expired => shown.not_after >= now,
+        Found::NotYetValid => shown.not_before <= now && shown.not_before < incident.first_seen,
+        Found::UnknownSigner | Found::Other => false,
+    };
+    is_fine.then(|| Gap::too_late("which certificate nginx rejected", format!("the peer shows one now that has no such fault: {}", shown.subject)))
 }
 
 fn unknown_signer(settings: &TlsSettings) -> Vec<String> {
@@ -217,8 +232,24 @@ mod tests {
         "]), @"
         answer: none, ongoing
         unknown: whether nginx checked the certificate itself: another location dials the same peer without a check, and proxy_ssl_session_reuse is on: it may be that one's session
-        leaning: set proxy_ssl_session_reuse off: what another location did not check is remembered as not trusted
+        leaning: set proxy_ssl_session_reuse off: what nginx found of a certificate is remembered with the session
         ");
+    }
+
+    #[test]
+    fn unknown_where_another_location_expects_another_name() {
+        let told = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            proxy_ssl_verify on;
+            server { server_name shop.example; location / { proxy_ssl_name a.internal; proxy_pass https://127.0.0.1:8443; } }
+            server { server_name other.example; location / { proxy_ssl_name b.internal; proxy_pass https://127.0.0.1:8443; } }
+            }
+            //- failed 14:04:30 https://127.0.0.1:8443/ server=shop.example
+            upstream SSL certificate does not match \"a.internal\" while SSL handshaking to upstream
+        "]);
+        assert!(told.contains("unknown: "), "{told}");
     }
 
     #[test]

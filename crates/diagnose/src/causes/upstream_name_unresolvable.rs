@@ -116,6 +116,10 @@ fn at_start(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let Some(name) = name_in(&message) else {
         return Ok(Verdict::RuledOut(Proof::new(exhibit)));
     };
+    // It may have run since, or the line may be of another file that was tried.
+    if !case.dials_name(incident, &name)? {
+        return Err(Gap::undecided("why nginx does not run", format!("the last it said is that it did not find {name}, which its configuration names no more")));
+    }
     let addresses = case.look_up(incident.instance, &name)?;
     if let Some(address) = addresses.first() {
         return Err(Gap::too_late(format!("whether {name} resolved when nginx was started"), format!("it does now ({address})"))
@@ -280,6 +284,13 @@ mod tests {
         fix, shown: have the name resolve
           correct the name where the line says it stands, or give app.example a record or a line in /etc/hosts; then start nginx
         "#);
+    }
+
+    #[test]
+    fn unknown_where_the_configuration_names_it_no_more() {
+        let mended = STOPPED.replace("proxy_pass http://app.example;", "proxy_pass http://127.0.0.1:8000;");
+        let told = check(ID, [mended.as_str()]);
+        assert!(told.contains("unknown: why nginx does not run: the last it said is that it did not find app.example"), "{told}");
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! See the doc comment of [`UPSTREAM_SNI_MISSING`].
 
+use facts::certificate::Certificate;
 use facts::{Gap, Hello};
 use log::error::Class;
 
-use crate::case::{Case, Greeted, PeerName, TlsSettings, not_asked, tls_errors};
+use crate::case::{Case, Greeted, PeerName, TlsSettings, not_asked, tls_errors, verify_error};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -37,6 +38,11 @@ declare_cause! {
 /// RFC 6066, 3.
 const UNRECOGNIZED_NAME: u8 = 112;
 
+/// Faults of a certificate (openssl/x509_vfy.h).
+const NOT_YET_VALID: u32 = 9;
+const EXPIRED: u32 = 10;
+const SELF_SIGNED: u32 = 18;
+
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
     let is_handshake = incident.is(Class::TlsHandshake) || incident.is(Class::TlsHandshakeClosed);
@@ -69,7 +75,18 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     case.answers_as_then(incident)?;
     let proof = proof.and(without.exhibit()).and(with.exhibit());
-    let is_mended = if is_certificate {
+    let is_mended = if incident.is(Class::TlsVerify) {
+        let Some((without, with)) = without.certificate().zip(with.certificate()) else {
+            return Err(Gap::undecided(missing, "it shows no certificate"));
+        };
+        match of_the_default_alone(incident, case, &without, &with) {
+            Some(is_mended) => is_mended,
+            None => {
+                return Err(Gap::undecided(missing, "whether nginx would trust the certificate that it shows for the name is not known")
+                    .leaning(format!("the peer shows another certificate when it is told {name}: {}", with.subject)));
+            }
+        }
+    } else if is_certificate {
         is_for(with, name) && !is_for(without, name)
     } else {
         with.is_finished() && without.is_refused()
@@ -79,10 +96,26 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         let summary = format!("nginx sends no name in the TLS handshake: without {name} the peer {what}");
         return Ok(confirmed(&settings, summary, proof, case.reload_steps(incident)?));
     }
-    if is_certificate && is_for(without, name) || !is_certificate && without.is_finished() {
+    let is_right = incident.is(Class::TlsVerifyName) && is_for(without, name);
+    if is_right || !is_certificate && without.is_finished() {
         return Ok(Verdict::RuledOut(proof));
     }
     Err(Gap::undecided(missing, format!("the name {name} makes no difference to it")))
+}
+
+/// Whether the logged fault is one of the certificate shown without a name, and not of the other; `None` where that cannot
+/// be told from the two.
+fn of_the_default_alone(incident: &Incident, case: &Case, without: &Certificate, with: &Certificate) -> Option<bool> {
+    if without == with {
+        return Some(false);
+    }
+    let now = case.now();
+    match verify_error(incident)? {
+        NOT_YET_VALID => Some(without.not_before > now && with.not_before <= now),
+        EXPIRED => Some(without.not_after < now && with.not_after >= now),
+        SELF_SIGNED => Some(without.is_self_issued() && !with.is_self_issued()),
+        _ => None,
+    }
 }
 
 fn is_for(greeted: &Greeted, name: &str) -> bool {
@@ -150,6 +183,18 @@ mod tests {
           $ nginx -s reload
           where the peer serves another name than app.internal, set proxy_ssl_name to that
         ");
+    }
+
+    #[test]
+    fn unknown_where_another_file_may_have_said_otherwise() {
+        let told = check(ID, ["
+            //- nginx start=13:00:00 workers=2900 workers-start=14:04:50
+            //- file /etc/nginx/nginx.conf
+            http { include tls.conf; server { location / { proxy_pass https://127.0.0.1:8443; } } }
+            //- file /etc/nginx/tls.conf ctime=14:04:45
+            proxy_ssl_verify off;
+        ", UNRECOGNIZED]);
+        assert!(told.contains("unknown: what stood in /etc/nginx/tls.conf when it failed"), "{told}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! See the doc comment of [`UPSTREAM_TLS_HANDSHAKE_FAILS`].
 
 use facts::{Gap, Hello};
-use log::error::Class;
+use log::error::{Class, While};
 
 use crate::case::{Case, Greeted, PeerName, TlsError, TlsSettings, alert_name, known, not_asked, tls_errors};
 use crate::incident::Incident;
@@ -73,6 +73,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             vec![advice("the reason is OpenSSL's, on nginx's side: compare the versions, ciphers and certificates of both sides".to_owned())],
         ));
     };
+    // Bytes damaged on their way, and a peer that breaks its answer off, raise alerts as well.
+    if is_late && !(is_before_the_answer(incident) && alerts.iter().copied().all(is_of_the_clients_certificate)) {
+        return Err(Gap::undecided(missing, "the alert came after the handshake, and does not speak of nginx's certificate"));
+    }
     let settings = known(case.tls_settings(incident))?;
     let told: Vec<String> = alerts.iter().map(|&alert| format!("{} (alert {alert})", alert_name(alert))).collect();
     let summary = format!("the peer refuses nginx's TLS handshake: {}", told.join(", "));
@@ -92,6 +96,15 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let telling = settings.as_ref().and_then(|settings| exhibit_of(*alert, settings));
     let proof = proof.with(telling).with(shown.as_ref().map(Greeted::exhibit));
     Ok(confirmed(summary, proof, vec![fix]))
+}
+
+/// What a peer that wants a certificate from nginx says of it (RFC 8446, 6.2).
+fn is_of_the_clients_certificate(alert: u8) -> bool {
+    matches!(alert, 42..=46 | 48 | 49 | 116)
+}
+
+fn is_before_the_answer(incident: &Incident) -> bool {
+    matches!(incident.action, Some(While::SendingRequest | While::ReadingResponseHeader))
 }
 
 fn hello(settings: &TlsSettings) -> Hello {
@@ -200,6 +213,23 @@ mod tests {
         fix, shown: have both sides agree
           show the peer a certificate that it accepts: proxy_ssl_certificate and proxy_ssl_certificate_key
         ");
+    }
+
+    #[test]
+    fn unknown_of_an_alert_after_the_handshake_that_speaks_of_no_certificate() {
+        for said in [
+            "SSL_read() failed (SSL: error:0A0003FC:SSL routines::sslv3 alert bad record mac:SSL alert number 20) while reading response header from upstream",
+            "SSL_read() failed (SSL: error:0A000438:SSL routines::tlsv1 alert internal error:SSL alert number 80) while reading upstream",
+            // Of its certificate, but in the middle of an answer.
+            "SSL_read() failed (SSL: error:0A00045C:SSL routines::tlsv13 alert certificate required:SSL alert number 116) while reading upstream",
+        ] {
+            let failed = format!("
+                //- failed 14:04:30 https://127.0.0.1:8443/ level=crit
+                {said}
+            ");
+            let told = check(ID, [HOST, &failed]);
+            assert!(told.contains("unknown: why the handshake fails: the alert came after the handshake"), "{told}");
+        }
     }
 
     #[test]

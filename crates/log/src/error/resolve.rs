@@ -111,6 +111,8 @@ fn by_rule(rule: Rule, seen: &Seen<'_>) -> Class {
         Rule::Dns if memmem::find(seen.message, b") while resolving service ").is_some() => {
             Class::DnsResolveParam
         }
+        Rule::Dns | Rule::DnsNoResolver if seen.other_party() == Some(Class::Ocsp) => Class::Ocsp,
+        Rule::Dns | Rule::DnsNoResolver if names_a_client(seen) => Class::NotUpstream,
         Rule::Dns | Rule::DnsNoResolver if background(seen) => Class::DnsResolveParam,
         Rule::Dns => Class::Dns,
         Rule::DnsNoResolver => Class::DnsNoResolver,
@@ -221,6 +223,14 @@ fn header(seen: &Seen<'_>) -> Class {
     } else {
         Class::InvalidHeader
     }
+}
+
+/// The mail proxy looks up who connected.
+fn names_a_client(seen: &Seen<'_>) -> bool {
+    matches!(
+        seen.action(),
+        Some(While::InResolvingClientAddress | While::InResolvingClientHostname)
+    )
 }
 
 fn background(seen: &Seen<'_>) -> bool {
