@@ -313,6 +313,7 @@ macro_rules! scenarios {
                 name_server_does_not_know_it,
                 only_ipv6_is_refused,
                 name_server_is_dead,
+                name_server_is_silent_for_one_name,
                 nginx_does_not_start,
                 name_resolves_and_nothing_listens,
             ],

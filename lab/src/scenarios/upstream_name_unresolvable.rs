@@ -49,6 +49,17 @@ pub fn name_server_is_dead(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).of_peer("shop.lab").naming(format!("{server} does not answer"))])
 }
 
+/// It answers for others, and hands this one on to a server that is dead.
+pub fn name_server_is_silent_for_one_name(lab: &Lab) -> Result<()> {
+    let dead = lab.port()?;
+    let (_dnsmasq, server) = lab.name_server(&[&format!("--server=/shop.test/127.0.0.1#{dead}")])?;
+    let nginx = lab.nginx(SITE, &[("server", &server), ("name", &"shop.test"), ("peer", &8000)])?;
+    lab.settle();
+    nginx.expect(2, "GET", "/", 502)?;
+    nginx.logged(&["[error]", "shop.test could not be resolved (110: Operation timed out), client"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).of_peer("shop.test").naming("answers, but not for shop.test")])
+}
+
 /// A name without a variable keeps nginx from starting.
 pub fn nginx_does_not_start(lab: &Lab) -> Result<()> {
     let site = "\

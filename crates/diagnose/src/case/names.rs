@@ -440,6 +440,29 @@ impl Case {
         }
     }
 
+    /// What a name server answers when it is asked for a name that every one has an answer for, if only a refusal;
+    /// `None` where it answers that neither.
+    pub(crate) fn answers_another(
+        &self,
+        incident: &Incident,
+        server: SocketAddr,
+    ) -> Result<Option<Exhibit>, Gap> {
+        let question = ProbeRequest::Dns {
+            netns: self.in_nginx_netns(incident)?,
+            server,
+            name: "localhost".to_owned(),
+            kind: RecordKind::A,
+        };
+        let (code, count) = self.code(&question)?;
+        let told = told(RecordKind::A, code, count);
+        let exhibit = Exhibit::Record {
+            probe: "dns",
+            at: None,
+            text: format!("the name server {server} asked for localhost: {told}"),
+        };
+        Ok((code != 110).then_some(exhibit))
+    }
+
     /// Whether no name server of the resolver has an address for the name now, for whatever reason.
     pub(crate) fn is_unresolved(&self, incident: &Incident) -> Result<bool, Gap> {
         let resolver = self.resolver_of(incident)?;
@@ -469,20 +492,10 @@ fn answered(server: SocketAddr, name: &str, codes: &[(RecordKind, (u16, usize))]
         None if count == 0 => Some(3),
         None => None,
     };
-    let told = |(kind, (code, count)): &(RecordKind, (u16, usize))| {
-        let kind = match kind {
-            RecordKind::A => "A",
-            RecordKind::Aaaa => "AAAA",
-        };
-        match (code, count) {
-            (0, 0) => format!("{kind}: no address"),
-            (0, 1) => format!("{kind}: 1 address"),
-            (0, count) => format!("{kind}: {count} addresses"),
-            (110, _) => format!("{kind}: no answer"),
-            (code, _) => format!("{kind}: {}", facts::dns::code_text(*code)),
-        }
-    };
-    let told: Vec<String> = codes.iter().map(told).collect();
+    let told: Vec<String> = codes
+        .iter()
+        .map(|&(kind, (code, count))| told(kind, code, count))
+        .collect();
     Answered {
         server,
         code,
@@ -495,5 +508,20 @@ fn answered(server: SocketAddr, name: &str, codes: &[(RecordKind, (u16, usize))]
                 told.join(", ")
             ),
         },
+    }
+}
+
+/// An answer in words.
+fn told(kind: RecordKind, code: u16, count: usize) -> String {
+    let kind = match kind {
+        RecordKind::A => "A",
+        RecordKind::Aaaa => "AAAA",
+    };
+    match (code, count) {
+        (0, 0) => format!("{kind}: no address"),
+        (0, 1) => format!("{kind}: 1 address"),
+        (0, count) => format!("{kind}: {count} addresses"),
+        (110, _) => format!("{kind}: no answer"),
+        (code, _) => format!("{kind}: {}", facts::dns::code_text(code)),
     }
 }

@@ -4,7 +4,7 @@ use bstr::ByteSlice as _;
 use facts::{Exhibit, Gap};
 use log::error::Class;
 
-use crate::case::{Answered, Case, Resolver};
+use crate::case::{Answered, Case, Resolver, known};
 use crate::incident::{Incident, Origin};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -55,20 +55,50 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::too_late("whether the name resolved when it failed", "the name servers answer otherwise now"));
     };
     let name = &incident.peer;
+    let is_silent = failing.code == Some(TIMED_OUT) && !failing.is_for_ipv6_alone;
+    let silence = if is_silent { known(silence(incident, case, &failing))? } else { None };
     let summary = match failing.code {
         _ if failing.is_for_ipv6_alone => format!("{} fails when asked for the IPv6 addresses of {name}, and nginx takes that for the whole", failing.server),
-        Some(TIMED_OUT) => format!("the name server {} does not answer", failing.server),
+        Some(TIMED_OUT) => match &silence {
+            Some(Silence::Whole) => format!("the name server {} does not answer", failing.server),
+            Some(Silence::ForThisName(_)) => format!("the name server {} answers, but not for {name}", failing.server),
+            None => format!("the name server {} does not answer for {name}", failing.server),
+        },
         Some(3) => format!("the name server {} does not know {name}", failing.server),
         code => format!("the name server {} does not resolve {name} ({})", failing.server, facts::dns::code_text(code.unwrap_or_default())),
     };
     Ok(Verdict::Confirmed(Confirmation {
         summary,
-        fixes: fixes(incident, case, &resolver, &failing)?,
-        proof: proof.and(failing.exhibit).and(Exhibit::Config(resolver.span)),
+        fixes: fixes(incident, case, &resolver, &failing, silence.as_ref())?,
+        proof: proof.and(failing.exhibit).with(silence.and_then(Silence::exhibit)).and(Exhibit::Config(resolver.span)),
     }))
 }
 
-fn fixes(incident: &Incident, case: &Case, resolver: &Resolver, failing: &Answered) -> Result<Vec<Fix>, Gap> {
+/// What a name server does not answer for.
+enum Silence {
+    /// Another name neither.
+    Whole,
+    /// It answers for another name.
+    ForThisName(Exhibit),
+}
+
+impl Silence {
+    fn exhibit(self) -> Option<Exhibit> {
+        match self {
+            Self::Whole => None,
+            Self::ForThisName(exhibit) => Some(exhibit),
+        }
+    }
+}
+
+fn silence(incident: &Incident, case: &Case, failing: &Answered) -> Result<Silence, Gap> {
+    Ok(match case.answers_another(incident, failing.server)? {
+        Some(exhibit) => Silence::ForThisName(exhibit),
+        None => Silence::Whole,
+    })
+}
+
+fn fixes(incident: &Incident, case: &Case, resolver: &Resolver, failing: &Answered, silence: Option<&Silence>) -> Result<Vec<Fix>, Gap> {
     let name = &incident.peer;
     if failing.is_for_ipv6_alone {
         let span = &resolver.span;
@@ -88,7 +118,9 @@ fn fixes(incident: &Incident, case: &Case, resolver: &Resolver, failing: &Answer
     }
     let mut advice = Vec::new();
     let (server, domains) = case.host_resolver(incident)?;
-    if failing.code == Some(TIMED_OUT) {
+    if let Some(Silence::ForThisName(_)) = silence {
+        advice.push(format!("find out why {} is silent for {name}: the servers of its domain that it asks in turn may not answer it", failing.server));
+    } else if failing.code == Some(TIMED_OUT) {
         advice.push(format!("start the name server at {}, or correct: {}", failing.server, resolver.span.text));
         advice.extend(server.map(|server| format!("programs of this host ask {server} (/etc/resolv.conf)")));
     } else {
@@ -234,6 +266,27 @@ mod tests {
         fix, shown: have the name resolve
           start the name server at 10.0.0.2:53, or correct: resolver 10.0.0.2;
           programs of this host ask 127.0.0.53 (/etc/resolv.conf)
+        ");
+    }
+
+    #[test]
+    fn confirmed_of_a_name_server_that_is_silent_for_this_name() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { resolver 10.0.0.2 ipv6=off; set $app app.example; proxy_pass http://$app:8000; } } }
+            //- logged 14:02:11
+            app.example could not be resolved (110: Operation timed out)
+            //- dns 10.0.0.2:53 localhost A -> code 5
+        "]), @"
+        answer: upstream-name-unresolvable, ongoing
+        confirmed: the name server 10.0.0.2:53 answers, but not for app.example
+        - log 14:02:11 x1: app.example could not be resolved (110: Operation timed out)
+        - dns: the name server 10.0.0.2:53 asked for app.example: A: no answer
+        - dns: the name server 10.0.0.2:53 asked for localhost: A: 5: Operation refused
+        - config /etc/nginx/nginx.conf:1: resolver 10.0.0.2 ipv6=off;
+        fix, shown: have the name resolve
+          find out why 10.0.0.2:53 is silent for app.example: the servers of its domain that it asks in turn may not answer it
         ");
     }
 
