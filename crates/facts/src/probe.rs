@@ -55,6 +55,9 @@ pub enum Hello {
         /// Whether TLS 1.3 is offered, besides 1.2.
         tls13: bool,
     },
+    /// HTTP/1.1's question for what the server itself can do (`OPTIONS *`, which RFC 9110, 9.3.7 likens to a ping), without the
+    /// `Host` that it has to have: a server refuses it (RFC 9112, 3.2) before an application sees it.
+    Http1,
     /// HTTP/2's connection preface with empty settings; an HTTP/1 server answers it with an error of its own (RFC 9113, 3.4).
     Http2,
     /// FastCGI's question for the values that a server supports (`FCGI_GET_VALUES`).
@@ -438,6 +441,7 @@ impl fmt::Display for ProbeRequest {
                         f.write_str(if *tls13 { " tls1.3" } else { " tls1.2" })?;
                         name.iter().try_for_each(|name| field(f, name.as_bytes()))
                     }
+                    Hello::Http1 => f.write_str(" http1"),
                     Hello::Http2 => f.write_str(" http2"),
                     Hello::FastCgi => f.write_str(" fastcgi"),
                     Hello::Uwsgi => f.write_str(" uwsgi"),

@@ -216,6 +216,7 @@ macro_rules! scenarios {
                 https_to_uvicorn,
                 https_to_an_unknown_program,
                 http_to_tls,
+                http_to_http2,
                 http_to_php_fpm,
                 http_to_uwsgi,
                 fastcgi_to_gunicorn,

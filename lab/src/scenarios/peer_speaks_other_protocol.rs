@@ -72,6 +72,20 @@ pub fn http_to_tls(lab: &Lab) -> Result<()> {
     nginx.expect(2, "GET", "/", 200)
 }
 
+/// It speaks HTTP/2 alone and closes where another preface comes, as servers of gRPC do.
+pub fn http_to_http2(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let script = "const http2 = require('http2').createServer((request, response) => response.end('ok\\n'));\n\
+         require('net').createServer(socket => {\n    socket.on('error', () => {});\n    socket.once('data', data => {\n        \
+             if (data.toString('latin1').startsWith('PRI * HTTP/2.0')) { socket.pause(); socket.unshift(data); http2.emit('connection', socket); }\n        \
+             else { socket.end(); }\n    });\n}).listen(process.argv[2], '127.0.0.1');\n";
+    let _node = lab.node(peer, script)?;
+    let nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
+    nginx.expect(3, "GET", "/", 502)?;
+    lab.diagnose(&nginx, &[Expectation::undetermined()])?;
+    lab.diagnose_with(&nginx, &["--handshake"], &[Expectation::confirmed(CAUSE).naming("HTTP/2").naming("grpc_pass")])
+}
+
 /// php-fpm speaks FastCGI and nothing else.
 pub fn http_to_php_fpm(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -36,6 +36,12 @@ impl Greeted {
                 && matches!(self.greeting.ended, Some(Ended::Closed | Ended::Errno(_)))
     }
 
+    /// Whether the peer ended the connection without a byte.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.greeting.received.is_empty()
+            && matches!(self.greeting.ended, Some(Ended::Closed | Ended::Errno(_)))
+    }
+
     /// Whether nothing came back in time.
     pub(crate) fn is_silent(&self) -> bool {
         self.greeting.received.is_empty() && self.greeting.ended == Some(Ended::Silent)
@@ -56,6 +62,7 @@ impl Greeted {
                     None => format!("{version} handshake without a name"),
                 }
             }
+            Hello::Http1 => "HTTP/1's question to the server (OPTIONS *)".to_owned(),
             Hello::Http2 => "HTTP/2's preface".to_owned(),
             Hello::FastCgi => "FastCGI's question for values".to_owned(),
             Hello::Uwsgi => "uwsgi's ping".to_owned(),

@@ -15,7 +15,7 @@ declare_cause! {
     /// ## Confirmed when
     /// The bytes that nginx says it got can be of no answer in its protocol (FastCGI, HTTP/2), or the program that has
     /// listened there since before the first failure is set to speak another one, or, with `--handshake`, the peer answers
-    /// in another one while it goes on failing.
+    /// in another one while it goes on failing: a server that answers in HTTP/2 and does not in HTTP/1 speaks HTTP/2 alone.
     ///
     /// ## Ruled out when
     /// The failure is another one, or the program is set to speak that protocol, or it answered others in it.
@@ -199,10 +199,26 @@ fn by_experiment(incident: &Incident, case: &Case, wanted: Protocol, proof: Proo
     };
     case.answers_as_then(incident)?;
     let proof = proof.and(case.dialled_by(incident)?).and(answer.exhibit());
+    if (tongue, wanted) == (Tongue::Http2, Protocol::Http) {
+        return beside_http2(incident, case, proof);
+    }
     if is_tongue(tongue, wanted) {
         return Ok(Verdict::RuledOut(proof));
     }
     Ok(confirmed(incident, case, wanted, Spoken::Known(tongue), proof))
+}
+
+/// A server of HTTP/2 may speak HTTP/1 as well (`h2c` beside it), or not (gRPC): its answer in HTTP/1 tells.
+fn beside_http2(incident: &Incident, case: &Case, proof: Proof) -> Result<Verdict, Gap> {
+    let leans = "the peer speaks HTTP/2: a server of gRPC, say, speaks no HTTP/1 besides";
+    let answer = case.greet(incident, Hello::Http1).map_err(|gap| gap.leaning(leans))?;
+    let proof = proof.and(answer.exhibit());
+    match answer.tongue() {
+        Some(Tongue::Http) => Ok(Verdict::RuledOut(proof)),
+        Some(Tongue::Http2) => Ok(confirmed(incident, case, Protocol::Http, Spoken::Known(Tongue::Http2), proof)),
+        None if answer.is_hung_up() => Ok(confirmed(incident, case, Protocol::Http, Spoken::Known(Tongue::Http2), proof)),
+        _ => Err(Gap::undecided("whether the peer speaks HTTP/1 besides HTTP/2", "its answer to HTTP/1 does not tell").leaning(leans)),
+    }
 }
 
 /// Whether a peer that answers so can be spoken to in this protocol.
@@ -210,8 +226,7 @@ fn is_tongue(tongue: Tongue, wanted: Protocol) -> bool {
     matches!(
         (tongue, wanted),
         (Tongue::Tls, Protocol::Https | Protocol::Grpcs | Protocol::Suwsgi)
-            // A server of HTTP/2 may speak HTTP/1 as well.
-            | (Tongue::Http | Tongue::Http2, Protocol::Http)
+            | (Tongue::Http, Protocol::Http)
             | (Tongue::Http2, Protocol::Grpc)
             | (Tongue::FastCgi, Protocol::Fastcgi)
             | (Tongue::Uwsgi, Protocol::Uwsgi)
@@ -421,6 +436,67 @@ mod tests {
           $ nginx -t
           $ nginx -s reload
         ");
+    }
+
+    const HTTP_CLOSED: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- failed 14:04:30 http://127.0.0.1:8000/
+        upstream prematurely closed connection while reading response header from upstream
+    ";
+    const HTTP2: &str = "
+        //- options handshake
+        //- handshake 127.0.0.1:8000 http2
+        received 000000040000000000
+    ";
+
+    #[test]
+    fn confirmed_of_a_server_of_http2_alone() {
+        assert_snapshot!(check(ID, [HTTP_CLOSED, STRANGER, HTTP2]), @"
+        answer: peer-speaks-other-protocol, ongoing
+        confirmed: nginx speaks http to 127.0.0.1:8000, which speaks HTTP/2
+        - log 14:04:30 x1: upstream prematurely closed connection while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - handshake 14:05:00: HTTP/2's preface: answered in HTTP/2
+        - handshake 14:05:00: HTTP/1's question to the server (OPTIONS *): closed without an answer
+        fix, shown: have both speak the same
+          dial it with grpc_pass
+          or point the directive to where the application speaks http
+        ");
+        let frames = "
+            //- handshake 127.0.0.1:8000 http1
+            received 000000040000000000
+        ";
+        let said = check(ID, [HTTP_CLOSED, STRANGER, HTTP2, frames]);
+        assert!(said.contains("(OPTIONS *): answered in HTTP/2\nfix"), "{said}");
+    }
+
+    #[test]
+    fn ruled_out_where_a_server_of_http2_speaks_http1_as_well() {
+        assert_snapshot!(check(ID, [HTTP_CLOSED, STRANGER, HTTP2, "
+            //- handshake 127.0.0.1:8000 http1
+            received 485454502f312e31203430302042616420526571756573740d0a
+        "]), @"
+        answer: none, ongoing
+        ruled out
+        - log 14:04:30 x1: upstream prematurely closed connection while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - handshake 14:05:00: HTTP/2's preface: answered in HTTP/2
+        - handshake 14:05:00: HTTP/1's question to the server (OPTIONS *): answered in HTTP/1
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_server_of_http2_does_not_tell_of_http1() {
+        for answer in ["ended silent", "received 2d455252"] {
+            let said = check(ID, [HTTP_CLOSED, STRANGER, HTTP2, &format!("
+                //- handshake 127.0.0.1:8000 http1
+                {answer}
+            ")]);
+            assert!(said.contains("unknown: whether the peer speaks HTTP/1 besides HTTP/2"), "{said}");
+            assert!(said.contains("leaning: the peer speaks HTTP/2"), "{said}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The hello of a protocol on a connection made as another process would make it, and what comes back.
 //!
-//! Sends no byte of an application's request: a TLS handshake, HTTP/2's preface, FastCGI's question for values, uwsgi's
+//! Sends no byte of an application's request: a TLS handshake, HTTP/1's question to the server itself, HTTP/2's preface, FastCGI's question for values, uwsgi's
 //! ping. Trusts nobody and believes nothing: the peer's certificates are taken down, not checked.
 
 use std::sync::Arc;
@@ -27,6 +27,8 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(150);
 /// A whole handshake with a long chain of certificates stays far below.
 const MOST_READ: usize = 256 << 10;
 
+/// See [`Hello::Http1`]; longer than HTTP/2's preface, lest a server waits for the rest of that.
+const HTTP1: &[u8] = b"OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n";
 /// The connection preface (RFC 9113, 3.4), and an empty SETTINGS frame.
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `FCGI_GET_VALUES` for `FCGI_MAX_CONNS`, of request 0 (FastCGI 1.0, 4.1).
@@ -45,7 +47,7 @@ pub(super) fn handshake(
     // Reads what a first use of the library reads, before another root is entered.
     let tls = match hello {
         Hello::Tls { name, tls13 } => Some(client(name.as_deref(), *tls13).ok_or(Errno::INVAL)?),
-        Hello::Http2 | Hello::FastCgi | Hello::Uwsgi => None,
+        Hello::Http1 | Hello::Http2 | Hello::FastCgi | Hello::Uwsgi => None,
     };
     adopt(from)?;
     let Some(socket) = attempt(to, deadline)? else {
@@ -53,6 +55,7 @@ pub(super) fn handshake(
     };
     let mut greeting = Greeting::default();
     let ended = match (hello, tls) {
+        (Hello::Http1, _) => plain(&socket, HTTP1, deadline, &mut greeting),
         (Hello::FastCgi, _) => plain(&socket, FASTCGI, deadline, &mut greeting),
         (Hello::Uwsgi, _) => plain(&socket, UWSGI, deadline, &mut greeting),
         (_, Some(tls)) => shake(&socket, tls, deadline, &mut greeting),
@@ -349,6 +352,12 @@ mod tests {
                 b"HTTP/1.1 505 HTTP Version Not Supported\r\n\r\n",
                 Tongue::Http,
             ),
+            (
+                Hello::Http1,
+                b"HTTP/1.1 400 Bad Request\r\n\r\n",
+                Tongue::Http,
+            ),
+            (Hello::Http1, b"\0\0\0\x04\0\0\0\0\0", Tongue::Http2),
             (Hello::FastCgi, b"\x01\x0a\0\0\0\0\0\0", Tongue::FastCgi),
             (Hello::Uwsgi, b"\x64\0\0\x01", Tongue::Uwsgi),
         ] {

@@ -43,7 +43,9 @@ pub(super) fn request(
         Some(Hello::Tls { name, tls13 }) => {
             Some(client(name.as_deref(), *tls13).ok_or(Errno::INVAL)?)
         }
-        Some(Hello::Http2 | Hello::FastCgi | Hello::Uwsgi) => return Err(Errno::INVAL),
+        Some(Hello::Http1 | Hello::Http2 | Hello::FastCgi | Hello::Uwsgi) => {
+            return Err(Errno::INVAL);
+        }
         None => None,
     };
     adopt(from)?;
