@@ -1117,6 +1117,11 @@ impl Host {
     }
 
     fn walk(&self, view: View, path: &Path) -> Answer {
+        self.walk_after(view, path, 0)
+    }
+
+    /// After so many symbolic links.
+    fn walk_after(&self, view: View, path: &Path, links: u32) -> Answer {
         let mut text = String::new();
         let ancestors: Vec<&Path> = path.ancestors().collect();
         for component in ancestors.iter().rev() {
@@ -1124,9 +1129,14 @@ impl Host {
                 writeln!(text, "{} errno=2", component.display()).unwrap();
                 break;
             };
+            if links == 40 && fields.contains(" target=") {
+                writeln!(text, "{} errno=40", component.display()).unwrap();
+                break;
+            }
             writeln!(text, "{} {fields}", component.display()).unwrap();
             if let Some((_, target)) = fields.split_once(" target=") {
-                let Answer::Bytes(rest) = self.walk(view, Path::new(target)) else {
+                let Answer::Bytes(rest) = self.walk_after(view, Path::new(target), links + 1)
+                else {
                     unreachable!("a walk is told in bytes");
                 };
                 let rest = String::from_utf8(rest).unwrap();

@@ -280,9 +280,12 @@ macro_rules! scenarios {
             socket_missing: [
                 file_is_missing,
                 directory_is_missing,
+                uri_without_a_colon,
+                links_lead_in_a_circle,
                 php_service_is_stopped,
             ],
             socket_path_mismatch: [
+                socket_of_datagrams,
                 another_php_version,
                 the_dialled_php_version_is_down,
                 php_from_elsewhere,

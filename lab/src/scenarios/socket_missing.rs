@@ -1,7 +1,10 @@
 //! The unix socket nginx dials is not there.
 
+use std::os::unix::fs::symlink;
+
 use anyhow::Result;
 
+use crate::lab::set_mode;
 use crate::{Expectation, Lab};
 
 const SITE: &str = "\
@@ -22,6 +25,36 @@ pub fn file_is_missing(lab: &Lab) -> Result<()> {
 /// Not even its directory is there.
 pub fn directory_is_missing(lab: &Lab) -> Result<()> {
     missing(lab, "run/shop/shop.sock")
+}
+
+/// A URI follows the socket's path, and the colon between them is missing.
+pub fn uri_without_a_colon(lab: &Lab) -> Result<()> {
+    let socket = lab.path("shop.sock");
+    let _application = lab.application(&["ok"], &socket.display().to_string())?;
+    set_mode(&socket, 0o666)?;
+    let mut nginx = lab.nginx(SITE, &[("socket", &format!("{}/api", socket.display()))])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&[&format!("connect() to unix:{}/api failed (20: Not a directory)", socket.display())])?;
+    let truth = Expectation::confirmed("socket-missing").naming("is a socket, no directory");
+    lab.diagnose(&nginx, &[truth.naming(format!("{}:/api", socket.display()))])?;
+    for (old, new) in lab.edits(&nginx)? {
+        nginx.edit(&old, &new)?;
+    }
+    nginx.reload()?;
+    nginx.expect(2, "GET", "/", 200)
+}
+
+/// Two symbolic links lead to each other.
+pub fn links_lead_in_a_circle(lab: &Lab) -> Result<()> {
+    let (one, other) = (lab.path("shop.sock"), lab.path("other.sock"));
+    symlink(&other, &one)?;
+    symlink(&one, &other)?;
+    let nginx = lab.nginx(SITE, &[("socket", &one.display())])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["(40: Too many levels of symbolic links)"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("socket-missing").naming("circle")])
 }
 
 fn missing(lab: &Lab, name: &str) -> Result<()> {

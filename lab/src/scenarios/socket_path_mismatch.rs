@@ -1,8 +1,24 @@
 //! The application listens on another unix socket than nginx dials.
 
-use anyhow::Result;
+use std::os::unix::net::UnixDatagram;
 
+use anyhow::{Context as _, Result};
+
+use crate::lab::set_mode;
 use crate::{Expectation, Lab, Machine, Pool};
+
+/// A log's socket, say, takes datagrams.
+pub fn socket_of_datagrams(lab: &Lab) -> Result<()> {
+    let socket = lab.path("log.sock");
+    let _log = UnixDatagram::bind(&socket).context("bind a socket of datagrams")?;
+    set_mode(&socket, 0o666)?;
+    let site = "server { listen @listen; location / { proxy_pass http://unix:@socket; } }\n";
+    let nginx = lab.nginx(site, &[("socket", &socket.display())])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["(91: Protocol wrong type for socket)"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("socket-path-mismatch").naming("datagrams")])
+}
 
 /// nginx dials PHP 8.1's socket; PHP 8.2 alone is installed, and runs. A container's 8.1 may be down as well.
 pub fn another_php_version(lab: &Lab) -> Result<()> {

@@ -574,6 +574,35 @@ impl Case {
         Ok(steps)
     }
 
+    /// The edits that write another path of a unix socket where the peer is dialled; none where a variable gives it. With
+    /// `takes_uri` only where a URI may stand behind the path.
+    pub(crate) fn with_socket(
+        &self,
+        incident: &Incident,
+        old: &str,
+        new: &str,
+        takes_uri: bool,
+    ) -> Result<Vec<Step>, Gap> {
+        let mut steps = Vec::new();
+        for site in self.sites(incident)?.iter() {
+            let span = &site.span;
+            let fits = span.text.matches(old).count() == 1
+                && (!takes_uri || span.text.starts_with("proxy_pass "));
+            if fits && !span.text.contains('$') {
+                steps.push(Step::Edit {
+                    file: span.file.clone(),
+                    line: span.line,
+                    old: span.text.clone(),
+                    new: span.text.replacen(old, new, 1),
+                });
+            }
+        }
+        if !steps.is_empty() {
+            steps.extend(self.reload_steps(incident)?);
+        }
+        Ok(steps)
+    }
+
     /// The servers of the upstream that has none in use.
     pub(crate) fn members(&self, incident: &Incident) -> Result<Vec<Member>, Gap> {
         let configured = self.configured(incident.instance)?;

@@ -76,7 +76,7 @@ pub(crate) use names::{Answered, Resolver, RunTimePass};
 pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListener};
 pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;
-pub(crate) use paths::{Access, Component, Identity};
+pub(crate) use paths::{Access, Component, Identity, Walked};
 pub(crate) use patience::Patience;
 pub(crate) use sandbox::{Cover, NginxSandbox, Veiled, family};
 pub(crate) use selinux::{Need, Ruling, Selinux};

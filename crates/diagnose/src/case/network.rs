@@ -463,9 +463,14 @@ impl Case {
             .learn("why502   (without --no-connect)"));
         }
         let instance = self.instance(incident)?;
+        let to = match &address {
+            // The one who connects runs in a directory of its own.
+            PeerAddress::Unix(path) => PeerAddress::Unix(self.placed(&instance, path)?),
+            PeerAddress::Tcp(_) => address.clone(),
+        };
         let request = ProbeRequest::Connect {
             from: instance.worker(),
-            to: address.clone(),
+            to,
         };
         self.queues_first(self.netns_of(&instance)?, [&address])?;
         let record = self.evidence.record(&request)?;
@@ -735,6 +740,7 @@ pub(super) fn errno_text(errno: i32) -> String {
         11 => "Resource temporarily unavailable",
         13 => "Permission denied",
         20 => "Not a directory",
+        40 => "Too many levels of symbolic links",
         91 => "Protocol wrong type for socket",
         97 => "Address family not supported by protocol",
         99 => "Cannot assign requested address",

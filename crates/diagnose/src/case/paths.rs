@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
+use bstr::ByteSlice as _;
 use facts::file_system::Room;
 use facts::passwd::Accounts;
 use facts::walk::{AclEntry, AclState, ConnectAccess, Credentials, Denial, NodeKind, Walk};
 use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
-use super::{Case, known};
+use super::{Case, Instance, known};
 use crate::incident::Incident;
 
 /// Every component of a path.
@@ -230,11 +231,33 @@ impl Identity {
 }
 
 impl Case {
-    /// A path as nginx's worker sees it.
+    /// A path as nginx's worker sees it, one that is not absolute from the worker's directory.
     pub(crate) fn walk_as_worker(&self, incident: &Incident, path: &Path) -> Result<Walked, Gap> {
         let instance = self.instance(incident)?;
         // Workers share their master's root and mounts.
-        self.walk(instance.view, path)
+        self.walk(instance.view, &self.placed(&instance, path)?)
+    }
+
+    /// The absolute path that a worker means by a socket's path: nginx hands what is written to the kernel, which takes it
+    /// from the worker's directory.
+    pub(crate) fn placed(&self, instance: &Instance, path: &Path) -> Result<PathBuf, Gap> {
+        if path.is_absolute() {
+            return Ok(path.to_owned());
+        }
+        let unknown = || {
+            Gap::undecided(
+                "the directory that nginx's worker runs in",
+                "nginx is not running",
+            )
+        };
+        let worker = instance.worker().ok_or_else(unknown)?;
+        let link = ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{worker}/cwd")),
+        };
+        let directory = self.evidence.fact(&link, |_, bytes| {
+            PathBuf::from(bytes.to_os_str_lossy().into_owned())
+        })?;
+        Ok(directory.join(path))
     }
 
     /// A path as a process sees it.

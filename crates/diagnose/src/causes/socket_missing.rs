@@ -1,13 +1,19 @@
 //! See the doc comment of [`SOCKET_MISSING`].
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, UnixListener, known};
+use crate::case::{Case, Component, UnixListener, Walked, known};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
+
+/// `ELOOP`.
+const LOOP: u16 = 40;
+/// Links of a circle that are told.
+const MOST_LINKS: usize = 4;
 
 declare_cause! {
     /// The unix socket that nginx dials does not exist.
@@ -16,6 +22,8 @@ declare_cause! {
     /// The log shows errno 2, the connection fails so now (or, where nothing may be sent, did in the last minute), and the
     /// path (or what it leads to, where it is a symbolic link) does not exist as nginx's worker sees it, nor in the host's
     /// own view, nor for a process that listens on a socket of that path (else it is hidden from nginx, not missing).
+    /// Or it shows errno 20 or 40, the connection fails so now, and the path leads through what is no directory, or in a
+    /// circle of symbolic links.
     ///
     /// ## Ruled out when
     /// The failure is another one.
@@ -23,6 +31,9 @@ declare_cause! {
     /// ## Fix
     /// Start the application that makes the socket. Unsafe: it starts a service.
     /// A symbolic link that leads nowhere may have to lead elsewhere (`update-alternatives`). Shown only.
+    /// Where a URI follows the path without a colon, nginx takes both for the path: write the colon. Where the path is not
+    /// absolute, the worker takes it from the directory that nginx was started in: write it whole. Unsafe: both change what
+    /// nginx dials.
     ///
     /// ## Looks like
     /// `connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream`
@@ -37,13 +48,18 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    if !incident.is(Class::SocketMissing) {
+    let is_blocked = incident.is(Class::NotADirectory) || incident.errno == Some(LOOP);
+    if !(incident.is(Class::SocketMissing) || is_blocked) {
         return Ok(Verdict::RuledOut(proof));
     }
-    let PeerAddress::Unix(path) = incident.dialled()? else {
+    let PeerAddress::Unix(written) = incident.dialled()? else {
         return Ok(Verdict::RuledOut(proof));
     };
+    let path = &case.placed(&case.instance(incident)?, written)?;
     let walk = case.walk_as_worker(incident, path)?;
+    if is_blocked && walk.errno() == incident.errno.map(i32::from) {
+        return blocked(incident, case, proof, path, &walk);
+    }
     if let Some(errno) = walk.errno().filter(|&errno| errno != 2) {
         return Err(Gap::undecided(
             format!("what stands at {}", path.display()),
@@ -81,6 +97,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let owner = known(case.owner(incident))?.flatten();
     let links = walk.links_of(path);
+    if written.is_relative() {
+        return relative(incident, case, proof, written, path);
+    }
+    let colon = colon(incident, case, path, missing)?;
     let (summary, fix) = match &owner {
         None if !links.is_empty() => dangling(path, missing, &links),
         Some(owner) => (format!("{} does not exist: {}", path.display(), owner.state()), owner.start()),
@@ -90,7 +110,101 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         ),
     };
     let proof = proof.with(owner.iter().flat_map(crate::case::Owner::exhibits));
-    Ok(Verdict::Confirmed(Confirmation { summary, proof, fixes: vec![fix] }))
+    let proof = if colon.is_some() { proof.with(case.directive_exhibit(incident)?) } else { proof };
+    Ok(Verdict::Confirmed(Confirmation { summary, proof, fixes: colon.into_iter().chain([fix]).collect() }))
+}
+
+/// The path leads through what is no directory, or in a circle.
+fn blocked(incident: &Incident, case: &Case, proof: Proof, path: &Path, walk: &Walked) -> Result<Verdict, Gap> {
+    let again = case.still_failing(incident)?;
+    let Some(last) = walk.components().last() else {
+        return Err(Gap::undecided(format!("what stands at {}", path.display()), "the path could not be walked"));
+    };
+    let (at, shown) = (last.path.display(), path.display());
+    let (summary, text, advice_text) = if incident.errno == Some(LOOP) {
+        // The walk went round many times.
+        let mut seen = BTreeSet::new();
+        let round = walk.links_of(path).into_iter().take_while(|(link, _)| seen.insert(link.clone()));
+        let links: Vec<String> = round.take(MOST_LINKS).map(|(link, target)| format!("{} -> {}", link.display(), target.display())).collect();
+        let circle = if links.is_empty() { at.to_string() } else { links.join(", ") };
+        (
+            format!("{shown} leads in a circle of symbolic links: {circle}"),
+            format!("{circle}, and so on"),
+            format!("make the symbolic link at {shown} lead to the socket that the application listens on"),
+        )
+    } else {
+        let kind = if last.is_socket() { "a socket" } else { "a file" };
+        (
+            format!("nothing can be at {shown}: {at} is {kind}, no directory"),
+            format!("{at} is {kind} ({})", last.describe()),
+            format!("correct the path: {at} is no directory"),
+        )
+    };
+    let fix = match colon(incident, case, path, &last.path)? {
+        Some(fix) => fix,
+        None => advice(advice_text),
+    };
+    let stands = Exhibit::Record { probe: "walk", at: None, text };
+    Ok(Verdict::Confirmed(Confirmation {
+        summary,
+        proof: proof.and(again).and(stands).with(case.directive_exhibit(incident)?),
+        fixes: vec![fix],
+    }))
+}
+
+/// The edit that writes the colon between a socket's path and a URI, where the path leads on behind what is a socket's name.
+fn colon(incident: &Incident, case: &Case, path: &Path, last: &Path) -> Result<Option<Fix>, Gap> {
+    // Links before it may give the same place another name.
+    let Some(socket) = path.ancestors().skip(1).find(|above| above.file_name().is_some() && above.file_name() == last.file_name()) else {
+        return Ok(None);
+    };
+    let is_named_so = socket.extension().is_some_and(|extension| extension == "sock" || extension == "socket");
+    if !(is_named_so || incident.is(Class::NotADirectory)) {
+        return Ok(None);
+    }
+    let (old, new) = (format!("unix:{}/", socket.display()), format!("unix:{}:/", socket.display()));
+    let steps = case.with_socket(incident, &old, &new, true)?;
+    Ok((!steps.is_empty()).then(|| Fix {
+        summary: format!("write the colon that ends the socket's path: {new}"),
+        safety: Safety::Unsafe,
+        steps,
+        verify: Some(AGAIN.to_owned()),
+    }))
+}
+
+/// The path is not absolute: the worker takes it from its own directory.
+fn relative(incident: &Incident, case: &Case, proof: Proof, written: &Path, path: &Path) -> Result<Verdict, Gap> {
+    let whole = Path::new("/").join(written);
+    let there = case.walk_as_worker(incident, &whole)?.file().filter(Component::is_socket);
+    let listeners = case.unix_listeners(incident)?;
+    let listener = there.and_then(|file| listeners.iter().find(|listener| listener.is_surely_file(file.device, file.inode) == Some(true)));
+    let steps = match listener {
+        Some(_) => {
+            let (old, new) = (format!("unix:{}", written.display()), format!("unix:{}", whole.display()));
+            case.with_socket(incident, &old, &new, false)?
+        }
+        None => Vec::new(),
+    };
+    let fix = if steps.is_empty() {
+        advice(format!("write the whole path of the socket in place of {}", written.display()))
+    } else {
+        Fix {
+            summary: format!("dial unix:{}", whole.display()),
+            safety: Safety::Unsafe,
+            steps,
+            verify: Some(AGAIN.to_owned()),
+        }
+    };
+    let listens = listener.map(|listener| format!("; {} listens on {}", listener.who(), whole.display())).unwrap_or_default();
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!(
+            "{} is not absolute, and nginx's worker takes it for {}, which does not exist{listens}",
+            written.display(),
+            path.display()
+        ),
+        proof: proof.with(listener.map(UnixListener::exhibit)).with(case.directive_exhibit(incident)?),
+        fixes: vec![fix],
+    }))
 }
 
 /// The path is a symbolic link, and what it leads to is not there.
@@ -273,6 +387,125 @@ mod tests {
         fix, shown: start the application that is to listen on /run/app.sock, or correct the path
           start the application that is to listen on /run/app.sock, or correct the path
         ");
+    }
+
+    #[test]
+    fn confirmed_where_a_uri_follows_without_a_colon() {
+        let conf = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock/api; } } }
+        ";
+        assert_snapshot!(check(ID, [conf, "
+            //- path /run/app.sock socket 666 0:0 ino=7
+            //- process 77
+            app
+            //- listen unix /run/app.sock pid=77 ino=7
+            //- failed 14:02:11 http://unix:/run/app.sock/api:/ level=crit
+            connect() to unix:/run/app.sock/api failed (20: Not a directory) while connecting to upstream
+            //- connect unix:/run/app.sock/api -> errno 20
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: nothing can be at /run/app.sock/api: /run/app.sock is a socket, no directory
+        - log 14:02:11 x1: connect() to unix:/run/app.sock/api failed (20: Not a directory) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock/api as nginx's worker: 20: Not a directory
+        - walk: /run/app.sock is a socket (srw-rw-rw- uid 0 gid 0)
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app.sock/api;
+        fix, unsafe: write the colon that ends the socket's path: unix:/run/app.sock:/
+          /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app.sock/api; => proxy_pass http://unix:/run/app.sock:/api;
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        let missing = check(ID, [conf, "
+            //- path /run dir 755 0:0
+            //- failed 14:02:11 http://unix:/run/app.sock/api:/ level=crit
+            connect() to unix:/run/app.sock/api failed (2: No such file or directory) while connecting to upstream
+        "]);
+        assert!(missing.contains("proxy_pass http://unix:/run/app.sock:/api;"), "{missing}");
+    }
+
+    #[test]
+    fn confirmed_where_the_path_leads_through_a_file() {
+        let said = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { fastcgi_pass unix:/run/app/app.sock; } } }
+            //- path /run/app file 644 0:0
+            //- failed 14:02:11 fastcgi://unix:/run/app/app.sock: level=crit
+            connect() to unix:/run/app/app.sock failed (20: Not a directory) while connecting to upstream
+            //- connect unix:/run/app/app.sock -> errno 20
+        "]);
+        assert!(said.contains("confirmed: nothing can be at /run/app/app.sock: /run/app is a file, no directory"), "{said}");
+        assert!(!said.contains("colon"), "{said}");
+    }
+
+    #[test]
+    fn confirmed_where_links_lead_in_a_circle() {
+        assert_snapshot!(check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock; } } }
+            //- path /run/app.sock link 777 0:0 target=/run/other.sock
+            //- path /run/other.sock link 777 0:0 target=/run/app.sock
+            //- failed 14:02:11 http://unix:/run/app.sock:/ level=crit
+            connect() to unix:/run/app.sock failed (40: Too many levels of symbolic links) while connecting to upstream
+            //- connect unix:/run/app.sock -> errno 40
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock leads in a circle of symbolic links: /run/app.sock -> /run/other.sock, /run/other.sock -> /run/app.sock
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (40: Too many levels of symbolic links) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 40: Too many levels of symbolic links
+        - walk: /run/app.sock -> /run/other.sock, /run/other.sock -> /run/app.sock, and so on
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/app.sock;
+        fix, shown: make the symbolic link at /run/app.sock lead to the socket that the application listens on
+          make the symbolic link at /run/app.sock lead to the socket that the application listens on
+        ");
+    }
+
+    #[test]
+    fn confirmed_of_a_path_that_is_not_absolute() {
+        let conf = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:run/app.sock; } } }
+            //- link /proc/2842/cwd -> /root
+            //- path /root dir 755 0:0
+            //- failed 14:02:11 http://unix:run/app.sock:/ level=crit
+            connect() to unix:run/app.sock failed (2: No such file or directory) while connecting to upstream
+        ";
+        assert_snapshot!(check(ID, [conf, "
+            //- path /run/app.sock socket 666 0:0 ino=7
+            //- process 77
+            app
+            //- listen unix /run/app.sock pid=77 ino=7
+        "]), @"
+        answer: socket-missing, ongoing
+        confirmed: run/app.sock is not absolute, and nginx's worker takes it for /root/run/app.sock, which does not exist; app (pid 77) listens on /run/app.sock
+        - log 14:02:11 x1: connect() to unix:run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /root/run does not exist
+        - connect 14:05:00: connect unix:run/app.sock as nginx's worker: 2: No such file or directory
+        - sockets 12:30:00: LISTEN unix:/run/app.sock pid 77 app
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:run/app.sock;
+        fix, unsafe: dial unix:/run/app.sock
+          /etc/nginx/nginx.conf:1: proxy_pass http://unix:run/app.sock; => proxy_pass http://unix:/run/app.sock;
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        let said = check(ID, [conf]);
+        assert!(said.contains("write the whole path of the socket in place of run/app.sock"), "{said}");
+    }
+
+    #[test]
+    fn unknown_once_the_path_leads_elsewhere() {
+        let said = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app.sock/api; } } }
+            //- path /run/app.sock/api socket 666 0:0
+            //- failed 14:02:11 http://unix:/run/app.sock/api:/ level=crit
+            connect() to unix:/run/app.sock/api failed (20: Not a directory) while connecting to upstream
+        "]);
+        assert!(said.contains("unknown: whether the socket was there: it exists now"), "{said}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use log::error::Class;
 use crate::case::Case;
 use crate::incident::Incident;
 use crate::tie::{self, Place};
-use crate::verdict::{Proof, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// The application listens on another socket path than the one nginx dials.
@@ -15,6 +15,8 @@ declare_cause! {
     /// The connection fails now as it did (2, or 111 for a left-over file), and a socket that listens elsewhere is tied to
     /// this peer as for `peer-port-mismatch`. A path that differs by a version of PHP only is a hint: the dialled one may be a
     /// container's that is down, and the other one serve nobody yet.
+    /// Or errno 91, then and now: the socket at this path takes datagrams or packets, and nginx dials a stream, so that it is
+    /// no application's that nginx could speak to.
     ///
     /// ## Ruled out when
     /// The failure is another one or, while it goes on, no other unix socket listens that could be the application, or
@@ -23,6 +25,7 @@ declare_cause! {
     /// ## Fix
     /// Make nginx dial the path the application listens on. Where a variable gives the path, only its value changes.
     /// Unsafe: which of the two sides is right is a person's decision.
+    /// For a socket of another type it is only shown.
     ///
     /// ## Looks like
     /// `connect() to unix:/run/php/php8.1-fpm.sock failed (2: No such file or directory) while connecting to upstream`
@@ -34,6 +37,9 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
+    if incident.is(Class::WrongSocketType) {
+        return of_another_type(incident, case, proof);
+    }
     if !(incident.is(Class::SocketMissing) || incident.is(Class::ConnectRefused)) {
         return Ok(Verdict::RuledOut(proof));
     }
@@ -44,6 +50,31 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         matches!(place, Place::Unix(other) if other != path)
     })?;
     tie::verdict(incident, case, found, "")
+}
+
+/// The kernel compares the type that is dialled with that of the socket at the path (`unix_find_other`): 91 says both that a
+/// socket stands there and that it is of no stream.
+fn of_another_type(incident: &Incident, case: &Case, proof: Proof) -> Result<Verdict, Gap> {
+    let PeerAddress::Unix(path) = incident.dialled()? else {
+        return Ok(Verdict::RuledOut(proof));
+    };
+    let again = case.still_failing(incident)?;
+    let at = path.display();
+    let texts = [
+        format!("correct the path: the socket at {at} is another program's, such as a log's"),
+        format!("or have the application make a stream socket there: in a unit's .socket file, ListenStream={at} in place of ListenDatagram= or ListenSequentialPacket="),
+    ];
+    let fix = Fix {
+        summary: "dial a socket of streams".to_owned(),
+        safety: Safety::DisplayOnly,
+        steps: texts.map(|text| Step::Advice { text }).into(),
+        verify: Some(AGAIN.to_owned()),
+    };
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("the socket at {at} takes datagrams or packets, and nginx dials a stream"),
+        proof: proof.and(again).with(case.directive_exhibit(incident)?),
+        fixes: vec![fix],
+    }))
 }
 
 #[cfg(test)]
@@ -104,6 +135,35 @@ mod tests {
         fix, shown: bind the application to unix:/run/app/old.sock
           make gunicorn (pid 4120) listen on unix:/run/app/old.sock again
         ");
+    }
+
+    #[test]
+    fn confirmed_of_a_socket_of_another_type() {
+        let conf = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/log.sock; } } }
+            //- path /run/log.sock socket 666 0:0
+            //- failed 14:02:11 http://unix:/run/log.sock:/
+            connect() to unix:/run/log.sock failed (91: Protocol wrong type for socket) while connecting to upstream
+        ";
+        let now = "
+            //- connect unix:/run/log.sock -> errno 91
+        ";
+        assert_snapshot!(check(ID, [conf, now]), @"
+        answer: socket-path-mismatch, ongoing
+        confirmed: the socket at /run/log.sock takes datagrams or packets, and nginx dials a stream
+        - log 14:02:11 x1: connect() to unix:/run/log.sock failed (91: Protocol wrong type for socket) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/log.sock as nginx's worker: 91: Protocol wrong type for socket
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://unix:/run/log.sock;
+        fix, shown: dial a socket of streams
+          correct the path: the socket at /run/log.sock is another program's, such as a log's
+          or have the application make a stream socket there: in a unit's .socket file, ListenStream=/run/log.sock in place of ListenDatagram= or ListenSequentialPacket=
+        ");
+        let over = check(ID, [conf, "
+            //- connect unix:/run/log.sock -> errno 111
+        "]);
+        assert!(over.contains("unknown: whether it held when it failed: it fails in another way now"), "{over}");
     }
 
     #[test]

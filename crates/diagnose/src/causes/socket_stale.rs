@@ -64,7 +64,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         .leaning(format!("{} listens on a socket of that path", unsure.who())));
     }
     let again = case.still_failing(incident)?;
-    let kind = if file.is_socket() { "a socket that nobody listens on" } else { "no socket at all" };
+    let kind = match &file {
+        file if file.is_socket() => "a socket that nobody listens on",
+        file if file.is_directory() => "a directory, no socket at all",
+        _ => "no socket at all",
+    };
     let silence = Exhibit::Record {
         probe: "walk",
         at: Some(file.changed),
@@ -76,7 +80,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let owner = known(case.owner(incident))?.flatten();
     let proof = proof.and(again).and(silence).with(owner.iter().flat_map(crate::case::Owner::exhibits));
-    let fix = if let Some(owner) = &owner {
+    let fix = if !file.is_socket() {
+        // To start the application does not help: it cannot bind where something else stands.
+        let text = format!("correct the path, or take away what stands at {} and start the application that is to listen there", path.display());
+        Fix { summary: text.clone(), safety: Safety::DisplayOnly, steps: vec![Step::Advice { text }], verify: Some(AGAIN.to_owned()) }
+    } else if let Some(owner) = &owner {
         owner.start()
     } else {
             let text = format!("start the application that is to listen on {}", path.display());
@@ -189,9 +197,18 @@ mod tests {
         - log 14:02:11 x1: connect() to unix:/run/app.sock failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 111: Connection refused
         - walk 12:00:00: /run/app.sock is no socket at all (-rw-rw-rw- uid 0 gid 0)
-        fix, shown: start the application that is to listen on /run/app.sock
-          start the application that is to listen on /run/app.sock
+        fix, shown: correct the path, or take away what stands at /run/app.sock and start the application that is to listen there
+          correct the path, or take away what stands at /run/app.sock and start the application that is to listen there
         ");
+        let directory = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { location / { proxy_pass http://unix:/run/app; } } }
+            //- path /run/app dir 777 0:0
+            //- failed 14:02:11 http://unix:/run/app:/
+            connect() to unix:/run/app failed (111: Connection refused) while connecting to upstream
+        "]);
+        assert!(directory.contains("confirmed: /run/app is a directory, no socket at all"), "{directory}");
     }
 
     #[test]
