@@ -1,8 +1,11 @@
 //! The application refused the request for its size.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
-use crate::{Expectation, Lab};
+use crate::{Expectation, Lab, Pool};
 
 const SITE: &str = "\
 large_client_header_buffers 4 32k;
@@ -42,6 +45,21 @@ pub fn longer_than_uwsgis_buffer(lab: &Lab) -> Result<()> {
     nginx.logged(&["while reading response header from upstream"])?;
     let truth = Expectation::confirmed("application-rejects-request").times(3);
     lab.diagnose(&nginx, &[truth.naming("(max 4096)").naming("set buffer-size = 8192")])
+}
+
+/// php-fpm lets another address in than nginx's; it says so only where it takes down what its children say.
+pub fn php_fpm_lets_another_address_in(lab: &Lab) -> Result<()> {
+    let listen = format!("127.0.0.1:{}", lab.port()?);
+    let extra = "listen.allowed_clients = 10.1.1.1\ncatch_workers_output = yes\n";
+    let _php = lab.php_fpm(&Pool { name: "www", listen: &listen, extra })?;
+    let site = "server { listen @listen; location / { include /etc/nginx/fastcgi_params; fastcgi_pass @peer; } }\n";
+    let nginx = lab.nginx(site, &[("peer", &listen)])?;
+    // The connection that waited for php-fpm to listen was dropped as well.
+    sleep(Duration::from_secs(2));
+    nginx.expect(3, "GET", "/", 502)?;
+    lab.settle();
+    let truth = Expectation::confirmed("application-rejects-request").times(3);
+    lab.diagnose(&nginx, &[truth.naming("drops connections from 127.0.0.1").naming("add 127.0.0.1 to listen.allowed_clients")])
 }
 
 /// The same words in uWSGI's log where nginx speaks HTTP to it: no buffer would be large enough.

@@ -50,6 +50,7 @@ macro_rules! scenarios {
             ],
             application_rejects_request: [
                 longer_than_uwsgis_buffer,
+                php_fpm_lets_another_address_in,
                 http_to_a_uwsgi_socket,
                 others_answer_it_themselves,
             ],

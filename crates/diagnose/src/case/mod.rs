@@ -78,6 +78,7 @@ pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity, Walked};
 pub(crate) use patience::Patience;
+pub(crate) use rejections::Disallowed;
 pub(crate) use sandbox::{Cover, NginxSandbox, Veiled, family};
 pub(crate) use selinux::{Need, Ruling, Selinux};
 pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors, verify_error};

@@ -31,6 +31,14 @@ impl Pool {
         &self.set.name
     }
 
+    /// The addresses that it lets in, where it does not let in all of them.
+    pub(super) fn allowed_clients(&self) -> Option<&Setting<String>> {
+        self.set
+            .allowed_clients
+            .as_ref()
+            .filter(|allowed| !allowed.value.is_empty())
+    }
+
     /// `max_execution_time`, where the pool sets it.
     pub(super) fn max_execution_time(&self) -> Option<&Setting<String>> {
         self.set.max_execution_time.as_ref()

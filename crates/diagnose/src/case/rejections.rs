@@ -3,8 +3,10 @@
 //! uWSGI's line of a refused request has no time: it lies between the times of the lines around it. That much is proof
 //! only if nginx failed exactly as often in between.
 
+use std::net::IpAddr;
+
 use facts::application::Kind;
-use facts::application::log::What;
+use facts::application::log::{AppEvent, What};
 use facts::{Exhibit, Gap};
 use jiff::Timestamp;
 use log::error::{Class, Protocol};
@@ -30,6 +32,22 @@ pub(crate) struct Refusals {
     pub(crate) largest: Option<u64>,
     /// `buffer-size` as it is, with where it is set.
     pub(crate) setting: Option<String>,
+}
+
+/// Connections that php-fpm dropped for the address they came from, whenever nginx failed.
+pub(crate) struct Disallowed {
+    /// The pool's php-fpm, for people.
+    pub(crate) who: String,
+    /// The pool.
+    pub(crate) pool: String,
+    /// nginx's address, as the pool sees it.
+    pub(crate) client: String,
+    /// `listen.allowed_clients` as it is, with where it is set.
+    pub(crate) setting: Option<String>,
+    /// The service to reload.
+    pub(crate) service: Option<String>,
+    /// php-fpm's words.
+    pub(crate) exhibit: Exhibit,
 }
 
 /// Refusals that lie somewhere between two seconds.
@@ -96,13 +114,7 @@ impl Case {
                 None => gap,
             });
         };
-        let spans = merged(reasons(wanted).map(|(event, _)| match event.at {
-            Some(at) => (at.as_second(), at.as_second() + 1),
-            None => (
-                event.not_before.map_or(i64::MIN, Timestamp::as_second),
-                event.not_after.map_or(i64::MAX, Timestamp::as_second),
-            ),
-        }));
+        let spans = merged(reasons(wanted).map(|(event, _)| span_of(event)));
         let count = self.accounted(incident, &spans)?.ok_or_else(|| {
             gap("it refused requests, but not exactly as many as failed".to_owned())
                 .leaning(format!("{} refused requests: {text}", application.who()))
@@ -117,6 +129,97 @@ impl Case {
                 .max(),
             setting: application.buffer_size(),
         })
+    }
+
+    /// The connections that the pool dropped since nginx's address is none that it lets in; `None` where no php-fpm
+    /// listens there, or it lets in all.
+    pub(crate) fn disallowed(&self, incident: &Incident) -> Result<Option<Disallowed>, Gap> {
+        if incident.protocol != Some(Protocol::Fastcgi) {
+            return Ok(None);
+        }
+        let application = self.application(incident)?;
+        if application.kind() != Some(Kind::PhpFpm) {
+            return Ok(None);
+        }
+        let Some(pool) = self.pool_of(incident)? else {
+            return Ok(None);
+        };
+        let setting = pool.allowed_clients().map(|allowed| {
+            format!(
+                "listen.allowed_clients = {}, by {}",
+                allowed.value, allowed.origin
+            )
+        });
+        let dropped: Vec<_> = application
+            .events()
+            .iter()
+            .filter(|event| event.pool.as_deref() == Some(pool.name()))
+            .filter_map(|event| match &event.what {
+                What::RequestRejected { reason } => {
+                    let client = reason.strip_prefix("Connection disallowed: IP address '")?;
+                    Some((event, reason, client.split('\'').next()?))
+                }
+                _ => None,
+            })
+            .collect();
+        let missing = "whether php-fpm dropped the connections";
+        // Who is let in does not change from one connection to the next: what counts is that nginx's own address is not.
+        let mut own = Vec::new();
+        for (event, text, client) in dropped {
+            let Ok(ip) = client.parse::<IpAddr>() else {
+                continue;
+            };
+            if self.is_local(incident, (ip, 0).into())? {
+                own.extend(event.at.map(|at| (at.as_second(), text, client)));
+            }
+        }
+        let Some(&(_, text, client)) = own.last() else {
+            return match setting {
+                None => Ok(None),
+                Some(setting) => Err(Gap::undecided(
+                    missing,
+                    "its log says nothing of it; it does with catch_workers_output = yes",
+                )
+                .leaning(format!(
+                    "pool {} drops connections of others than it lets in: {setting}",
+                    pool.name()
+                ))),
+            };
+        };
+        // php-fpm's master writes down what a child said when it reads it.
+        let near = |from: i64, to: i64| {
+            own.iter()
+                .filter(|(at, ..)| (from - 1..=to + 1).contains(at))
+                .count()
+        };
+        let (first, last) = (incident.first_seen, incident.last_seen);
+        let count = near(first.as_second(), last.as_second());
+        let is_each = incident
+            .seconds
+            .keys()
+            .all(|&second| near(second, second) > 0);
+        if !is_each || u64::try_from(count).is_ok_and(|count| count < incident.count) {
+            return Err(Gap::undecided(
+                missing,
+                "it dropped connections, but not whenever it failed",
+            )
+            .leaning(format!("pool {} dropped connections: {text}", pool.name())));
+        }
+        Ok(Some(Disallowed {
+            who: application.who(),
+            pool: pool.name().to_owned(),
+            client: client.to_owned(),
+            setting,
+            service: pool.service(),
+            exhibit: Exhibit::Record {
+                probe: "application-log",
+                at: None,
+                text: format!(
+                    "{}: {text} (whenever it failed, {count} in all)",
+                    application.log_place()
+                ),
+            },
+        }))
     }
 
     /// How many refusals there are, if nginx failed exactly as often in each span that holds a failure of the incident.
@@ -164,6 +267,17 @@ impl Application {
             .as_ref()
             .filter(|_| self.settings().is_certain("buffer_size"))?;
         Some(format!("{}, by {}", setting.value, setting.origin))
+    }
+}
+
+/// When an event was: its second, or between the times of the lines around it.
+fn span_of(event: &AppEvent) -> (i64, i64) {
+    match event.at {
+        Some(at) => (at.as_second(), at.as_second() + 1),
+        None => (
+            event.not_before.map_or(i64::MIN, Timestamp::as_second),
+            event.not_after.map_or(i64::MAX, Timestamp::as_second),
+        ),
     }
 }
 

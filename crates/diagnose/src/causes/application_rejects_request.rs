@@ -3,23 +3,26 @@
 use facts::Gap;
 use log::error::Class;
 
-use crate::case::Case;
+use crate::case::{Case, Disallowed};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
-    /// The application refused the request for its size and closed the connection without an answer.
+    /// The application refused the request, for its size or for where it came from, and closed the connection without an
+    /// answer.
     ///
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and uWSGI's own log has a refused request for each failed
     /// one, no more and no less, in the time in which it failed. (Other applications answer such requests with 400, 414
-    /// or 431.)
+    /// or 431.) Or php-fpm's log says, whenever it failed, that the pool dropped a connection of an address of this host, which
+    /// `listen.allowed_clients` does not name; it says so only with `catch_workers_output = yes`.
     ///
     /// ## Ruled out when
     /// The failure is another one.
     ///
     /// ## Fix
     /// Raise uWSGI's `buffer-size`, or make the request smaller: cookies are most of it.
+    /// Name nginx's address in the pool's `listen.allowed_clients`.
     /// Shown only: the application has to be restarted for it.
     ///
     /// ## Looks like
@@ -38,6 +41,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
     if !(incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset)) {
         return Ok(Verdict::RuledOut(proof));
+    }
+    if let Some(disallowed) = case.disallowed(incident)? {
+        return Ok(of_a_stranger(disallowed, proof));
     }
     let refusals = case.refusals(incident)?;
     let now = refusals.setting.as_ref().map(|setting| format!(", now {setting}")).unwrap_or_default();
@@ -58,6 +64,28 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             verify: Some(AGAIN.to_owned()),
         }],
     }))
+}
+
+/// php-fpm takes no connection from nginx's address.
+fn of_a_stranger(disallowed: Disallowed, proof: Proof) -> Verdict {
+    let Disallowed { who, pool, client, setting, service, exhibit } = disallowed;
+    let now = setting.map(|setting| format!(" (now {setting})")).unwrap_or_default();
+    let reload = match service {
+        Some(service) => format!("systemctl reload {service}"),
+        None => format!("reload {who}"),
+    };
+    Verdict::Confirmed(Confirmation {
+        summary: format!("pool {pool} of {who} drops connections from {client}: listen.allowed_clients does not name it"),
+        proof: proof.and(exhibit),
+        fixes: vec![Fix {
+            summary: "let nginx's address in".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps: vec![Step::Advice {
+                text: format!("add {client} to listen.allowed_clients of pool {pool}{now}, then {reload}"),
+            }],
+            verify: Some(AGAIN.to_owned()),
+        }],
+    })
 }
 
 #[cfg(test)]
@@ -114,6 +142,61 @@ mod tests {
           set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
           or make the requests smaller: see which cookies and headers they carry
         ");
+    }
+
+    const FPM: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { fastcgi_pass 127.0.0.1:9000; } } }
+        //- file /etc/php/8.2/fpm/php-fpm.conf
+        error_log = /var/log/php-fpm.log
+        [www]
+        listen = 127.0.0.1:9000
+        listen.allowed_clients = 10.1.1.1
+        //- process 901 start=12:30:00
+        php-fpm: master process (/etc/php/8.2/fpm/php-fpm.conf)
+        //- listen tcp 127.0.0.1:9000 pid=901
+        //- failed 14:02:11 fastcgi://127.0.0.1:9000
+        recv() failed (104: Connection reset by peer) while reading response header from upstream
+    ";
+
+    #[test]
+    fn confirmed_where_php_fpm_drops_nginx_for_its_address() {
+        assert_snapshot!(check(ID, [FPM, "
+            //- file /var/log/php-fpm.log
+            [23-Jun-2026 14:02:11] WARNING: [pool www] child 902 said into stderr: \"ERROR: Connection disallowed: IP address '127.0.0.1' has been dropped.\"
+        "]), @"
+        answer: application-rejects-request, over
+        confirmed: pool www of php-fpm (pid 901) drops connections from 127.0.0.1: listen.allowed_clients does not name it
+        - log 14:02:11 x1: recv() failed (104: Connection reset by peer) while reading response header from upstream
+        - application-log: /var/log/php-fpm.log: Connection disallowed: IP address '127.0.0.1' has been dropped. (whenever it failed, 1 in all)
+        fix, shown: let nginx's address in
+          add 127.0.0.1 to listen.allowed_clients of pool www (now listen.allowed_clients = 10.1.1.1, by /etc/php/8.2/fpm/php-fpm.conf:4), then systemctl reload php8.2-fpm.service
+        ");
+    }
+
+    #[test]
+    fn unknown_where_php_fpm_does_not_say_whom_it_drops() {
+        assert_snapshot!(check(ID, [FPM, "
+            //- file /var/log/php-fpm.log
+            [23-Jun-2026 13:02:11] NOTICE: ready to handle connections
+        "]), @"
+        answer: none, over
+        unknown: whether php-fpm dropped the connections: its log says nothing of it; it does with catch_workers_output = yes
+        leaning: pool www drops connections of others than it lets in: listen.allowed_clients = 10.1.1.1, by /etc/php/8.2/fpm/php-fpm.conf:4
+        ");
+        for (line, why) in [
+            ("[23-Jun-2026 14:02:11] WARNING: [pool www] child 902 said into stderr: \"ERROR: Connection disallowed: IP address '10.0.0.3' has been dropped.\"", "its log says nothing of it"),
+            ("[23-Jun-2026 14:01:01] WARNING: [pool www] child 902 said into stderr: \"ERROR: Connection disallowed: IP address '127.0.0.1' has been dropped.\"", "it dropped connections, but not whenever it failed"),
+        ] {
+            let said = check(ID, [FPM, &format!("
+                //- file /var/log/php-fpm.log
+                {line}
+            ")]);
+            assert!(said.contains(&format!("unknown: whether php-fpm dropped the connections: {why}")), "{said}");
+        }
+        let all = check(ID, [&FPM.replace("listen.allowed_clients = 10.1.1.1", "")]);
+        assert!(all.contains("unknown: whether the application refused the requests"), "{all}");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Pool {
     pub acl_users: Option<Setting<String>>,
     /// The groups that an ACL lets in.
     pub acl_groups: Option<Setting<String>>,
+    /// The addresses that may connect over TCP, as written; all may where it is not set or empty.
+    pub allowed_clients: Option<Setting<String>>,
     /// How many connections may wait to be accepted.
     pub backlog: Option<Setting<u32>>,
     /// `static`, `dynamic` or `ondemand`.
@@ -170,6 +172,7 @@ impl Pool {
             }
             "listen.acl_users" => self.acl_users = text(),
             "listen.acl_groups" => self.acl_groups = text(),
+            "listen.allowed_clients" => self.allowed_clients = text(),
             "listen.backlog" => self.backlog = count(),
             "pm" => self.pm = text(),
             "pm.max_children" => self.max_children = count(),

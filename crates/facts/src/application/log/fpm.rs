@@ -1,5 +1,7 @@
 //! php-fpm's error log (`sapi/fpm/fpm/*.c`, PHP 8.2), the lines that PHP itself writes to `error_log` included.
 
+use std::net::IpAddr;
+
 use bstr::ByteSlice as _;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -88,6 +90,21 @@ fn of_child(message: &[u8]) -> Option<Said> {
         let [message] = holes(said, "stderr: \"{}").or_else(|| holes(said, "stdout: \"{}"))?;
         let message = message.strip_suffix(b"\"").unwrap_or(message);
         let message = message.strip_prefix(b"NOTICE: ").unwrap_or(message);
+        // `fcgi_accept_request` (main/fastcgi.c); without `catch_workers_output` nobody hears of it.
+        if let Some(reason) = message.strip_prefix(b"ERROR: ")
+            && let Some([address]) = holes(
+                reason,
+                "Connection disallowed: IP address '{}' has been dropped.",
+            )
+            && owned(address).parse::<IpAddr>().is_ok()
+        {
+            return Said::of_worker(
+                pid,
+                What::RequestRejected {
+                    reason: owned(reason),
+                },
+            );
+        }
         let message = message.strip_prefix(b"PHP message: ").unwrap_or(message);
         return message.starts_with(b"PHP Fatal error: ").then(|| {
             Said::of_worker(
@@ -214,6 +231,23 @@ mod tests {
                 after_timeout: true
             }
         );
+    }
+
+    #[test]
+    fn a_connection_that_is_dropped_for_its_address_is_told_by_php_fpm_alone() {
+        let said = |text: &str| {
+            let line = format!(
+                "[26-Nov-2026 22:23:39] WARNING: [pool www] child 11492 said into stderr: \"{text}\""
+            );
+            event(Kind::PhpFpm, line.as_bytes(), &TimeZone::UTC, None).map(|event| event.what)
+        };
+        let reason = "Connection disallowed: IP address '127.0.0.1' has been dropped.";
+        let rejected = What::RequestRejected {
+            reason: reason.to_owned(),
+        };
+        assert_eq!(said(&format!("ERROR: {reason}")), Some(rejected));
+        assert_eq!(said(reason), None);
+        assert_eq!(said(&format!("ERROR: {reason} no")), None);
     }
 
     #[test]
