@@ -234,6 +234,7 @@ macro_rules! scenarios {
             ],
             peer_unreachable: [
                 no_route,
+                proxy_bind_of_no_own_address,
                 routes_that_refuse,
                 nobody_has_the_address,
                 the_router_is_gone,

@@ -29,6 +29,21 @@ fn nginx(lab: &Lab, peer: &str, patience: &str) -> Result<Nginx> {
     lab.nginx(SITE, &[("peer", &peer), ("patience", &patience)])
 }
 
+/// nginx is to come from an address that the host does not have; the client sees 500.
+pub fn proxy_bind_of_no_own_address(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{peer}"))?;
+    let site = "server { listen @listen; location / { proxy_bind 203.0.113.1; proxy_pass http://127.0.0.1:@peer; } }\n";
+    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 500)?;
+    nginx.logged(&["bind(203.0.113.1) failed (99: Cannot assign requested address) while connecting to upstream"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming("203.0.113.1").naming("proxy_bind 203.0.113.1;")])?;
+    nginx.edit("proxy_bind 203.0.113.1;", "")?;
+    nginx.reload()?;
+    nginx.expect(2, "GET", "/", 200)
+}
+
 /// The host knows its own network and no router.
 pub fn no_route(lab: &Lab) -> Result<()> {
     let (network, _other) = hosts(lab)?;

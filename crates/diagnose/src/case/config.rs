@@ -1010,6 +1010,18 @@ impl Case {
             })
     }
 
+    /// The directive that says from which address nginx is to come (`proxy_bind` and the like), where the peer is dialled.
+    pub(crate) fn bind_directive(&self, incident: &Incident) -> Result<Option<ConfSpan>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let of_site = |site: &Site| {
+            let module = model.pass_in_force(site.context)?.kind.directive_name();
+            let name = format!("{}_bind", module.strip_suffix("_pass")?);
+            span(model, *model.in_force(site.context, &name).last()?, None)
+        };
+        Ok(self.sites(incident)?.iter().find_map(of_site))
+    }
+
     pub(super) fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
         let configured = self.configured(incident.instance)?;
         let instance = self.instance(incident)?;

@@ -350,6 +350,19 @@ impl Case {
         Ok(local.contains(&address.ip()))
     }
 
+    /// The IPv6 addresses of nginx's network; none where its kernel has no IPv6.
+    pub(crate) fn ipv6_addresses(&self, incident: &Incident) -> Result<Vec<IpAddr>, Gap> {
+        let instance = self.instance(incident)?;
+        let pid = instance
+            .worker()
+            .map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        match self.addresses_at(&pid, false) {
+            Ok(addresses) => Ok(addresses.iter().copied().collect()),
+            Err(gap) if gap.kind == GapKind::Absent => Ok(Vec::new()),
+            Err(gap) => Err(gap),
+        }
+    }
+
     /// The addresses of one version in the network namespace of a process, by its name in `/proc`.
     pub(super) fn addresses_at(
         &self,

@@ -1,7 +1,8 @@
 //! See the doc comment of [`PEER_UNREACHABLE`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
+use bstr::ByteSlice as _;
 use facts::route::{Barrier, Route};
 use facts::{Exhibit, Gap, GapKind, PeerAddress};
 use log::error::{Class, While};
@@ -10,7 +11,11 @@ use crate::case::firewall::{self, Ruling, in_netns};
 use crate::case::network::Repeated;
 use crate::case::{Case, known};
 use crate::incident::Incident;
+use crate::tie::{self, Place};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
+
+/// `EADDRNOTAVAIL`.
+const NOT_AVAILABLE: u16 = 99;
 
 declare_cause! {
     /// No way leads from this host to the peer: a route is missing or refuses, or the next host on the way does not answer.
@@ -19,8 +24,13 @@ declare_cause! {
     /// The peer is another host, a connection made as nginx's worker fails now as it failed for nginx, and
     /// - the kernel has no route to the peer (101), or one that refuses it: `unreachable` (113), `prohibit` (13) or
     ///   `blackhole` (22); or
+    /// - the peer is an IPv6 address, and nginx's network has no IPv6 address that could be dialled from (99, 97): IPv6 is
+    ///   off, if only on the loopback interface that `::1` belongs to; or
     /// - the peer, or the router that leads to it, answers no neighbour discovery (110, or 113 after three seconds), and no
     ///   firewall rule of this host stands before that.
+    ///
+    /// Or `bind()` failed (99) in the last minute, and the address that `proxy_bind` has nginx come from is none of this
+    /// host's.
     ///
     /// ## Ruled out when
     /// The failure is another one, the peer is this host, or a firewall rule of this host is why.
@@ -44,12 +54,18 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
+    if incident.is(Class::ProxyBind) {
+        return from_elsewhere(incident, case, proof);
+    }
     if incident.action != Some(While::ConnectingToUpstream) || !may_be_unreachable(incident) {
         return Ok(Verdict::RuledOut(proof));
     }
     let PeerAddress::Tcp(address) = *incident.dialled()? else {
         return Ok(Verdict::RuledOut(proof));
     };
+    if matches!(incident.failure, Some(Class::EphemeralPorts | Class::AddressFamily)) {
+        return without_ipv6(incident, case, proof, address);
+    }
     if case.is_local(incident, address)? {
         let own = record("file", format!("{} is an address of this host", address.ip()));
         return Ok(Verdict::RuledOut(proof.and(own)));
@@ -106,6 +122,95 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
 }
 
+/// `proxy_bind` names an address that this host does not have. Nobody else's connection repeats that.
+fn from_elsewhere(incident: &Incident, case: &Case, proof: Proof) -> Result<Verdict, Gap> {
+    if incident.errno != Some(NOT_AVAILABLE) {
+        return Ok(Verdict::RuledOut(proof));
+    }
+    let missing = "whether nginx may come from the address that it is told to";
+    let Some(ip) = incident.said(|event| bound(event.message)) else {
+        return Err(Gap::undecided(missing, "the line does not tell the address"));
+    };
+    if case.is_local(incident, (ip, 0).into())? {
+        return Err(Gap::too_late(missing, format!("{ip} is an address of this host now"))
+            .leaning(format!("{ip} was not yet an address of this host when nginx was to come from it")));
+    }
+    let leans = format!("{ip}, from which nginx is told to come, is no address of this host");
+    if !case.is_recent(incident) {
+        return Err(Gap::too_late(missing, "the last failure is long ago").leaning(leans));
+    }
+    let Some(span) = case.bind_directive(incident)? else {
+        return Err(Gap::undecided(missing, "no directive on disk tells it to").leaning(leans));
+    };
+    let texts = [
+        format!("correct or take away: {} ({}:{})", span.text, span.file.display(), span.line),
+        in_netns(case.in_nginx_netns(incident)?, &format!("ip addr add {ip} dev DEVICE")) + "   (or give this host the address)",
+    ];
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: leans,
+        proof: proof.and(record("file", format!("{ip} is no address of nginx's network"))).and(Exhibit::Config(span)),
+        fixes: vec![shown(format!("have nginx come from an address of this host's in place of {ip}"), texts)],
+    }))
+}
+
+/// The address in `bind(ADDRESS) failed`, which has a port with `proxy_bind $remote_addr:$remote_port`.
+fn bound(message: &[u8]) -> Option<IpAddr> {
+    let text = message.strip_prefix(b"bind(")?.split_once_str(")")?.0.to_str().ok()?;
+    text.parse().ok().or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip()))
+}
+
+/// IPv6 is dialled, and nginx's network has no address of it to come from.
+fn without_ipv6(incident: &Incident, case: &Case, proof: Proof, address: SocketAddr) -> Result<Verdict, Gap> {
+    let IpAddr::V6(ip) = address.ip() else {
+        return Ok(Verdict::RuledOut(proof));
+    };
+    let own = case.ipv6_addresses(incident)?;
+    let reaches = |own: &IpAddr| match own {
+        IpAddr::V6(own) if ip.is_loopback() => own.is_loopback(),
+        IpAddr::V6(own) => !own.is_loopback() && own.is_unicast_link_local() == ip.is_unicast_link_local(),
+        IpAddr::V4(_) => false,
+    };
+    if let Some(own) = own.iter().find(|own| reaches(own)) {
+        return Ok(Verdict::RuledOut(proof.and(record("file", format!("nginx's network has the address {own}")))));
+    }
+    // A filter of system calls (`nginx-sandboxed`) does not stand before this one.
+    let again = match case.repeated_unconfined(incident)? {
+        Repeated::Same(exhibit) => exhibit,
+        _ => return Err(Gap::undecided("whether IPv6 was off when it failed", "the connection fails in another way now, or not at all")),
+    };
+    case.still_failing(incident)?;
+    let (what, text) = if ip.is_loopback() {
+        ("no address ::1: IPv6 is off on its loopback", "sysctl net.ipv6.conf.lo.disable_ipv6")
+    } else {
+        ("no IPv6 address: IPv6 is off", "sysctl net.ipv6.conf.all.disable_ipv6")
+    };
+    let what = if own.is_empty() { "no IPv6 address: IPv6 is off" } else { what };
+    let turn_on = in_netns(case.in_nginx_netns(incident)?, text) + "   (1 turns it off)";
+    let mut fixes = Vec::new();
+    if ip.is_loopback() {
+        let twin = SocketAddr::from(([127, 0, 0, 1], address.port()));
+        if case.would_connect(incident, twin)?.is_some() {
+            fixes.extend(tie::redial(incident, case, &Place::Tcp(twin))?);
+        }
+    }
+    let dial = "or have nginx dial the application's IPv4 address".to_owned();
+    fixes.push(shown("turn IPv6 on, or dial IPv4".to_owned(), [turn_on, dial]));
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("nginx dials {address}, and its network has {what}"),
+        proof: proof.and(again).and(record("file", format!("nginx's network has {what}"))).with(case.directive_exhibit(incident)?),
+        fixes,
+    }))
+}
+
+fn shown(summary: String, texts: [String; 2]) -> Fix {
+    Fix {
+        summary,
+        safety: Safety::DisplayOnly,
+        steps: texts.map(|text| Step::Advice { text }).into(),
+        verify: Some(AGAIN.to_owned()),
+    }
+}
+
 fn is_timeout(incident: &Incident) -> bool {
     incident.is(Class::ConnectTimeout) || incident.is(Class::ConnectTimeoutKernel)
 }
@@ -114,7 +219,14 @@ fn may_be_unreachable(incident: &Incident) -> bool {
     is_timeout(incident)
         || matches!(
             incident.failure,
-            Some(Class::NetworkUnreachable | Class::HostUnreachable | Class::PermissionDenied | Class::ConnectInvalid)
+            Some(
+                Class::NetworkUnreachable
+                    | Class::HostUnreachable
+                    | Class::PermissionDenied
+                    | Class::ConnectInvalid
+                    | Class::EphemeralPorts
+                    | Class::AddressFamily
+            )
         )
 }
 
@@ -242,6 +354,89 @@ mod tests {
         //- command ip -j route get 10.0.0.9
         [{"dst":"10.0.0.9","dev":"eth0","prefsrc":"10.0.0.5","flags":[]}]
     "#;
+
+    const BIND: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { proxy_bind 203.0.113.1; server { location / { proxy_pass http://10.0.0.9:8000; } } }
+    ";
+    const BIND_FAILED: &str = "
+        //- failed 14:04:50 http://10.0.0.9:8000/ level=crit
+        bind(203.0.113.1) failed (99: Cannot assign requested address) while connecting to upstream
+    ";
+
+    #[test]
+    fn confirmed_where_nginx_is_to_come_from_an_address_that_is_not_there() {
+        assert_snapshot!(check(ID, [BIND, BIND_FAILED]), @"
+        answer: peer-unreachable, ongoing
+        confirmed: 203.0.113.1, from which nginx is told to come, is no address of this host
+        - log 14:04:50 x1: bind(203.0.113.1) failed (99: Cannot assign requested address) while connecting to upstream
+        - file: 203.0.113.1 is no address of nginx's network
+        - config /etc/nginx/nginx.conf:1: proxy_bind 203.0.113.1;
+        fix, shown: have nginx come from an address of this host's in place of 203.0.113.1
+          correct or take away: proxy_bind 203.0.113.1; (/etc/nginx/nginx.conf:1)
+          ip addr add 203.0.113.1 dev DEVICE   (or give this host the address)
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_address_to_come_from_may_have_come_since() {
+        let said = check(ID, [BIND, BIND_FAILED, "
+            //- local 203.0.113.1
+        "]);
+        assert!(said.contains("unknown: whether nginx may come from the address that it is told to: 203.0.113.1 is an address of this host now"), "{said}");
+        let said = check(ID, [BIND, &BIND_FAILED.replace("14:04:50", "14:02:50")]);
+        assert!(said.contains("the last failure is long ago"), "{said}");
+        let said = check(ID, [&BIND.replace("proxy_bind 203.0.113.1;", ""), BIND_FAILED]);
+        assert!(said.contains("no directive on disk tells it to"), "{said}");
+    }
+
+    const IPV6: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { location / { proxy_pass http://[::1]:8000; } } }
+        //- failed 14:02:11 http://[::1]:8000/ level=crit
+        connect() to [::1]:8000 failed (99: Cannot assign requested address) while connecting to upstream
+        //- connect [::1]:8000 -> errno 99
+    ";
+
+    #[test]
+    fn confirmed_where_ipv6_is_off() {
+        assert_snapshot!(check(ID, [IPV6, "
+            //- file /proc/2842/net/if_inet6
+            //- process 77
+            app
+            //- listen tcp 127.0.0.1:8000 pid=77
+        "]), @"
+        answer: peer-unreachable, ongoing
+        confirmed: nginx dials [::1]:8000, and its network has no IPv6 address: IPv6 is off
+        - log 14:02:11 x1: connect() to [::1]:8000 failed (99: Cannot assign requested address) while connecting to upstream
+        - connect 14:05:00: connect [::1]:8000 as nginx's worker: 99: Cannot assign requested address
+        - file: nginx's network has no IPv6 address: IPv6 is off
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://[::1]:8000;
+        fix, unsafe: dial 127.0.0.1:8000
+          /etc/nginx/nginx.conf:1: proxy_pass http://[::1]:8000; => proxy_pass http://127.0.0.1:8000;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: turn IPv6 on, or dial IPv4
+          sysctl net.ipv6.conf.lo.disable_ipv6   (1 turns it off)
+          or have nginx dial the application's IPv4 address
+        ");
+    }
+
+    #[test]
+    fn ruled_out_where_there_is_an_ipv6_address_to_come_from() {
+        let said = check(ID, [IPV6]);
+        assert!(said.contains("ruled out"), "{said}");
+    }
+
+    #[test]
+    fn unknown_once_ipv6_was_turned_off_after_it() {
+        let said = check(ID, [&IPV6.replace("errno 99", "errno 111"), "
+            //- file /proc/2842/net/if_inet6
+        "]);
+        assert!(said.contains("unknown: whether IPv6 was off when it failed"), "{said}");
+    }
 
     #[test]
     fn confirmed_where_there_is_no_route() {

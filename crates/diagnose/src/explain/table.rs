@@ -420,8 +420,25 @@ pub(super) static SIGNATURES: &[Signature] = &[
         )],
     },
     Signature {
+        name: "bind-failed",
+        classes: &[Class::ProxyBind],
+        ways: &[],
+        causes: &[
+            can(
+                "peer-unreachable",
+                "this host does not have the address that proxy_bind has nginx come from",
+                "ip -brief address",
+            ),
+            can(
+                "nginx-out-of-local-ports",
+                "no local port is left for this peer",
+                "ss -tan 'dport = :PORT' | wc -l; cat /proc/sys/net/ipv4/ip_local_port_range",
+            ),
+        ],
+    },
+    Signature {
         name: "out-of-ports",
-        classes: &[Class::EphemeralPorts, Class::ProxyBind, Class::AddressInUse],
+        classes: &[Class::EphemeralPorts, Class::AddressInUse],
         ways: &[],
         causes: &[can(
             "nginx-out-of-local-ports",
