@@ -15,6 +15,7 @@ use facts::netfilter::{BaseChain, BaseChains};
 use facts::route::{self, Barrier, Route};
 use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest};
 
+use super::network::listener_on;
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -34,6 +35,8 @@ pub(crate) struct Firewall {
     pub(crate) to: SocketAddr,
     /// Whether that is this host.
     pub(crate) is_local: bool,
+    /// Who listens where a rule sends the connection.
+    end: Option<String>,
 }
 
 /// What the firewall does to a connection that met an errno.
@@ -110,6 +113,15 @@ impl Firewall {
             Fate::Dropped(rule) | Fate::AnswerDropped(rule) => {
                 Some(format!("a firewall rule may drop it: {}", rule.text))
             }
+            Fate::Redirected(to, rule) => {
+                let end = self.end.as_ref().map(|end| format!("; {end}"));
+                Some(format!(
+                    "a firewall rule sends it elsewhere ({to}): {}, {}{}",
+                    rule.place(),
+                    rule.text,
+                    end.unwrap_or_default()
+                ))
+            }
             _ => None,
         });
         match leaning {
@@ -139,6 +151,23 @@ impl Firewall {
             text,
         }
     }
+}
+
+/// Where a rule leads, as it says it (`REDIRECT to 9000`, `redirect to :9000`, `DNAT to 10.0.0.1:80`): what is redirected
+/// stays on the host, and what this host sends goes to its loopback (`nf_nat_redirect_ipv4`).
+fn destination(to: &str, dialled: SocketAddr) -> Option<SocketAddr> {
+    let (verb, place) = to.split_once(" to ")?;
+    if verb.eq_ignore_ascii_case("redirect") {
+        let port = place.trim_start_matches(':').parse().ok()?;
+        let loopback: IpAddr = if dialled.is_ipv4() {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv6Addr::LOCALHOST.into()
+        };
+        return Some((loopback, port).into());
+    }
+    let whole = place.parse().ok();
+    whole.or_else(|| Some((place.parse::<IpAddr>().ok()?, dialled.port()).into()))
 }
 
 fn is_drop(fate: &Fate) -> bool {
@@ -207,6 +236,7 @@ impl Case {
                     netns,
                     to,
                     is_local,
+                    end: None,
                 };
                 let chains = self.base_chains(netns);
                 let legacy = self.kernel_table(
@@ -249,6 +279,7 @@ impl Case {
                         "rules stand at a network device itself".to_owned(),
                     ));
                 }
+                firewall.end = self.end_of(netns, &firewall)?;
                 // IPVS stands beside netfilter's rules, and none of them lists the others.
                 if Services::parse(services.as_bytes()).may_take(to) {
                     firewall.passage.fates.push(Fate::Undecided(
@@ -258,6 +289,32 @@ impl Case {
                 Ok(firewall)
             },
         )
+    }
+
+    /// Who listens where a rule sends the connection, where that is on this host.
+    fn end_of(&self, netns: Option<u32>, firewall: &Firewall) -> Result<Option<String>, Gap> {
+        let end = firewall.passage.fates.iter().find_map(|fate| match fate {
+            Fate::Redirected(to, _) => destination(to, firewall.to),
+            _ => None,
+        });
+        let Some(end) = end else {
+            return Ok(None);
+        };
+        let process = netns.map_or_else(|| "self".to_owned(), |pid| pid.to_string());
+        let is_own = end.ip().is_loopback()
+            || known(self.addresses_at(&process, end.is_ipv4()))?
+                .is_some_and(|own| own.contains(&end.ip()));
+        if !is_own {
+            return Ok(None);
+        }
+        let Some(listeners) = known(self.listeners_in(netns))? else {
+            return Ok(None);
+        };
+        Ok(match listener_on(&listeners, end) {
+            Ok(Some(listener)) => Some(format!("{} listens on {end}", listener.who())),
+            Ok(None) => Some(format!("nothing listens on {end}")),
+            Err(_) => None,
+        })
     }
 
     /// That no rule of this host is why the connection fails as it does; else that one is.

@@ -132,6 +132,25 @@ mod tests {
     "#;
 
     #[test]
+    fn unknown_where_a_rule_leads_it_to_where_nobody_listens() {
+        let redirected = |port: u16| {
+            check(ID, [HOST, REFUSED, &format!("
+                //- iptables
+                *nat
+                :OUTPUT ACCEPT
+                -A OUTPUT -p tcp -m tcp --dport 8000 -j DNAT --to-destination 127.0.0.1:{port}
+            ")])
+        };
+        assert_snapshot!(redirected(9000), @"
+        answer: none, ongoing
+        unknown: whether the firewall lets 127.0.0.1:8000 pass: a rule sends it elsewhere (DNAT to 127.0.0.1:9000): -A OUTPUT -p tcp -m tcp --dport 8000 -j DNAT --to-destination 127.0.0.1:9000
+        learn: sudo nft list ruleset
+        leaning: a firewall rule sends it elsewhere (DNAT to 127.0.0.1:9000): table ip nat, chain OUTPUT, -A OUTPUT -p tcp -m tcp --dport 8000 -j DNAT --to-destination 127.0.0.1:9000; nothing listens on 127.0.0.1:9000
+        ");
+        assert!(redirected(8000).contains("; gunicorn (pid 4120) listens on 127.0.0.1:8000"), "{}", redirected(8000));
+    }
+
+    #[test]
     fn confirmed_by_the_rule_that_refuses_this_connection() {
         assert_snapshot!(check(ID, [HOST, REFUSED, "
             //- iptables

@@ -535,6 +535,7 @@ mod tests {
             let rules = format!("//- iptables\n*nat\n:OUTPUT ACCEPT\n{rule}\n");
             let said = check(ID, [HOST, &rules]);
             assert!(said.contains("a rule sends it elsewhere (REDIRECT to 9000)"), "{said}");
+            assert!(said.contains("; nothing listens on 127.0.0.1:9000\n"), "{said}");
             assert!(said.starts_with("answer: none"), "{said}");
         }
     }
