@@ -13,7 +13,7 @@
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
 //!     cgroup=/system.slice/nginx.service filtered      `filtered`: its system calls are (Seccomp)
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
-//! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842    body: the message; a line more in the error log
+//! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842 uri=/api    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
 //! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 target=/x mnt=2    target: of a link, for the last part of a path
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
@@ -180,10 +180,10 @@ impl Fixture {
             }
             "failed" => {
                 let peer = format!(", upstream: \"{}\"", words.at(2));
-                host.failed(&words, &section.body, &requested(&peer));
+                host.failed(&words, &section.body, &requested(&words, &peer));
             }
             "logged" if words.has("bare") => host.failed(&words, &section.body, ""),
-            "logged" => host.failed(&words, &section.body, &requested("")),
+            "logged" => host.failed(&words, &section.body, &requested(&words, "")),
             "path" => {
                 let (uid, gid) = words.at(4).split_once(':').unwrap();
                 let node = host.node(words.at(2), words.at(3), (uid, gid), &words);
@@ -1365,9 +1365,10 @@ fn reply(code: u8, ips: &[IpAddr]) -> Answer {
 }
 
 /// The fields of a line about a request.
-fn requested(peer: &str) -> String {
+fn requested(words: &Words, peer: &str) -> String {
+    let uri = words.key("uri").unwrap_or("/");
     format!(
-        ", client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\"{peer}, host: \"shop.example\""
+        ", client: 192.0.2.7, server: shop.example, request: \"GET {uri} HTTP/1.1\"{peer}, host: \"shop.example\""
     )
 }
 

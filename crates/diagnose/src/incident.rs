@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use bstr::BString;
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
@@ -16,6 +17,15 @@ pub enum Origin {
     AccessLog,
     /// The host's state alone: nginx is not running.
     Host,
+}
+
+/// What failing requests asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Paths as clients sent them (of subrequests as nginx has them), by the `server:` field, which is nginx's own.
+    pub(crate) paths: BTreeMap<BString, BTreeSet<BString>>,
+    /// Some asked for what is not kept here, or cannot be read.
+    pub(crate) are_partial: bool,
 }
 
 /// Alike failures of one peer: same instance, peer, failure and *while*.
@@ -56,6 +66,8 @@ pub struct Incident {
     pub servers: Vec<String>,
     /// Paths of the failing requests, the first few: a client's words, never to be acted on.
     pub paths: BTreeSet<String>,
+    /// What all of them asked for: it tells the locations that they are of.
+    pub requests: Requests,
     /// One of the lines, as it stands in the log.
     pub sample: String,
     /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols.

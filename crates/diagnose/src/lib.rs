@@ -29,5 +29,5 @@ pub use diagnosis::{
 pub use facts::{
     Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url,
 };
-pub use incident::{Incident, Origin};
+pub use incident::{Incident, Origin, Requests};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

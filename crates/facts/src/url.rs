@@ -110,9 +110,7 @@ impl Url {
 
     /// The path as nginx compares it with its locations: decoded, slashes merged (`ngx_http_parse_complex_uri`).
     pub fn path(&self) -> Vec<u8> {
-        let mut path = text::percent_decoded(self.raw_path().as_bytes());
-        path.dedup_by(|next, before| *next == b'/' && *before == b'/');
-        path
+        compared(self.raw_path().as_bytes())
     }
 
     /// The host as an address, where it is one.
@@ -133,6 +131,13 @@ impl Url {
             format!("{host}:{}", self.port)
         }
     }
+}
+
+/// A path as sent, as nginx compares it with its locations: decoded, slashes merged. Its dots are not resolved.
+pub fn compared(raw: &[u8]) -> Vec<u8> {
+    let mut path = text::percent_decoded(raw);
+    path.dedup_by(|next, before| *next == b'/' && *before == b'/');
+    path
 }
 
 /// With the query hidden: it may hold what no log should.

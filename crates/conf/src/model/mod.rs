@@ -11,6 +11,7 @@ mod logging;
 mod main_context;
 mod pass;
 mod serving;
+mod turns;
 mod upstream;
 mod variable;
 

@@ -202,6 +202,7 @@ fn first(
         seconds: BTreeMap::new(),
         servers: Vec::new(),
         paths: std::collections::BTreeSet::new(),
+        requests: crate::incident::Requests::default(),
         messages: std::collections::BTreeSet::new(),
         sample: line
             .get(..SHOWN_BYTES)

@@ -81,9 +81,7 @@ impl Case {
         }
         let configured = self.configured(incident.instance)?;
         let page = self.page_size()?;
-        let mut sites = self.failing_sites(incident)?;
-        let mut seen = std::collections::BTreeSet::new();
-        sites.retain(|site| seen.insert(site.context));
+        let sites = self.asked_sites(incident)?;
         Ok(sites
             .iter()
             .filter_map(|site| header_buffer(&configured.model, site, page))

@@ -193,6 +193,8 @@ pub(crate) struct Kept {
 pub(crate) struct Limit {
     /// The directive.
     pub(crate) name: &'static str,
+    /// The line that opens the context of the pass, such as `location /api`.
+    pub(crate) location: String,
     /// Its value as written, or the default.
     pub(crate) text: String,
     /// Where it is set; `None` for the default.
@@ -340,16 +342,23 @@ impl Case {
         }))
     }
 
-    /// The places in the configuration that dial the incident's peer; those in the failing servers first.
+    /// The places in the configuration that dial the incident's peer; those of the failing requests first, then those in the
+    /// failing servers.
     pub(crate) fn sites(&self, incident: &Incident) -> Result<Rc<Vec<Site>>, Gap> {
         self.evidence.once(format!("sites {}", incident.id), || {
             let configured = self.configured(incident.instance)?;
             let mut sites = self.sites_in(&configured.model, incident)?;
+            let asked = self.asked_locations(incident)?;
             sites.sort_by_key(|site| {
-                !site
+                let is_asked = asked.as_ref().is_some_and(|asked| {
+                    let location = configured.model.location_of(site.context);
+                    location.is_some_and(|location| asked.contains(&location))
+                });
+                let is_served = site
                     .servers
                     .iter()
-                    .any(|server| incident.servers.contains(server))
+                    .any(|server| incident.servers.contains(server));
+                (!is_asked, !is_served)
             });
             // One server line serves many passes.
             let mut seen = BTreeSet::new();
@@ -981,17 +990,6 @@ impl Case {
         ))
     }
 
-    /// The read time-out in force where the peer is dialled, of the first place that does.
-    pub(crate) fn read_timeout(&self, incident: &Incident) -> Result<Limit, Gap> {
-        let time_outs = self.read_timeouts(incident)?;
-        time_outs.into_iter().next().ok_or_else(|| {
-            Gap::undecided(
-                "the read time-out in force",
-                "nothing on disk dials this peer",
-            )
-        })
-    }
-
     /// The shortest read time-out in force where the peer is dialled, in whole seconds.
     pub(crate) fn shortest_read_timeout(&self, incident: &Incident) -> Result<i64, Gap> {
         let time_outs = self.read_timeouts(incident)?;
@@ -1022,20 +1020,24 @@ impl Case {
         Ok(self.sites(incident)?.iter().find_map(of_site))
     }
 
-    pub(super) fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
+    /// The read time-outs in force where the peer is dialled, each place's own: of the failing requests' locations, as far
+    /// as these can be told. Those that are alike come once.
+    pub(crate) fn read_timeouts(&self, incident: &Incident) -> Result<Vec<Limit>, Gap> {
         let configured = self.configured(incident.instance)?;
         let instance = self.instance(incident)?;
-        let sites = self.sites(incident)?;
+        let sites = self.asked_sites(incident)?;
         let limit = |site: &Site| {
             let name = read_timeout_of(site.protocol);
             match configured.model.value_in_force(site.context, name) {
                 Some((value, at)) => Limit {
                     name,
+                    location: configured.model.location_label(site.context),
                     text: value.to_string(),
                     exhibit: span(&configured.model, at, None).map(Exhibit::Config),
                 },
                 None => Limit {
                     name,
+                    location: configured.model.location_label(site.context),
                     text: conf::default_of(name, instance.version_numbers())
                         .unwrap_or("60s")
                         .to_owned(),
@@ -1043,7 +1045,17 @@ impl Case {
                 },
             }
         };
-        Ok(sites.iter().map(limit).collect())
+        let mut limits: Vec<Limit> = Vec::new();
+        for limit in sites.iter().map(limit) {
+            let is_alike = |other: &Limit| {
+                (other.name, &other.text, &other.exhibit)
+                    == (limit.name, &limit.text, &limit.exhibit)
+            };
+            if !limits.iter().any(is_alike) {
+                limits.push(limit);
+            }
+        }
+        Ok(limits)
     }
 }
 

@@ -300,6 +300,7 @@ impl Case {
             seconds: std::collections::BTreeMap::new(),
             servers: Vec::new(),
             paths: std::collections::BTreeSet::new(),
+            requests: crate::incident::Requests::default(),
             sample: String::new(),
             messages: std::collections::BTreeSet::new(),
             last_writer: None,

@@ -18,7 +18,7 @@ use super::evidence::{settled, stat_of};
 use super::requested::{self, Sent};
 use super::{Case, Instance, known, of_each};
 use crate::diagnosis::Logged;
-use crate::incident::{Incident, Origin};
+use crate::incident::{Incident, Origin, Requests};
 
 /// A log is recorded for the window only, and this much of it at most.
 pub(super) const LOG_LIMIT: u64 = 64 << 20;
@@ -873,6 +873,7 @@ impl Reader<'_> {
         {
             incident.paths.insert(path);
         }
+        incident.requests.add(event);
         if words_decide(event.class)
             && incident.messages.len() < MESSAGES_KEPT
             && let message = event.message.to_str_lossy()
@@ -925,6 +926,7 @@ fn first(
         seconds: BTreeMap::new(),
         servers: Vec::new(),
         paths: BTreeSet::new(),
+        requests: Requests::default(),
         sample: text_of(line),
         messages: BTreeSet::new(),
         last_writer: event.pid,

@@ -25,6 +25,7 @@ mod kept;
 mod kernel;
 mod limits;
 mod loaded;
+mod locations;
 mod logs;
 mod memory;
 mod names;

@@ -101,40 +101,37 @@ impl Patience {
 }
 
 impl Case {
-    /// How long nginx and the application wait for a response. `None` where the application has no such limit, or either
-    /// cannot be told: every place that dials the peer has to wait as long, and no file may have changed since it was read.
+    /// How long nginx and the application wait for a response, of each time-out of nginx's that is in force for the failing
+    /// requests. Empty where the application has no such limit, or either cannot be told: no file may have changed since it
+    /// was read.
     pub(crate) fn patience(
         &self,
         incident: &Incident,
         application: &Application,
-    ) -> Result<Option<Patience>, Gap> {
+    ) -> Result<Vec<Patience>, Gap> {
         let Some(limits) = known(self.read_timeouts(incident))? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
-        let Some((first, others)) = limits.split_first() else {
-            return Ok(None);
-        };
-        let Some(after) = conf::units::parse_time(first.text.as_bytes()) else {
-            return Ok(None);
-        };
-        let is_one = others.iter().all(|other| other.text == first.text);
-        if !self.is_in_force(incident, &limits, application)? {
-            return Ok(None);
+        if limits.is_empty() || !self.is_in_force(incident, &limits, application)? {
+            return Ok(Vec::new());
         }
-        let Some((program, own_name, own)) = application.limit_of_a_request().filter(|_| is_one)
-        else {
-            return Ok(None);
+        let script = self.script_limit(incident, application)?;
+        let side_by_side = |limit: &Limit| {
+            let after = limit.duration()?;
+            let (program, own_name, own) = application.limit_of_a_request()?;
+            Some(Patience {
+                nginx: Layer {
+                    text: in_words(limit),
+                    after: Some(after).filter(|after| !after.is_zero()),
+                },
+                own,
+                own_name,
+                program,
+                script: script.clone(),
+            })
         };
-        Ok(Some(Patience {
-            nginx: Layer {
-                text: in_words(first),
-                after: Some(after).filter(|after| !after.is_zero()),
-            },
-            own,
-            own_name,
-            program,
-            script: self.script_limit(incident, application)?,
-        }))
+        let all = limits.iter().map(side_by_side);
+        Ok(all.collect::<Option<Vec<_>>>().unwrap_or_default())
     }
 
     /// Whether nginx and the application run what stands in their files now.
@@ -157,14 +154,19 @@ impl Case {
             && self.has_read_its_files(application)?)
     }
 
-    /// Whether the application answered another request while the first one waited in vain: then it was not stopped.
+    /// Whether the application answered another request while the first one waited in vain: then it was not stopped. It
+    /// waited for the shortest of these limits at least.
     pub(crate) fn answered_while_waiting(
         &self,
         incident: &Incident,
-        limit: &Limit,
+        limits: &[Limit],
     ) -> Result<bool, Gap> {
-        let after = conf::units::parse_time(limit.text.as_bytes());
-        let Some(seconds) = after.and_then(|after| i64::try_from(after.as_secs()).ok()) else {
+        let after = limits
+            .iter()
+            .map(Limit::duration)
+            .collect::<Option<Vec<_>>>();
+        let shortest = after.and_then(|all| all.into_iter().min());
+        let Some(seconds) = shortest.and_then(|after| i64::try_from(after.as_secs()).ok()) else {
             return Ok(false);
         };
         let failed = incident.first_seen.as_second();
@@ -212,6 +214,13 @@ fn in_words(limit: &Limit) -> String {
         _ => "its default".to_owned(),
     };
     format!("{} is {} by {place}", limit.name, limit.text)
+}
+
+impl Limit {
+    /// The time; `None` where it is not written as one.
+    fn duration(&self) -> Option<Duration> {
+        conf::units::parse_time(self.text.as_bytes())
+    }
 }
 
 impl Application {

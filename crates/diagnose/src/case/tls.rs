@@ -264,9 +264,7 @@ impl Case {
         }
         let configured = self.configured(incident.instance)?;
         let version = self.instance(incident)?.version_numbers();
-        let mut sites = self.failing_sites(incident)?;
-        let mut seen = std::collections::BTreeSet::new();
-        sites.retain(|site| seen.insert(site.context));
+        let sites = self.asked_sites(incident)?;
         let mut all = sites
             .iter()
             .map(|site| settings(&configured, site, version))

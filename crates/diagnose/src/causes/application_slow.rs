@@ -41,7 +41,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if !(incident.is(Class::ReadTimeout) && incident.action == Some(While::ReadingResponseHeader)) {
         return Ok(Verdict::RuledOut(proof));
     }
-    let limit = case.read_timeout(incident)?;
+    let limits = case.read_timeouts(incident)?;
+    if limits.is_empty() {
+        return Err(Gap::undecided("the read time-out in force", "nothing on disk dials this peer"));
+    }
     let directive = case.dialled_by(incident)?;
     let speaks = match case.speaks(incident)? {
         Speaks::Same(exhibit) => exhibit,
@@ -60,15 +63,22 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
     }
     let queue = case.queue_has_room(incident)?;
-    let proof = proof.and(directive).with(limit.exhibit.clone()).and(speaks).and(queue).and(application.exhibit());
+    let proof = proof.and(directive).with(limits.iter().filter_map(|limit| limit.exhibit.clone())).and(speaks).and(queue).and(application.exhibit());
     let who = application.who();
+    let mut texts: Vec<&str> = Vec::new();
+    for limit in &limits {
+        if !texts.contains(&limit.text.as_str()) {
+            texts.push(&limit.text);
+        }
+    }
+    let within = texts.join(" or ");
     if case.is_ongoing(incident)
         && let Some(stopped) = application.stopped()
     {
         let pids = stopped.join(", ");
         let state = Exhibit::Record { probe: "process", at: None, text: format!("every process that accepts is stopped (pid {pids})") };
         return Ok(Verdict::Confirmed(Confirmation {
-            summary: format!("{who} did not answer within {}: its processes are stopped", limit.text),
+            summary: format!("{who} did not answer within {within}: its processes are stopped"),
             proof: proof.and(state),
             fixes: vec![Fix {
                 summary: format!("let {who} go on"),
@@ -81,15 +91,23 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let place = application.log_place();
     let patience = case.patience(incident, &application)?;
     let mut steps = vec![Step::Advice { text: format!("look at what {who} does for {}: {place}", incident.requested()) }];
-    if !case.answered_while_waiting(incident, &limit)? {
+    if !case.answered_while_waiting(incident, &limits)? {
         let text = "nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on";
         steps.push(Step::Advice { text: text.to_owned() });
     }
-    steps.push(Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}", limit.name, limit.text) });
-    steps.extend(patience.as_ref().and_then(Patience::advice_where_nginx_is_first).map(|text| Step::Advice { text }));
+    for limit in &limits {
+        let place = if limits.len() > 1 { format!(" in {}", limit.location) } else { String::new() };
+        steps.push(Step::Advice { text: format!("only where such a wait is meant: raise {}, now {}{place}", limit.name, limit.text) });
+    }
+    for text in patience.iter().filter_map(Patience::advice_where_nginx_is_first) {
+        let step = Step::Advice { text };
+        if !steps.contains(&step) {
+            steps.push(step);
+        }
+    }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{who} did not answer within {}", limit.text),
-        proof: proof.with(patience.as_ref().map(Patience::exhibit)),
+        summary: format!("{who} did not answer within {within}"),
+        proof: proof.with(patience.iter().map(Patience::exhibit)),
         fixes: vec![Fix {
             summary: "find what is slow".to_owned(),
             safety: Safety::DisplayOnly,
@@ -444,6 +462,98 @@ mod tests {
           look at what gunicorn (pid 4120) does for requests for /: its own log
           nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 5s
+        ");
+    }
+
+    /// Three locations that dial one peer, each with its own time-out.
+    const LOCATIONS: &str = "
+        //- nginx
+        //- file /etc/nginx/nginx.conf
+        http { server { server_name shop.example;
+        location / { proxy_read_timeout 90s; proxy_pass http://127.0.0.1:8000; }
+        location /fast { proxy_read_timeout 3s; proxy_pass http://127.0.0.1:8000; }
+        location /slow { proxy_read_timeout 5s; proxy_pass http://127.0.0.1:8000; }
+        } }
+    ";
+
+    #[test]
+    fn tells_the_limit_of_the_location_that_took_the_request() {
+        assert_snapshot!(check(ID, [LOCATIONS, "
+            //- failed 14:04:30 http://127.0.0.1:8000/ uri=/slow/report?x=1
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", APPLICATION]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:4: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:4: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:4, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /slow/report: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+    }
+
+    #[test]
+    fn tells_the_limit_of_each_location_that_failed() {
+        assert_snapshot!(check(ID, [LOCATIONS, "
+            //- failed 14:04:30 http://127.0.0.1:8000/ uri=/slow
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- failed 14:04:31 http://127.0.0.1:8000/ uri=/fast
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", APPLICATION]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 3s or 5s
+        - log 14:04:30 x2: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:3: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:3: proxy_read_timeout 3s;
+        - config /etc/nginx/nginx.conf:4: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 3s by /etc/nginx/nginx.conf:3, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:4, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /fast, /slow: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 3s in location /fast
+          only where such a wait is meant: raise proxy_read_timeout, now 5s in location /slow
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+    }
+
+    #[test]
+    fn every_place_counts_where_a_path_may_become_another() {
+        let rewritten = LOCATIONS.replace("server_name", "rewrite ^/old /slow; server_name");
+        assert_snapshot!(check(ID, [&rewritten, "
+            //- failed 14:04:30 http://127.0.0.1:8000/ uri=/fast
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ", APPLICATION]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 90s or 3s or 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:2: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:2: proxy_read_timeout 90s;
+        - config /etc/nginx/nginx.conf:3: proxy_read_timeout 3s;
+        - config /etc/nginx/nginx.conf:4: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 90s by /etc/nginx/nginx.conf:2, gunicorn's --timeout is 30 s by its default: as set, the application gives up first
+        - process: proxy_read_timeout is 3s by /etc/nginx/nginx.conf:3, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:4, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /fast: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 90s in location /
+          only where such a wait is meant: raise proxy_read_timeout, now 3s in location /fast
+          only where such a wait is meant: raise proxy_read_timeout, now 5s in location /slow
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
         ");
     }
 }

@@ -1,6 +1,6 @@
 //! See the doc comment of [`APPLICATION_WORKER_TIMEOUT`].
 
-use facts::Gap;
+use facts::{Exhibit, Gap};
 use log::error::Class;
 
 use crate::case::{Case, Patience};
@@ -46,16 +46,18 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let setting = application.timeout_setting();
     let patience = case.patience(incident, &application)?;
-    let below = patience.as_ref().and_then(Patience::nginx_is_not_above);
+    let below = patience.iter().find_map(Patience::nginx_is_not_above);
+    let mut sides: Vec<Exhibit> = patience.iter().map(Patience::exhibit).collect();
+    if sides.is_empty() {
+        sides.extend(setting.exhibit());
+    }
     let raise = match below {
         Some(nginx) => format!("or raise {}, and nginx's read time-out above it: {nginx}", setting.name()),
         None => format!("or raise {} and keep nginx's read time-out above it", setting.name()),
     };
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{} ended its worker for the time-out{}", application.who(), setting.summary()),
-        proof: proof
-            .with(timeouts.exhibits())
-            .with(patience.as_ref().map(Patience::exhibit).or_else(|| setting.exhibit())),
+        proof: proof.with(timeouts.exhibits()).with(sides),
         fixes: vec![Fix {
             summary: "make the request faster, or give it longer".to_owned(),
             safety: Safety::DisplayOnly,

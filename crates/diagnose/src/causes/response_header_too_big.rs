@@ -62,7 +62,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     let mut exhibits: Vec<Exhibit> = Vec::new();
     let mut steps: Vec<Step> = Vec::new();
+    let mut sizes: Vec<&str> = Vec::new();
     for buffer in &buffers {
+        if !sizes.contains(&buffer.text.as_str()) {
+            sizes.push(&buffer.text);
+        }
         if !exhibits.contains(&buffer.exhibit) {
             exhibits.push(buffer.exhibit.clone());
         }
@@ -76,13 +80,16 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     steps.sort_by(|one, other| place(other).cmp(&place(one)));
     steps.extend(case.reload_steps(incident)?);
     let larger = Fix {
-        summary: format!("set {} to {}", first.name, first.larger),
+        summary: match sizes.as_slice() {
+            [_] => format!("set {} to {}", first.name, first.larger),
+            _ => format!("raise {} in each place", first.name),
+        },
         safety: Safety::Unsafe,
         steps,
         verify: Some(AGAIN.to_owned()),
     };
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("a response header is larger than {}, which is {}", first.name, first.text),
+        summary: format!("a response header is larger than {}, which is {}", first.name, sizes.join(" or ")),
         proof: proof.and(directive).with(exhibits),
         fixes: vec![larger, smaller],
     }))
@@ -289,6 +296,40 @@ mod tests {
         ", FAILED]), @"
         answer: none, ongoing
         unknown: which directive dials this peer: none on disk does
+        ");
+    }
+
+    #[test]
+    fn tells_the_size_of_the_location_that_took_the_request() {
+        assert_snapshot!(check(ID, [NGINX, "
+            //- file /etc/nginx/nginx.conf
+            http { server {
+                server_name shop.example;
+                location / {
+                    proxy_buffer_size 32k;
+                    proxy_pass http://127.0.0.1:8000;
+                }
+                location /api {
+                    proxy_buffer_size 8k;
+                    proxy_pass http://127.0.0.1:8000;
+                }
+            } }
+            //- failed 14:04:30 http://127.0.0.1:8000/ uri=/api/login
+            upstream sent too big header while reading response header from upstream
+        "]), @"
+        answer: response-header-too-big, ongoing
+        confirmed: a response header is larger than proxy_buffer_size, which is 8k
+        - log 14:04:30 x1: upstream sent too big header while reading response header from upstream
+        - config /etc/nginx/nginx.conf:9: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:8: proxy_buffer_size 8k;
+        fix, unsafe: set proxy_buffer_size to 16k
+          /etc/nginx/nginx.conf:9: proxy_pass http://127.0.0.1:8000; => proxy_pass http://127.0.0.1:8000;
+        proxy_busy_buffers_size 16k;
+          /etc/nginx/nginx.conf:8: proxy_buffer_size 8k; => proxy_buffer_size 16k;
+          $ nginx -t
+          $ nginx -s reload
+        fix, shown: have the application send less
+          look for many or long Set-Cookie, Content-Security-Policy or Link headers in what it answers
         ");
     }
 }

@@ -277,4 +277,20 @@ mod tests {
         - log 14:04:30 x1: SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream
         ");
     }
+
+    #[test]
+    fn tells_what_rules_in_the_location_that_took_the_request() {
+        let said = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { server_name shop.example;
+            location / { proxy_pass https://127.0.0.1:8443; }
+            location /api { proxy_ssl_verify on; proxy_pass https://127.0.0.1:8443; }
+            } }
+            //- failed 14:04:30 https://127.0.0.1:8443/ uri=/api/cart
+            upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream
+        "]);
+        assert!(said.contains("confirmed: the peer's certificate has expired"), "{said}");
+        assert!(said.contains("nginx.conf:3: proxy_pass"), "{said}");
+    }
 }

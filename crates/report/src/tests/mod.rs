@@ -57,6 +57,7 @@ fn incident(id: &str, peer: &str) -> Incident {
             .collect::<BTreeMap<_, _>>(),
         servers: vec!["shop.example.com".to_owned()],
         paths: std::collections::BTreeSet::new(),
+        requests: diagnose::Requests::default(),
         sample: line(peer),
         messages: BTreeSet::new(),
         log: Some(PathBuf::from("/var/log/nginx/error.log")),
