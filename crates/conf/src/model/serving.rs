@@ -141,6 +141,31 @@ impl Model {
         named.or(default).ok_or_else(|| NotServed::Port(Vec::new()))
     }
 
+    /// The servers of `http` that take requests for a host by one of their names: on each of nginx's addresses the one
+    /// whose name fits best.
+    pub fn servers_named(&self, host: &str) -> Vec<ContextId> {
+        let host = host.to_ascii_lowercase();
+        let mut groups: Vec<Vec<ContextId>> = self
+            .sockets()
+            .into_iter()
+            .map(|socket| socket.servers)
+            .collect();
+        // Those that listen on no TCP address are reached too.
+        let others = self.servers().filter(|server| {
+            self.protocol_of(server.id) == Some(ContextKind::Http)
+                && !groups.iter().any(|group| group.contains(&server.id))
+        });
+        let others = others.map(|server| server.id).collect();
+        groups.push(others);
+        let mut found: Vec<ContextId> = groups
+            .iter()
+            .filter_map(|group| self.named_server(group, &host))
+            .collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
     /// The location that takes a path, decoded and with single slashes; the server itself where none does.
     ///
     /// # Errors
@@ -425,6 +450,26 @@ mod tests {
                 "{host}:{port}"
             );
         }
+    }
+
+    #[test]
+    fn a_host_names_servers_on_every_address() {
+        let conf = "http {
+            server { listen 80; server_name a.example; }
+            server { listen 443 ssl; server_name *.example; }
+            server { listen unix:/run/n.sock; server_name ~^a\\.; }
+            server { listen 80; server_name b.example; }
+            server { listen 80 default_server; }
+        }";
+        let model = model(conf);
+        let named = |host: &str| -> Vec<String> {
+            let servers = model.servers_named(host);
+            let first = |&server: &ContextId| model.server_names(server)[0].to_string();
+            servers.iter().map(first).collect()
+        };
+        assert_eq!(named("A.Example"), ["a.example", "*.example", "~^a\\."]);
+        assert_eq!(named("b.example"), ["*.example", "b.example"]);
+        assert_eq!(named("x.org"), Vec::<String>::new());
     }
 
     #[test]

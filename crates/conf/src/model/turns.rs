@@ -31,15 +31,23 @@ const REDIRECTS: [&str; 3] = ["http://", "https://", "$scheme"];
 type Place = (ContextId, BString);
 
 impl Model {
-    /// The servers of `http` that a log calls so: by their first name, in lower case and without a leading dot
-    /// (`ngx_http_core_merge_srv_conf`).
+    /// What a log calls a server: its first name, in lower case and without a leading dot
+    /// (`ngx_http_core_merge_srv_conf`); empty where it has none.
+    pub fn logged_name(&self, server: ContextId) -> BString {
+        let first = self.server_names(server).into_iter().next();
+        let first = first.unwrap_or_default();
+        if first.starts_with(b"~") {
+            return first.to_owned();
+        }
+        let first = first.strip_prefix(b".").unwrap_or(first);
+        first.to_ascii_lowercase().into()
+    }
+
+    /// The servers of `http` that a log calls so.
     pub fn servers_logged_as(&self, name: &[u8]) -> Vec<ContextId> {
         let servers = self.servers().filter(|server| {
-            let first = self.server_names(server.id).into_iter().next();
-            let first = first.unwrap_or_default();
-            let first = first.strip_prefix(b".").unwrap_or(first);
             self.protocol_of(server.id) == Some(ContextKind::Http)
-                && first.eq_ignore_ascii_case(name)
+                && self.logged_name(server.id) == name
         });
         servers.map(|server| server.id).collect()
     }

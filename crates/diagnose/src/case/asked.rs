@@ -112,7 +112,9 @@ impl Case {
             };
             let model = &configured.model;
             // A listen of nginx's stands for its servers.
-            if !self.servers_listening(idx, wanted)?.is_empty() {
+            if !self.servers_listening(idx, wanted)?.is_empty()
+                || !model.servers_named(wanted).is_empty()
+            {
                 return Ok(None);
             }
             for context in model.contexts() {
@@ -135,7 +137,9 @@ impl Case {
             }
         }
         there.remove("");
-        if there.contains(wanted) || there.iter().any(|name| is_same_peer(name, wanted)) {
+        let is_wanted =
+            |name: &String| name.eq_ignore_ascii_case(wanted) || is_same_peer(name, wanted);
+        if there.iter().any(is_wanted) {
             return Ok(None);
         }
         let (more, told) = (there.len().saturating_sub(NAMES_TOLD), there.into_iter());
@@ -152,11 +156,25 @@ impl Case {
         )))
     }
 
-    /// Whether an incident is of a server that listens where the selection says.
+    /// Whether an incident is of a server that listens where the selection says, or that takes requests for it as a name.
     pub(super) fn is_behind(&self, selection: &Selection, incident: &Incident) -> bool {
-        let Ok(servers) = self.servers_listening(incident.instance, selection.name()) else {
+        let (Ok(mut servers), Ok(configured)) = (
+            self.servers_listening(incident.instance, selection.name()),
+            self.configured(incident.instance),
+        ) else {
             return false;
         };
+        let model = &configured.model;
+        let named = model.servers_named(selection.name()).into_iter();
+        let literally = model.servers().map(|server| server.id).filter(|&server| {
+            let mut names = model.server_names(server).into_iter();
+            names.any(|name| name.eq_ignore_ascii_case(selection.name().as_bytes()))
+        });
+        servers.extend(
+            named
+                .chain(literally)
+                .map(|server| model.logged_name(server).to_string()),
+        );
         // nginx's log calls a server by its first name.
         incident
             .servers
@@ -164,7 +182,33 @@ impl Case {
             .any(|server| servers.contains(server))
     }
 
-    /// The first names of the servers that listen on an address such as `127.0.0.1:8080`.
+    /// Whether the selection is an upstream or a host name of the configuration that may lead to the incident's peer.
+    pub(super) fn is_led_to(&self, selection: &Selection, incident: &Incident) -> bool {
+        let (Some(peer), Ok(configured)) = (&incident.address, self.configured(incident.instance))
+        else {
+            return false;
+        };
+        let model = &configured.model;
+        let wanted = selection.name();
+        let lines = model
+            .upstreams()
+            .iter()
+            .filter(|upstream| upstream.name.eq_ignore_ascii_case(wanted.as_bytes()))
+            .flat_map(|upstream| &upstream.servers)
+            .filter_map(|line| line.address.clone());
+        let dialled = super::config::dialled_addresses(model);
+        let named = dialled.into_iter().filter(|address| {
+            let is_its_name = matches!(address, conf::Address::Tcp { host: conf::Host::Name(name), .. } if name.eq_ignore_ascii_case(wanted));
+            is_its_name || address.to_string().eq_ignore_ascii_case(wanted)
+        });
+        let mut all = lines.chain(named);
+        all.any(|address| {
+            self.addresses(incident.instance, &address)
+                .is_ok_and(|addresses| addresses.contains(peer))
+        })
+    }
+
+    /// The names in the log of the servers that listen on an address such as `127.0.0.1:8080`.
     fn servers_listening(&self, idx: usize, address: &str) -> Result<BTreeSet<String>, Gap> {
         let mut found = BTreeSet::new();
         let Some(PeerAddress::Tcp(address)) = PeerAddress::parse(address.as_bytes()) else {
@@ -186,8 +230,7 @@ impl Case {
                         && ip.is_none_or(|ip| ip == address.ip() || ip.is_unspecified())
                 });
             if is_there {
-                let names = model.server_names(context.id);
-                found.insert(names.first().map(ToString::to_string).unwrap_or_default());
+                found.insert(model.logged_name(context.id).to_string());
             }
         }
         Ok(found)
@@ -252,6 +295,43 @@ mod tests {
                 "{selection}: {refusal}"
             );
             assert_eq!(incidents, 0, "{selection}");
+        }
+    }
+
+    #[test]
+    fn a_name_selects_what_it_may_lead_to() {
+        let host = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            events {} http {
+            map $arg_a $backend { default shop; b other; }
+            upstream shop { server 127.0.0.1:8000; }
+            upstream other { server 127.0.0.1:8001; }
+            server { server_name shop.example *.shop.example ~^s\\d+\\.org$; location / { proxy_pass http://$backend; } }
+            server { server_name quiet.example; location / { proxy_pass http://$arg_x; } }
+            }
+            //- failed 14:04:55 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        for (selection, incidents) in [
+            ("shop", 1),
+            ("other", 0),
+            ("Shop", 1),
+            ("shop.example", 1),
+            ("SHOP.Example", 1),
+            ("www.shop.example", 1),
+            ("*.shop.example", 1),
+            ("s12.org", 1),
+            ("quiet.example", 0),
+        ] {
+            let mut fixture = Fixture::parse(host);
+            fixture.options.selection = Some(Selection(selection.to_owned()));
+            let diagnosis = fixture.diagnose();
+            assert_eq!(
+                (diagnosis.refusal, diagnosis.incidents.len()),
+                (None, incidents),
+                "{selection}"
+            );
         }
     }
 

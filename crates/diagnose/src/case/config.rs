@@ -1164,7 +1164,15 @@ fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
         Target::Upstream(id) => model
             .upstream(*id)
             .map(|upstream| upstream.name.to_string()),
-        _ => None,
+        // A variable leads to it.
+        _ => line.and_then(|line| {
+            let holds = |upstream: &&conf::Upstream| {
+                let mut lines = upstream.servers.iter();
+                lines.any(|other| other.directive == line.directive)
+            };
+            let upstream = model.upstreams().iter().find(holds)?;
+            Some(upstream.name.to_string())
+        }),
     };
     Some(Site {
         span: span(model, at, Some(0))?,

@@ -198,7 +198,9 @@ impl Case {
         }
         if let Some(selection) = &self.options.selection {
             incidents.retain(|incident| {
-                selection.matches(incident) || self.is_behind(selection, incident)
+                selection.matches(incident)
+                    || self.is_behind(selection, incident)
+                    || self.is_led_to(selection, incident)
             });
         }
         (incidents, gaps)
