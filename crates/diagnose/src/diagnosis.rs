@@ -192,7 +192,7 @@ pub enum Judgement {
 }
 
 /// Who felt an incident, from access logs that have `$upstream_addr` and `$upstream_status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Impact {
     /// Requests that tried the peer in the window.
     pub requests: u64,
@@ -200,4 +200,9 @@ pub struct Impact {
     pub failed: u64,
     /// Of them, those that failed at this peer and were answered by another.
     pub rescued: u64,
+    /// Of them, those that no peer answered and whose client got something else: what `error_page` has, a stale copy from
+    /// the cache.
+    pub replaced: u64,
+    /// Of them, copies that `mirror` made: no client gets their answers.
+    pub mirrored: u64,
 }

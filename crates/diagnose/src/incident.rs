@@ -26,6 +26,8 @@ pub struct Requests {
     pub(crate) paths: BTreeMap<BString, BTreeSet<BString>>,
     /// Some asked for what is not kept here, or cannot be read.
     pub(crate) are_partial: bool,
+    /// Some is a client's own request: no subrequest.
+    pub(crate) has_clients_own: bool,
 }
 
 /// Alike failures of one peer: same instance, peer, failure and *while*.

@@ -206,20 +206,38 @@ pub(crate) fn impact(impact: Impact) -> String {
         requests,
         failed,
         rescued,
+        replaced,
+        mirrored,
     } = impact;
     let of = format!("of {} that tried this peer", counted(requests, "request"));
-    match (failed, rescued) {
-        (0, 0) => format!("clients: none {of} failed, by the access log"),
-        (0, 1..) => format!(
+    if mirrored > 0 {
+        return "clients saw nothing of it: these are copies that mirror makes of their requests"
+            .to_owned();
+    }
+    let others: Vec<String> = [
+        (rescued, "answered by another peer"),
+        (replaced, "answered by error_page or a stale copy"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, how)| {
+        let were = if count == 1 { "was" } else { "were" };
+        format!("{} {were} {how}", number(count))
+    })
+    .collect();
+    match (failed, rescued, replaced) {
+        (0, 0, 0) => format!("clients: none {of} got 502 or 504, by the access log"),
+        (0, 1.., 0) => format!(
             "clients saw no error: another peer answered {} {of}",
             number(rescued)
         ),
-        (1.., 0) => format!("clients: {} {of} got 502 or 504", number(failed)),
-        (1.., 1..) => {
+        (0, _, _) => format!("clients: none {of} got 502 or 504, {}", others.join(", ")),
+        (1.., 0, 0) => format!("clients: {} {of} got 502 or 504", number(failed)),
+        (1.., _, _) => {
+            let failed = number(failed);
             format!(
-                "clients: {} {of} got 502 or 504, {} were answered by another peer",
-                number(failed),
-                number(rescued)
+                "clients: {failed} {of} got 502 or 504, {}",
+                others.join(", ")
             )
         }
     }
@@ -507,28 +525,48 @@ mod tests {
 
     #[test]
     fn impact_tells_errors_from_noise() {
-        let said = |requests, failed, rescued| {
+        let said = |requests, failed, rescued, replaced| {
             impact(Impact {
                 requests,
                 failed,
                 rescued,
+                replaced,
+                mirrored: 0,
             })
         };
-        assert_eq!(
-            said(10, 0, 10),
-            "clients saw no error: another peer answered 10 of 10 requests that tried this peer"
-        );
-        assert_eq!(
-            said(1594, 310, 0),
-            "clients: 310 of 1,594 requests that tried this peer got 502 or 504"
-        );
-        assert_eq!(
-            said(9, 4, 5),
-            "clients: 4 of 9 requests that tried this peer got 502 or 504, 5 were answered by another peer"
-        );
-        assert_eq!(
-            said(1, 0, 0),
-            "clients: none of 1 request that tried this peer failed, by the access log"
-        );
+        for (said, words) in [
+            (
+                said(10, 0, 10, 0),
+                "clients saw no error: another peer answered 10 of 10 requests that tried this peer",
+            ),
+            (
+                said(1594, 310, 0, 0),
+                "clients: 310 of 1,594 requests that tried this peer got 502 or 504",
+            ),
+            (
+                said(9, 4, 5, 0),
+                "clients: 4 of 9 requests that tried this peer got 502 or 504, 5 were answered by another peer",
+            ),
+            (
+                said(9, 4, 4, 1),
+                "clients: 4 of 9 requests that tried this peer got 502 or 504, 4 were answered by another peer, 1 was answered by error_page or a stale copy",
+            ),
+            (
+                said(3, 0, 0, 3),
+                "clients: none of 3 requests that tried this peer got 502 or 504, 3 were answered by error_page or a stale copy",
+            ),
+            (
+                said(1, 0, 0, 0),
+                "clients: none of 1 request that tried this peer got 502 or 504, by the access log",
+            ),
+        ] {
+            assert_eq!(said, words);
+        }
+        let mirrored = Impact {
+            requests: 7,
+            mirrored: 7,
+            ..Impact::default()
+        };
+        assert!(impact(mirrored).starts_with("clients saw nothing of it"));
     }
 }

@@ -14,7 +14,7 @@ use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::access::{Access, Format};
 
-use super::{Case, Instance, known};
+use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
 use crate::incident::{Incident, Origin};
 
@@ -45,15 +45,18 @@ impl Case {
             return Ok(Some(Impact {
                 requests: incident.count,
                 failed: incident.count,
-                rescued: 0,
+                ..Impact::default()
+            }));
+        }
+        if self.is_mirrored(incident)? {
+            return Ok(Some(Impact {
+                requests: incident.count,
+                mirrored: incident.count,
+                ..Impact::default()
             }));
         }
         let impact = self.evidence.once(format!("impact {}", incident.id), || {
-            let mut impact = Impact {
-                requests: 0,
-                failed: 0,
-                rescued: 0,
-            };
+            let mut impact = Impact::default();
             let mut told = false;
             self.each_access(incident, |access| {
                 told = true;
@@ -64,7 +67,10 @@ impl Case {
                 match access.status() {
                     Some(502 | 504) => impact.failed += 1,
                     Some(status) if status < 500 && failed_at(access, &incident.peer) => {
-                        impact.rescued += 1;
+                        match access.attempts().last() {
+                            Some(last) if !is_failed(&last) => impact.rescued += 1,
+                            _ => impact.replaced += 1,
+                        }
                     }
                     _ => {}
                 }
@@ -72,17 +78,59 @@ impl Case {
             if told {
                 return Ok((impact.requests > 0).then_some(impact));
             }
-            let none_failed = self.no_client_failed(incident)?;
-            Ok(none_failed.then_some(Impact {
+            if !self.no_client_failed(incident)? {
+                return Ok(None);
+            }
+            let rescued = if self.only_another_peer_answers(incident)? {
+                incident.count
+            } else {
+                0
+            };
+            Ok(Some(Impact {
                 requests: incident.count,
-                failed: 0,
-                rescued: incident.count,
+                rescued,
+                ..Impact::default()
             }))
         })?;
         Ok(*impact)
     }
 
-    /// That no client got 502 or 504 while it failed, from access logs of any format: then another peer answered.
+    /// Whether all of the failing requests are copies that `mirror` made.
+    fn is_mirrored(&self, incident: &Incident) -> Result<bool, Gap> {
+        let requests = &incident.requests;
+        if requests.are_partial || requests.has_clients_own || requests.paths.is_empty() {
+            return Ok(false);
+        }
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        let model = &configured.model;
+        let mirrors: Vec<_> = model
+            .contexts()
+            .iter()
+            .flat_map(|context| model.own(context.id, "mirror"))
+            .filter_map(|&at| model.arg(at, 0))
+            .collect();
+        let mut paths = requests.paths.values().flatten();
+        Ok(paths.all(|path| mirrors.contains(&path.as_bstr())))
+    }
+
+    /// Whether a client that got no error was answered by another peer: there is one, and nothing else may answer.
+    fn only_another_peer_answers(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !incident.requests.has_clients_own {
+            return Ok(false);
+        }
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        let Some(sites) = known(self.asked_sites(incident))? else {
+            return Ok(false);
+        };
+        let answers = |site: &Site| site.is_sole || substitutes(&configured.model, site.context);
+        Ok(!sites.iter().any(answers))
+    }
+
+    /// That no client got 502 or 504 while it failed, from access logs of any format.
     fn no_client_failed(&self, incident: &Incident) -> Result<bool, Gap> {
         if !matches!(incident.status, Some(502 | 504)) {
             return Ok(false);
@@ -603,7 +651,125 @@ fn tried(access: &Access<'_>, peer: &str) -> bool {
 /// Whether its attempt at the peer failed.
 fn failed_at(access: &Access<'_>, peer: &str) -> bool {
     access.attempts().any(|attempt| {
-        attempt.addr.is_some_and(|addr| addr == peer.as_bytes())
-            && matches!(attempt.status, Some(502 | 504))
+        attempt.addr.is_some_and(|addr| addr == peer.as_bytes()) && is_failed(&attempt)
     })
+}
+
+fn is_failed(attempt: &log::access::Attempt<'_>) -> bool {
+    matches!(attempt.status, Some(502 | 504))
+}
+
+/// Whether something may answer in place of a peer that failed, with another status: `error_page ... =`, a stale copy.
+fn substitutes(model: &Model, context: conf::ContextId) -> bool {
+    let replaces = |at: &conf::DirectiveRef| {
+        let args = model.args(*at);
+        args.iter().any(|arg| arg.starts_with(b"="))
+    };
+    let is_stale = |module: &str| {
+        model
+            .value_in_force(context, &format!("{module}_cache_use_stale"))
+            .is_some_and(|(value, _)| value != "off")
+    };
+    model.in_force(context, "error_page").iter().any(replaces)
+        || ["proxy", "fastcgi", "uwsgi", "scgi"]
+            .into_iter()
+            .any(is_stale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::Fixture;
+
+    /// Who felt that 127.0.0.1:8000 refused a request, by a server's directives, an access log's format and its line.
+    fn felt(server: &str, format: &str, access: &str, subrequest: &str) -> Impact {
+        let host = format!(
+            "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{
+            upstream shop {{ server 127.0.0.1:8000; server 127.0.0.1:8001; }}
+            log_format told '$status {format}[$time_iso8601]';
+            access_log /var/log/nginx/access.log told;
+            server {{ server_name shop.example; {server} }}
+            }}
+            //- logged 14:04:30
+            connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\"{subrequest}, upstream: \"http://127.0.0.1:8000/\", host: \"shop.example\"
+            //- file /var/log/nginx/access.log
+            {access}[2026-06-23T14:04:30+00:00]
+        "
+        )
+        .replace("//- logged 14:04:30\n", "//- logged 14:04:30 bare\n");
+        let diagnosis = Fixture::parse(&host).diagnose();
+        assert_eq!(diagnosis.incidents.len(), 1);
+        diagnosis.incidents[0].impact.unwrap()
+    }
+
+    fn impact(failed: u64, rescued: u64, replaced: u64, mirrored: u64) -> Impact {
+        Impact {
+            requests: 1,
+            failed,
+            rescued,
+            replaced,
+            mirrored,
+        }
+    }
+
+    const UPSTREAM: &str = "$upstream_addr; $upstream_status ";
+    const PLAIN: &str = "location / { proxy_pass http://shop; }";
+
+    #[test]
+    fn who_answered_is_told_by_the_last_attempt() {
+        for (access, felt_by) in [
+            ("502 127.0.0.1:8000; 502 ", impact(1, 0, 0, 0)),
+            (
+                "200 127.0.0.1:8000, 127.0.0.1:8001; 502, 200 ",
+                impact(0, 1, 0, 0),
+            ),
+            (
+                "200 127.0.0.1:8000 : 127.0.0.1:9000; 502 : 200 ",
+                impact(0, 1, 0, 0),
+            ),
+            ("200 127.0.0.1:8000; 502 ", impact(0, 0, 1, 0)),
+            (
+                "200 127.0.0.1:8000, 127.0.0.1:8001; 502, 504 ",
+                impact(0, 0, 1, 0),
+            ),
+        ] {
+            assert_eq!(felt(PLAIN, UPSTREAM, access, ""), felt_by, "{access}");
+        }
+    }
+
+    #[test]
+    fn another_peer_is_named_only_where_nothing_else_may_answer() {
+        for (server, felt_by) in [
+            (PLAIN, impact(0, 1, 0, 0)),
+            (
+                "error_page 502 = /other; location / { proxy_pass http://shop; }",
+                impact(0, 0, 0, 0),
+            ),
+            (
+                "location / { proxy_cache_use_stale error; proxy_pass http://shop; }",
+                impact(0, 0, 0, 0),
+            ),
+            (
+                "location / { proxy_pass http://127.0.0.1:8000; }",
+                impact(0, 0, 0, 0),
+            ),
+        ] {
+            assert_eq!(felt(server, "", "200 ", ""), felt_by, "{server}");
+        }
+    }
+
+    #[test]
+    fn clients_do_not_see_what_mirror_copies() {
+        let server = "
+            location / { mirror /copy; proxy_pass http://127.0.0.1:9000; }
+            location = /copy { internal; proxy_pass http://shop; }
+        ";
+        let subrequest = ", subrequest: \"/copy\"";
+        assert_eq!(felt(server, "", "200 ", subrequest), impact(0, 0, 0, 1));
+        let other = ", subrequest: \"/check\"";
+        assert_eq!(felt(server, "", "200 ", other), impact(0, 0, 0, 0));
+    }
 }

@@ -19,6 +19,7 @@ const REQUESTS_KEPT: usize = 256;
 impl Requests {
     /// Adds what a line says that was asked for.
     pub(super) fn add(&mut self, event: &Event<'_>) {
+        self.has_clients_own |= event.subrequest.is_none();
         let path = match event.subrequest {
             Some(uri) => Some(uri.to_owned()),
             None => event

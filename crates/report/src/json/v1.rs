@@ -138,6 +138,8 @@ struct Impact {
     requests: u64,
     failed: u64,
     rescued: u64,
+    replaced: u64,
+    mirrored: u64,
 }
 
 #[derive(Serialize)]
@@ -340,6 +342,8 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
             requests: impact.requests,
             failed: impact.failed,
             rescued: impact.rescued,
+            replaced: impact.replaced,
+            mirrored: impact.mirrored,
         }),
         log: incident.log.as_deref().map(path),
         timeline: judged.timeline.iter().map(moment).collect(),

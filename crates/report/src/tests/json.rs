@@ -170,6 +170,7 @@ fn without_a_confirmed_cause_the_outcome_is_undetermined() {
         requests: 3,
         failed: 2,
         rescued: 1,
+        ..Impact::default()
     });
     undetermined.directive = None;
     let report = value(&diagnosis(vec![undetermined]), Source::Snapshot);
@@ -184,7 +185,7 @@ fn without_a_confirmed_cause_the_outcome_is_undetermined() {
     );
     assert_eq!(
         incident["impact"],
-        json!({"requests": 3, "failed": 2, "rescued": 1})
+        json!({"requests": 3, "failed": 2, "rescued": 1, "replaced": 0, "mirrored": 0})
     );
     assert_eq!(
         incident["causes"][0]["gap"]["leaning"],

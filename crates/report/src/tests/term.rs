@@ -167,6 +167,7 @@ fn a_past_incident_is_told_as_past() {
         requests: 1594,
         failed: 0,
         rescued: 1284,
+        ..Impact::default()
     });
     past.incident.explained = false;
     insta::assert_snapshot!(shown(&diagnosis(vec![past])), @r#"
