@@ -528,3 +528,62 @@ fn an_accept_that_seems_to_fail_towards_a_peer_is_not_passed_over() {
     assert!(parse(line).is_some_and(|event| event.is_upstream_failure()));
     assert!(may_be_upstream_failure(line));
 }
+
+#[test]
+fn a_syslog_socket_is_no_peer() {
+    let request = "client: 192.0.2.7, server: a, request: \"GET / HTTP/1.1\", upstream: \"http://127.0.0.1:1/\"";
+    let while_connecting = format!("while connecting to upstream, {request}");
+    for (head, message, tail, is_failure) in [
+        (
+            "[alert] 7#7:",
+            "connect() failed (2: No such file or directory)",
+            "",
+            false,
+        ),
+        (
+            "[error] 7#7:",
+            "send() failed (111: Connection refused)",
+            "",
+            false,
+        ),
+        (
+            "[alert] 7#7:",
+            "connect() to unix:/dev/log failed (2: No such file or directory)",
+            "",
+            false,
+        ),
+        (
+            "[alert] 7#7:",
+            "connect() failed (2: No such file or directory)",
+            "while logging to syslog, server: unix:/dev/log",
+            false,
+        ),
+        (
+            "[error] 7#7:",
+            "send() failed (111: Connection refused)",
+            "while logging to syslog, server: 127.0.0.1:514",
+            false,
+        ),
+        (
+            "[error] 7#7: *1",
+            "connect() failed (111: Connection refused)",
+            "",
+            true,
+        ),
+        (
+            "[error] 7#7: *1",
+            "connect() failed (111: Connection refused)",
+            &while_connecting,
+            true,
+        ),
+    ] {
+        let line = format!("2026/06/23 14:00:00 {head} {message} {tail}");
+        let event = log::error::parse(line.trim_end().as_bytes()).unwrap();
+        assert_eq!(event.is_upstream_failure(), is_failure, "{line}");
+        assert_eq!(
+            event.class == log::error::Class::Syslog,
+            !is_failure,
+            "{line}"
+        );
+    }
+}

@@ -390,6 +390,7 @@ fn assemble(head: Head, matched: Matched<'_>, at_limit: bool) -> Event<'_> {
             row.rule,
             &resolve::Seen {
                 level: head.level,
+                has_connection: head.connection.is_some(),
                 message,
                 tail,
                 upstream,

@@ -13,6 +13,8 @@ use memchr::memmem;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Seen<'a> {
     pub(super) level: Option<Level>,
+    /// The line names a connection.
+    pub(super) has_connection: bool,
     pub(super) message: &'a [u8],
     pub(super) tail: Option<Tail<'a>>,
     pub(super) upstream: Option<Upstream<'a>>,
@@ -43,8 +45,18 @@ impl Seen<'_> {
             (Context::Resolver, _) | (_, Some(Side::Dns)) => Some(Class::DnsServerUnreachable),
             (Context::Syslog, _) | (_, Some(Side::Syslog)) => Some(Class::Syslog),
             (Context::Ocsp, _) | (_, Some(Side::Ocsp)) => Some(Class::Ocsp),
+            _ if self.is_syslogs() => Some(Class::Syslog),
             _ => None,
         }
+    }
+
+    /// Whether nothing but a log's own socket can have failed so: before 1.23 nginx does not say that it was logging to
+    /// syslog. A peer's socket belongs to a client's connection.
+    fn is_syslogs(&self) -> bool {
+        background(self)
+            && !self.has_connection
+            && self.level != Some(Level::Emerg)
+            && (self.message.starts_with(b"connect() ") || self.message == b"send() failed")
     }
 
     /// Whether the socket is the client's. `sending to client` is kept while nginx goes back to read from
