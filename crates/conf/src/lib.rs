@@ -34,8 +34,8 @@ pub use defaults::default_of;
 pub use edit::{Edit, EditError};
 pub use include::{ConfFile, Configuration, FileId, FileTrouble, Lookup, Source, Want};
 pub use model::{
-    AccessLog, AccessLogs, Context, ContextId, ContextKind, Dialer, DirectiveRef, Escape, Listen,
-    LocationModifier, LogFormat, LogSink, Model, NotServed, Pass, PassKind, Protocol, Served,
-    ServerLine, Target, Unclear, Upstream, UpstreamId, User,
+    AccessLog, AccessLogs, Context, ContextId, ContextKind, Dialer, DirectiveRef, ErrorLog, Escape,
+    Listen, LocationModifier, LogFormat, LogSink, Model, NotServed, Pass, PassKind, Protocol,
+    Served, ServerLine, Target, Unclear, Upstream, UpstreamId, User,
 };
 pub use tree::{Arg, Directive, DirectiveId, Position, Quote, Span, Tree, Trouble};

@@ -30,6 +30,8 @@ pub struct Diagnosis {
     pub gaps: Vec<Gap>,
     /// When a client last got a 502 or 504 that no line of an error log speaks of, where no upstream failure was logged.
     pub unexplained: Option<Timestamp>,
+    /// No log of nginx's would tell of a failure: that none is known says nothing.
+    pub is_unheard: bool,
     /// Why what the user named cannot be answered for, and what to name instead.
     pub refusal: Option<String>,
 }

@@ -417,6 +417,9 @@ pub(crate) fn caveats(diagnosis: &Diagnosis) -> Vec<String> {
 /// `3 incidents, 2 confirmed, 1 undetermined; 1 is over`.
 pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
     let incidents = &diagnosis.incidents;
+    if incidents.is_empty() && diagnosis.is_unheard {
+        return "not known: nginx logs nothing that would tell".to_owned();
+    }
     if incidents.is_empty() {
         return "no incidents".to_owned();
     }

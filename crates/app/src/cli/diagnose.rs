@@ -114,8 +114,8 @@ fn status(diagnosis: &Diagnosis) -> ExitCode {
         .filter(|judged| judged.ongoing)
         .collect();
     let fails = diagnosis.asked.as_ref().is_some_and(Asked::is_failed);
-    if ongoing.is_empty() && (fails || diagnosis.fails_unexplained()) {
-        // It fails now, and no incident says why.
+    if ongoing.is_empty() && (fails || diagnosis.fails_unexplained() || diagnosis.is_unheard) {
+        // It fails now and no incident says why, or it may fail and nothing would say so.
         ExitCode::from(3)
     } else if ongoing.is_empty() {
         ExitCode::SUCCESS

@@ -16,6 +16,7 @@ use log::access::{Access, Attempt, Format};
 use super::access::{compiled, named_logs};
 use super::config::span;
 use super::logs::{identity, path_of};
+use super::mute::hides;
 use super::{Case, Instance, SECONDS_KEPT, known};
 use crate::incident::{Incident, Origin};
 
@@ -232,11 +233,10 @@ fn count(incident: &mut Incident, access: &Access<'_>, at: Timestamp) {
 
 /// An `error_log` in force that leaves out what nginx says of an upstream's failure, at `error`.
 fn hidden_by(model: &Model) -> Option<ConfSpan> {
-    const HIDING: [&str; 3] = ["crit", "alert", "emerg"];
     let contexts = model.contexts().iter().map(|context| context.id);
     contexts
         .flat_map(|context| model.error_logs(context))
-        .find(|log| HIDING.iter().any(|level| log.level == *level))
+        .find(hides)
         .and_then(|log| span(model, log.directive, None))
 }
 

@@ -28,6 +28,7 @@ mod loaded;
 mod locations;
 mod logs;
 mod memory;
+mod mute;
 mod names;
 pub(crate) mod network;
 mod own_listens;
@@ -230,6 +231,7 @@ impl Case {
         };
         let mut summaries = Vec::new();
         let mut unexplained = None;
+        let mut is_unheard = !instances.is_empty();
         for (idx, instance) in instances.iter().enumerate() {
             let logs = self.log_facts(idx).ok();
             let is_quiet = logs
@@ -239,6 +241,9 @@ impl Case {
                 gaps.extend(answered.unlogged.clone());
                 unexplained = unexplained.max(answered.last_unlogged);
             }
+            let mute = self.mute(idx, instance).ok().flatten();
+            is_unheard &= mute.as_ref().is_some_and(|mute| mute.is_all);
+            gaps.extend(mute.map(|mute| mute.gap));
             if let Some(logs) = &logs {
                 window.lines += logs.lines;
                 window.upstream_failures += logs.upstream_failures;
@@ -262,6 +267,7 @@ impl Case {
             incidents,
             gaps,
             unexplained,
+            is_unheard,
             asked: self.asked(),
             refusal: self.refusal().ok().flatten(),
         }

@@ -260,6 +260,7 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
         incidents,
         gaps: Vec::new(),
         unexplained: None,
+        is_unheard: false,
         asked: None,
         refusal: None,
     }
