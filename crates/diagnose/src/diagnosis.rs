@@ -137,6 +137,9 @@ pub struct Window {
     pub suspects: u64,
     /// Lines of the window are missing: the log is larger than the bound.
     pub cut: bool,
+    /// Lines of the window are missing, for that or another reason, such as a compressed rotation: there were at least as
+    /// many failures as are counted.
+    pub is_partial: bool,
 }
 
 /// An incident with every cause's verdict.

@@ -177,7 +177,7 @@ fn peers(page: &mut Page, members: &[&Judged], diagnosis: &Diagnosis) {
                 );
                 page.element(
                     "<td>",
-                    &words::counted(member.incident.count, "failed attempt"),
+                    &words::failed_attempts(member.incident.count, diagnosis.window),
                     "</td>",
                 );
                 let summary = fold::answer(member).map_or("", |confirmation| &confirmation.summary);

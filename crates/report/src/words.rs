@@ -157,7 +157,7 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
         return format!("seen on the host itself at {}", clock.time(last));
     }
     let count: u64 = incidents().map(|incident| incident.count).sum();
-    let attempts = counted(count, "failed attempt");
+    let attempts = failed_attempts(count, window);
     let ongoing = members.iter().any(|judged| judged.ongoing);
     let when = match (count, ongoing) {
         (1, _) => format!("{attempts} at {}", clock.time(first)),
@@ -176,6 +176,12 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
         Some(rate) => format!("{when}, {rate}, still failing"),
         None => format!("{when}, still failing"),
     }
+}
+
+/// `1,284 failed attempts`; where lines of the window are missing, at least so many.
+pub(crate) fn failed_attempts(count: u64, window: Window) -> String {
+    let at_least = if window.is_partial { "at least " } else { "" };
+    format!("{at_least}{}", counted(count, "failed attempt"))
 }
 
 /// How often it failed in the last minute.
@@ -371,12 +377,13 @@ pub(crate) fn reading(diagnosis: &Diagnosis, clock: Clock) -> String {
     let instances: Vec<String> = diagnosis.instances.iter().map(instance).collect();
     let instances = instances.join(", ");
     if window.upstream_failures > 0 {
+        let at_least = if window.is_partial { "at least " } else { "" };
         return format!(
-            "{instances}: {} in the window, none of them what was asked for; {read}.",
+            "{instances}: {at_least}{} in the window, none of them what was asked for; {read}.",
             counted(window.upstream_failures, "upstream failure"),
         );
     }
-    let found = if logs.is_empty() || !diagnosis.gaps.is_empty() || window.cut {
+    let found = if logs.is_empty() || !diagnosis.gaps.is_empty() || window.is_partial {
         "no upstream failure found in what could be read"
     } else {
         "no upstream failure"

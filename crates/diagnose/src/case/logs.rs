@@ -61,8 +61,10 @@ pub(crate) struct LogFacts {
     pub(crate) upstream_failures: u64,
     /// Records that show a sign of forgery.
     pub(crate) suspects: u64,
-    /// Lines of the window are missing.
+    /// Lines of the window are missing: a log is larger than the bound.
     pub(crate) cut: bool,
+    /// Others are, which were rotated away and cannot be read.
+    pub(crate) is_partial: bool,
     /// The files that were read.
     pub(crate) files: Vec<PathBuf>,
     /// Those of them that hold no line of nginx's.
@@ -161,6 +163,7 @@ impl Case {
         for (place, older) in places.into_iter().zip(older) {
             if let Some(older) = older {
                 all.extend(older.files.into_iter().map(LogPlace::File));
+                facts.is_partial |= older.gap.is_some();
                 facts.gaps.extend(older.gap);
             }
             all.push(place);
@@ -383,6 +386,7 @@ impl Case {
                     }
                 };
                 facts.cut |= streamed.cut;
+                facts.is_partial |= streamed.rotated.is_some();
                 facts.gaps.extend(streamed.rotated.clone());
                 let text = &streamed.streamed;
                 let shown = text.last.and_then(|(line, at)| zone.shown_by(line, at));

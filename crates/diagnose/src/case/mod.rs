@@ -228,6 +228,7 @@ impl Case {
             upstream_failures: 0,
             suspects: 0,
             cut: false,
+            is_partial: false,
         };
         let mut summaries = Vec::new();
         let mut unexplained = None;
@@ -249,6 +250,7 @@ impl Case {
                 window.upstream_failures += logs.upstream_failures;
                 window.suspects += logs.suspects;
                 window.cut |= logs.cut;
+                window.is_partial |= logs.cut || logs.is_partial;
             }
             summaries.push(InstanceSummary {
                 pid: instance.master.as_ref().map(|master| master.pid),

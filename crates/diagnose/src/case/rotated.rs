@@ -257,6 +257,7 @@ mod tests {
             gap.missing,
             "what /var/log/nginx/error.log.1.gz holds of the window"
         );
+        assert!(diagnosis.window.is_partial);
         assert!(!answers([HOST]).contains("connecting"));
     }
 }

@@ -83,6 +83,7 @@ struct Window {
 
     suspects: u64,
     cut: bool,
+    partial: bool,
 }
 
 #[derive(Serialize)]
@@ -246,6 +247,7 @@ impl<'a> Report<'a> {
                 upstream_failures: window.upstream_failures,
                 suspects: window.suspects,
                 cut: window.cut,
+                partial: window.is_partial,
             },
             incidents: diagnosis
                 .incidents

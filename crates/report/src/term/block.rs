@@ -67,7 +67,12 @@ pub(super) fn line(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, 
     let times = if count == 0 {
         String::new()
     } else {
-        format!("×{}{over}", words::number(count))
+        let more = if diagnosis.window.is_partial {
+            "≥"
+        } else {
+            "×"
+        };
+        format!("{more}{}{over}", words::number(count))
     };
     let mut short = vec![headline.clone(), Piece::whole(DIM, times), cause.clone()];
     if let (None, Some(failure)) = (judged.cause, judged.incident.failure) {
@@ -144,7 +149,7 @@ fn peers(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, verbose: b
             Some(_) => member.incident.peer.clone(),
             None => words::headline(&member.incident, &diagnosis.instances),
         };
-        let attempts = words::counted(member.incident.count, "failed attempt");
+        let attempts = words::failed_attempts(member.incident.count, diagnosis.window);
         let mut content = vec![Piece::plain(who), Piece::whole(DIM, attempts)];
         if let Some(confirmation) = fold::answer(member).filter(|it| Some(&it.summary) != leading) {
             content.push(Piece::plain(format!("  {}", confirmation.summary)));

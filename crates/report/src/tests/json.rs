@@ -47,7 +47,7 @@ fn the_report_is_what_the_schema_says() {
     assert_eq!(
         report["window"],
         json!({"from": "2026-06-23T13:05:00Z", "to": "2026-06-23T14:05:00Z", "lines": 10532, "upstream_failures": 1284,
-               "suspects": 0, "cut": false})
+               "suspects": 0, "cut": false, "partial": false})
     );
     assert_eq!(report["findings"], json!([]));
     assert_eq!(report["gaps"], json!([]));

@@ -256,6 +256,7 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
             upstream_failures: incidents.iter().map(|judged| judged.incident.count).sum(),
             suspects: 0,
             cut: false,
+            is_partial: false,
         },
         incidents,
         gaps: Vec::new(),

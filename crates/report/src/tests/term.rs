@@ -428,6 +428,17 @@ fn peers_of_one_upstream_are_told_once_with_every_edit() {
 }
 
 #[test]
+fn where_lines_are_missing_a_count_is_the_least() {
+    let mut diagnosis = diagnosis(vec![port_mismatch()]);
+    diagnosis.window.is_partial = true;
+    let text = shown(&diagnosis);
+    assert!(
+        text.contains("at least 1,284 failed attempts since 14:02:11"),
+        "{text}"
+    );
+}
+
+#[test]
 fn without_incidents_it_says_calmly_what_was_read() {
     insta::assert_snapshot!(shown(&diagnosis(Vec::new())), @r#"
     nginx 1.22.1 (pid 2841, /etc/nginx/nginx.conf): no upstream failure; 10,532 log
@@ -441,6 +452,7 @@ fn without_incidents_it_says_calmly_what_was_read() {
 fn without_incidents_it_says_what_could_not_be_read() {
     let mut diagnosis = diagnosis(Vec::new());
     diagnosis.window.cut = true;
+    diagnosis.window.is_partial = true;
     diagnosis.window.suspects = 3;
     diagnosis.instances[0].running_config = RunningConfig::Outdated;
     diagnosis.gaps.push(Gap::new(
