@@ -27,7 +27,8 @@ pub use diagnosis::{
     Moment, RunningConfig, Window,
 };
 pub use facts::{
-    Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url,
+    Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url, count,
+    counted,
 };
 pub use incident::{Incident, Origin, Requests};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

@@ -13,6 +13,7 @@ pub mod application;
 pub mod audit;
 pub mod certificate;
 pub mod container;
+pub mod count;
 pub mod dns;
 pub mod exchange;
 pub mod exhibit;
@@ -48,6 +49,7 @@ pub mod walk;
 pub mod zone;
 
 pub use address::PeerAddress;
+pub use count::counted;
 pub use exhibit::{ConfSpan, Exhibit};
 pub use gap::{Gap, GapKind};
 pub use probe::{

@@ -11,6 +11,9 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+pub(crate) use diagnose::count::number;
+pub(crate) use diagnose::counted;
+
 use crate::fold::{self, Block};
 use crate::text::shortened;
 
@@ -44,24 +47,6 @@ impl Clock {
 
 fn date(at: Timestamp) -> Date {
     TimeZone::UTC.to_datetime(at).date()
-}
-
-/// `1,284`.
-pub(crate) fn number(n: u64) -> String {
-    let digits = n.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (idx, digit) in digits.chars().enumerate() {
-        if idx > 0 && (digits.len() - idx).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// `1 incident`, `2 incidents`.
-pub(crate) fn counted(n: u64, one: &str) -> String {
-    format!("{} {one}{}", number(n), if n == 1 { "" } else { "s" })
 }
 
 /// What stands before an incident: the status its client got, or where else it shows.
@@ -436,7 +421,7 @@ pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
         .count();
     let undetermined = incidents.len() - confirmed;
     let over = incidents.iter().filter(|judged| !judged.ongoing).count();
-    let mut parts = vec![counted(incidents.len() as u64, "incident")];
+    let mut parts = vec![counted(incidents.len(), "incident")];
     for (n, what) in [(confirmed, "confirmed"), (undetermined, "undetermined")] {
         if n > 0 {
             parts.push(format!("{n} {what}"));

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use diagnose::{Judged, Judgement, Options, Url};
+use diagnose::{Judged, Judgement, Options, Url, counted};
 use serde_json::{Value, json};
 
 use super::Global;
@@ -61,10 +61,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if !global.quiet {
         writeln!(
             anstream::stderr(),
-            "{}: {} records, {} incidents; judge it with: why502 --snapshot {}",
+            "{}: {}, {}; judge it with: why502 --snapshot {}",
             args.output.display(),
-            written,
-            diagnosis.incidents.len(),
+            counted(written, "record"),
+            counted(diagnosis.incidents.len(), "incident"),
             args.output.display()
         )?;
     }
@@ -109,9 +109,9 @@ fn verdict(judged: &Judged) -> String {
         .collect();
     causes.sort_unstable();
     format!(
-        "{}: {} failures, {}; {}",
+        "{}: {}, {}; {}",
         judged.cause.map_or("nothing proven", |cause| cause.id),
-        judged.incident.count,
+        counted(judged.incident.count, "failure"),
         if judged.ongoing { "ongoing" } else { "over" },
         causes.join(", ")
     )

@@ -10,7 +10,7 @@ use bstr::ByteSlice as _;
 use conf::{
     AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
 };
-use facts::{Exhibit, Gap, PeerAddress};
+use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
 
@@ -299,7 +299,8 @@ impl Case {
             probe: "lines-since",
             at: None,
             text: format!(
-                "the directive says localhost, which is both addresses: the access log shows {answers} answers of {other}, and none of {}",
+                "the directive says localhost, which is both addresses: the access log shows {} of {other}, and none of {}",
+                counted(answers, "answer"),
                 incident.peer
             ),
         }))

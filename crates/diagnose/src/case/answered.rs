@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use conf::Model;
-use facts::{ConfSpan, Gap, PeerAddress};
+use facts::{ConfSpan, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Attempt, Format};
 
@@ -251,7 +251,11 @@ fn unexplained(count: u64, path: &Path, hidden_by: Option<&ConfSpan>) -> Gap {
         None => "no error line says it, and no error_log hides it: the application or a return answered so, or the error log of that time was moved away".to_owned(),
     };
     Gap::undecided(
-        format!("why {count} requests got 502 or 504 ({})", path.display()),
+        format!(
+            "why {} got 502 or 504 ({})",
+            counted(count, "request"),
+            path.display()
+        ),
         why,
     )
     .learn(format!("grep -E '\" 50[24] ' {}", path.display()))

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use bstr::ByteSlice as _;
-use facts::Gap;
 use facts::application::Kind;
 use facts::application::log::{AppEvent, Exit, What};
 use facts::journal::{Entry, UnitChange};
 use facts::process::Process;
 use facts::systemd::Ended;
+use facts::{Gap, counted};
 use jiff::Timestamp;
 use log::error::Class;
 
@@ -202,7 +202,9 @@ impl Application {
         let (near, far) = (near.len(), far.len());
         if far > near {
             let why = format!(
-                "its processes end by chance as well: {far} times where no request failed, {near} times where one did"
+                "its processes end by chance as well: {} where no request failed, {} where one did",
+                counted(far, "time"),
+                counted(near, "time")
             );
             for death in found.iter_mut().filter(|death| death.probe != "journal") {
                 death.doubt.get_or_insert_with(|| why.clone());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use facts::application::log::What;
 use facts::application::{Kind, Origin, php_fpm};
 use facts::process::Process;
-use facts::{Exhibit, Gap, ProbeRequest};
+use facts::{Exhibit, Gap, ProbeRequest, counted};
 use jiff::Timestamp;
 
 use super::evidence::stat_of;
@@ -49,9 +49,9 @@ impl FpmPool {
             probe: "process",
             at: Some(newest),
             text: format!(
-                "{} children of pool {} run, {} may",
-                self.children.len(),
+                "pool {} has {}, and may have {}",
                 self.name,
+                counted(self.children.len(), "child"),
                 self.limit
             ),
         })

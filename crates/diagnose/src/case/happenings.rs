@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use facts::{Exhibit, Gap, GapKind};
+use facts::{Exhibit, Gap, GapKind, counted};
 use jiff::Timestamp;
 
 use super::application::Application;
@@ -115,7 +115,8 @@ impl Happenings {
             return Ok(None);
         }
         let why = doubt.unwrap_or_else(|| {
-            format!("it can have been answering {explained} of {of} requests that failed")
+            let of = counted(of, "request");
+            format!("it can have been answering {explained} of {of} that failed")
         });
         let missing = "whether what ended was answering the requests that failed";
         Err(Gap::undecided(missing, why).leaning(leaning()))
@@ -144,7 +145,8 @@ impl Happenings {
                 .map(Some)
                 .ok_or_else(|| self.gap(missing));
         }
-        let leaning = format!("{what} about the time of {near} of {of} failing seconds");
+        let of = counted(of, "failing second");
+        let leaning = format!("{what} about the time of {near} of {of}");
         Err(self.gap("why the other attempts failed").leaning(leaning))
     }
 

@@ -9,7 +9,7 @@ use facts::forwarder::Forwarder;
 use facts::owners::SocketOwners;
 use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
-use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind};
+use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind, counted};
 use jiff::Timestamp;
 use log::error::Class;
 
@@ -697,8 +697,9 @@ impl Case {
             probe: "sockets",
             at: None,
             text: format!(
-                "{} of {} connections wait to be accepted",
-                reached.waiting, reached.backlog
+                "{} of {} wait to be accepted",
+                reached.waiting,
+                counted(reached.backlog, "connection")
             ),
         })
     }

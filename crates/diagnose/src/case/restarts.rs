@@ -2,7 +2,7 @@
 
 use facts::application::log::What;
 use facts::journal::{Entry, UnitChange};
-use facts::{Exhibit, Gap};
+use facts::{Exhibit, Gap, counted};
 use jiff::Timestamp;
 use log::error::Class;
 
@@ -98,9 +98,9 @@ impl Restarts {
             return gap;
         }
         gap.leaning(format!(
-            "{} was restarted in {explained} of {} failing seconds",
+            "{} was restarted in {explained} of {}",
             self.who,
-            incident.seconds.len()
+            counted(incident.seconds.len(), "failing second")
         ))
     }
 }

@@ -1,6 +1,6 @@
 //! See the doc comment of [`ACCEPT_QUEUE_FULL`].
 
-use facts::{Exhibit, Gap, GapKind, PeerAddress};
+use facts::{Exhibit, Gap, GapKind, PeerAddress, counted};
 use log::error::Class;
 
 use crate::case::{Application, Case, Reached, known};
@@ -85,8 +85,8 @@ fn of_tcp(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             .learn("ss -ltn; nstat -az TcpExtListenOverflows");
         return Err(match drops {
             Some(drops) if drops.overflows > 0 => gap.leaning(format!(
-                "the kernel has dropped {} connections at full queues since it started",
-                drops.overflows
+                "the kernel has dropped {} at full queues since it started",
+                counted(drops.overflows, "connection")
             )),
             _ => gap,
         });

@@ -366,7 +366,7 @@ mod tests {
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGSEGV!
         "]), @"
         answer: none, over
-        unknown: whether what ended was answering the requests that failed: its processes end by chance as well: 2 times where no request failed, 1 times where one did
+        unknown: whether what ended was answering the requests that failed: its processes end by chance as well: 2 times where no request failed, 1 time where one did
         leaning: a process of gunicorn (pid 4120) died about the time of every failing second
         ");
     }

@@ -1,6 +1,6 @@
 //! See the doc comment of [`FPM_CHILDREN_EXHAUSTED`].
 
-use facts::{Exhibit, Gap, PeerAddress};
+use facts::{Exhibit, Gap, PeerAddress, counted};
 use log::error::{Class, While};
 
 use crate::case::{Case, FpmPool};
@@ -97,23 +97,23 @@ fn of_waiting(incident: &Incident, case: &Case, pool: &FpmPool) -> Result<Verdic
     if waited <= u64::from(pool.limit) {
         let gap = Gap::undecided(
             "whether requests waited for a free child",
-            format!("{waited} timed out at one time, and pool {} may have {} children", pool.name, pool.limit),
+            format!("{waited} timed out at one time, and pool {} may have {}", pool.name, counted(pool.limit, "child")),
         );
         return Err(lean(gap, incident, pool, time_out));
     }
+    let what = format!("{} waited at one time", counted(waited, "request"));
     let at_once = Exhibit::Record {
         probe: "lines-since",
         at: None,
-        text: format!("{waited} requests waited at one time, {} children may answer", pool.limit),
+        text: format!("{what}, {} may answer", counted(pool.limit, "child")),
     };
-    let what = format!("{waited} requests waited at one time");
     if let Some(said) = pool.said_in_all(incident, time_out) {
         return Ok(confirmed(pool, proof.and(at_once).and(said), "were", &what));
     }
     // Where it is over, the children may have been stopped by a signal at the time.
     if !case.is_ongoing(incident) {
         let gap = Gap::too_late("whether all children were busy when it failed", "php-fpm's log does not say so");
-        return Err(gap.leaning(format!("{what}, and pool {} may have {} children", pool.name, pool.limit)));
+        return Err(gap.leaning(format!("{what}, and pool {} may have {}", pool.name, counted(pool.limit, "child"))));
     }
     let began = incident.first_seen.checked_sub(jiff::SignedDuration::from_secs(time_out)).unwrap_or(incident.first_seen);
     let all = pool.all_since(began).ok_or_else(|| not_all(pool))?;
@@ -128,7 +128,7 @@ fn not_all(pool: &FpmPool) -> Gap {
     }
     Gap::undecided(
         missing,
-        format!("{} children of pool {} run, {} may, or not all ran then", pool.n_children(), pool.name, pool.limit),
+        format!("pool {} has {}, and may have {}, or not all ran then", pool.name, counted(pool.n_children(), "child"), pool.limit),
     )
 }
 
@@ -149,6 +149,11 @@ fn confirmed(pool: &FpmPool, proof: Proof, verb: &str, what: &str) -> Verdict {
         ),
     }];
     raise.extend(pool.service.as_ref().map(|service| Step::command(["systemctl", "reload", service])));
+    let busy = match (pool.limit, verb) {
+        (1, "were") => format!("the only child of the php-fpm pool {} was busy", pool.name),
+        (1, _) => format!("the only child of the php-fpm pool {} is busy", pool.name),
+        (limit, _) => format!("all {} of the php-fpm pool {} {verb} busy", counted(limit, "child"), pool.name),
+    };
     let shown = |summary: &str, steps| Fix {
         summary: summary.to_owned(),
         safety: Safety::DisplayOnly,
@@ -156,10 +161,7 @@ fn confirmed(pool: &FpmPool, proof: Proof, verb: &str, what: &str) -> Verdict {
         verify: Some(AGAIN.to_owned()),
     };
     Verdict::Confirmed(Confirmation {
-        summary: format!(
-            "all {} children of the php-fpm pool {} {verb} busy (pm.max_children = {}), and {what}",
-            pool.limit, pool.name, pool.limit
-        ),
+        summary: format!("{busy} (pm.max_children = {}), and {what}", pool.limit),
         proof,
         fixes: vec![
             shown("find what keeps the children busy", vec![Step::Advice {
@@ -248,7 +250,7 @@ mod tests {
         - log 14:02:11 x1: connect() to unix:/run/php/www.sock failed (11: Resource temporarily unavailable) while connecting to upstream
         - connect 14:05:00: connect unix:/run/php/www.sock as nginx's worker: 11: Resource temporarily unavailable
         - sockets: 129 connections wait to be accepted, 128 may
-        - process 12:30:00: 2 children of pool www run, 2 may
+        - process 12:30:00: pool www has 2 children, and may have 2
         fix, shown: find what keeps the children busy
           see what the children of php-fpm (pid 900) do: request_slowlog_timeout and slowlog in the pool's file name the script
         fix, shown: allow more children
@@ -263,7 +265,7 @@ mod tests {
         confirmed: all 2 children of the php-fpm pool www were busy (pm.max_children = 2), and 3 requests waited at one time
         - log 14:04:30 x3: upstream timed out (110: Connection timed out) while reading response header from upstream
         - lines-since: 3 requests waited at one time, 2 children may answer
-        - process 12:30:00: 2 children of pool www run, 2 may
+        - process 12:30:00: pool www has 2 children, and may have 2
         fix, shown: find what keeps the children busy
           see what the children of php-fpm (pid 900) do: request_slowlog_timeout and slowlog in the pool's file name the script
         fix, shown: allow more children
@@ -337,7 +339,7 @@ mod tests {
             //- connect unix:/run/php/www.sock -> errno 11
         "]), @"
         answer: accept-queue-full, ongoing
-        unknown: whether all children were busy when it failed: 1 children of pool www run, 2 may, or not all ran then
+        unknown: whether all children were busy when it failed: pool www has 1 child, and may have 2, or not all ran then
         ");
     }
 

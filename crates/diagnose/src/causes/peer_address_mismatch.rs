@@ -150,7 +150,7 @@ mod tests {
         ruled out
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: none of the 1 other listeners is on that port at another address of that family
+        - sockets: none of 1 other listener is on that port at another address of that family
         ");
     }
 
@@ -283,7 +283,7 @@ mod tests {
         ruled out
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: none of the 0 other listeners is on that port at another address of that family
+        - sockets: none of 0 other listeners is on that port at another address of that family
         ");
     }
 

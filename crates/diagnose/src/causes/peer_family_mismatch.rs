@@ -99,7 +99,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
-        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answer of 127.0.0.1:8000, and none of [::1]:8000
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
@@ -123,7 +123,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 0.0.0.0:8000 pid 4120 gunicorn --bind 0.0.0.0:8000 shop.wsgi
-        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answer of 127.0.0.1:8000, and none of [::1]:8000
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000/v1; => proxy_pass http://127.0.0.1:8000/v1;
@@ -231,7 +231,7 @@ mod tests {
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
         - netfilter-chains: no firewall rule is in force on this host
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
-        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answers of 127.0.0.1:8000, and none of [::1]:8000
+        - lines-since: the directive says localhost, which is both addresses: the access log shows 1 answer of 127.0.0.1:8000, and none of [::1]:8000
         - config /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000;
         fix, unsafe: dial 127.0.0.1:8000
           /etc/nginx/nginx.conf:4: proxy_pass http://localhost:8000; => proxy_pass http://127.0.0.1:8000;
@@ -265,7 +265,7 @@ mod tests {
         ruled out
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect [::1]:8000 as nginx's worker: 111: Connection refused
-        - sockets: none of the 0 other listeners is on that port in the other family
+        - sockets: none of 0 other listeners is on that port in the other family
         ");
     }
 

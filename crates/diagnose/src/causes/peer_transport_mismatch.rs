@@ -173,7 +173,7 @@ mod tests {
         ruled out
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - sockets: none of the 0 other listeners is on a unix socket
+        - sockets: none of 0 other listeners is on a unix socket
         ");
     }
 

@@ -303,7 +303,7 @@ mod tests {
         ruled out
         - log 14:02:11 x1: connect() to unix:/run/php/php8.1-fpm.sock failed (2: No such file or directory) while connecting to upstream
         - connect 14:05:00: connect unix:/run/php/php8.1-fpm.sock as nginx's worker: 2: No such file or directory
-        - sockets: none of the 0 other listeners is on another unix socket
+        - sockets: none of 0 other listeners is on another unix socket
         ");
     }
 

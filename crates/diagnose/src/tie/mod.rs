@@ -103,7 +103,10 @@ pub(crate) fn find(
             .any(|stranger| wanted(&stranger.place));
     if !is_any_wanted {
         let others = weighed.tied.len() + weighed.strangers.len();
-        let none = format!("none of the {others} other listeners is {kind}");
+        let none = format!(
+            "none of {} is {kind}",
+            facts::counted(others, "other listener")
+        );
         return Ok(Found::NoCandidates(record("sockets", none)));
     }
     if let Some(down) = &weighed.owner_down {

@@ -7,6 +7,7 @@ use diagnose::explain::{Candidate, Explanation, Line};
 use super::sheet::{Long, Piece, Sheet};
 use super::{BAD, BOLD, DIM, DOUBT, LABEL, Style};
 use crate::text::shortened;
+use crate::words;
 
 /// Kinds of lines told, and causes told of each, unless more is asked for.
 const KINDS: usize = 5;
@@ -44,8 +45,8 @@ pub fn explanation(
     }
     if kinds.len() > most_kinds {
         let more = format!(
-            "and {} more kinds of lines: why502 explain -v",
-            kinds.len() - most_kinds
+            "and {} of lines: why502 explain -v",
+            words::counted(kinds.len() - most_kinds, "more kind")
         );
         sheet.under(0, &[Piece::plain(more)], Long::Keep);
         sheet.gap();
@@ -164,7 +165,7 @@ fn basis(candidate: &Candidate) -> String {
     if candidate.is_spoken_for {
         " (the text itself speaks for it)".to_owned()
     } else if all > 0 {
-        format!(" ({of} of {all} threads)")
+        format!(" ({of} of {})", words::counted(all, "thread"))
     } else {
         String::new()
     }
