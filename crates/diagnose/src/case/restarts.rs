@@ -1,17 +1,19 @@
 //! When a peer's application was stopped and started again, by its unit's journal and its own log.
 
+use facts::application::Kind;
 use facts::application::log::What;
 use facts::journal::{Entry, UnitChange};
 use facts::{Exhibit, Gap, counted};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use log::error::Class;
 
+use super::application::Application;
 use super::memory::Behind;
 use super::{Case, known};
 use crate::incident::Incident;
 
-/// A connection that its owner closed is noticed within the second, or in the next one.
-const AFTER: i64 = 1;
+/// nginx notices a connection that its owner closed at once; its clock stands still while it serves others.
+const NOTICED: SignedDuration = SignedDuration::from_millis(50);
 
 /// Exhibits of restarts that are shown.
 const SHOWN: usize = 6;
@@ -109,15 +111,20 @@ impl Restart {
     fn covers(&self, incident: &Incident, second: i64) -> bool {
         // What was being answered is cut off until the last process has ended; who connects meets nobody until the
         // application listens again, and that the stop was meant to last is no restart.
+        // What fails later has met the new one.
         let last = if incident.is(Class::ConnectRefused) {
             if !self.is_job {
                 return false;
             }
-            self.to.as_second()
+            self.to
         } else {
-            self.stopped.unwrap_or(self.to).as_second() + AFTER
+            let stopped = self.stopped.unwrap_or(self.to);
+            // A time of a whole second is that of all of it.
+            let is_fine = stopped.subsec_nanosecond() != 0;
+            let noticed = stopped.checked_add(NOTICED).unwrap_or(stopped);
+            if is_fine { noticed } else { stopped }
         };
-        (self.from.as_second()..=last).contains(&second)
+        (self.from.as_second()..=last.as_second()).contains(&second)
     }
 
     fn exhibits(&self) -> [Exhibit; 2] {
@@ -146,7 +153,10 @@ impl Case {
             }
         }
         if let Some(application) = &behind.application {
-            found.extend(of_log(&application.who(), application.events()));
+            // In a log that two write to, one stops and the other starts.
+            if application.log.shared_with.is_none() {
+                found.extend(of_log(application));
+            }
             places.extend(application.log_places().iter().cloned());
             // systemd calls a simple service started before it listens.
             for restart in &mut found {
@@ -220,14 +230,17 @@ fn of_unit(unit: &str, journal: &[Entry]) -> Vec<Restart> {
 }
 
 /// The restarts that an application's own log tells of.
-fn of_log(who: &str, events: &[facts::application::log::AppEvent]) -> Vec<Restart> {
+fn of_log(application: &Application) -> Vec<Restart> {
+    // Of php-fpm this is a reload; gunicorn starts a new master beside the old one.
+    let is_reload = application.kind() == Some(Kind::PhpFpm);
     let mut found = Vec::new();
     let mut open: Option<Timestamp> = None;
-    for event in events {
+    for event in application.events() {
         let Some(at) = event.at else { continue };
         let is_stop = match &event.what {
             What::ShuttingDown => true,
-            What::Signal { name } => ["term", "quit", "int", "usr2"].contains(&name.as_str()),
+            What::Signal { name } if name == "usr2" => is_reload,
+            What::Signal { name } => ["term", "quit", "int"].contains(&name.as_str()),
             _ => false,
         };
         if is_stop {
@@ -239,10 +252,11 @@ fn of_log(who: &str, events: &[facts::application::log::AppEvent]) -> Vec<Restar
         {
             found.push(Restart {
                 from,
-                stopped: None,
+                // The new one starts once the old one has ended.
+                stopped: Some(at),
                 to: at,
                 is_job: false,
-                who: who.to_owned(),
+                who: application.who(),
                 probe: "application-log",
             });
         }

@@ -12,8 +12,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// Every failing second lies in a restart that somebody asked for: a connection was closed or reset between the order
-    /// to stop and the end of the last process, or refused before the application listened again. The unit's journal or
-    /// the application's own log has both ends.
+    /// to stop and the end of the last process, or refused before the application listened again; what fails later has met
+    /// the new one. The unit's journal or the application's own log has both ends.
     ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
@@ -223,6 +223,71 @@ mod tests {
         assert_snapshot!(check(ID, [NGINX, &CLOSED.replace("14:02:11", "14:02:10"), UNIT, RESTART]), @"
         answer: none, over
         unknown: whether the application was restarted when it failed: no stop and start that covers it stands in journalctl -u shop.service
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_failed_after_the_new_one_had_started() {
+        let after = CLOSED.replace("14:02:11", "14:02:13");
+        assert_snapshot!(check(ID, [NGINX, &after, UNIT, RESTART]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in journalctl -u shop.service
+        ");
+        // systemd calls it started before it listens; no request has met it in between.
+        assert_snapshot!(check(ID, [NGINX, &after, UNIT, "
+            //- journal shop.service
+            14:02:11 stopping
+            14:02:12 stopped-to-restart
+            14:02:12 started
+            14:02:13 [2026-06-23 14:02:13 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in journalctl -u shop.service
+        ");
+        let refused = REFUSED.replace("14:02:12", "14:02:13");
+        assert_snapshot!(check(ID, [NGINX, &refused, UNIT, RESTART]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in journalctl -u shop.service
+        ");
+    }
+
+    #[test]
+    fn unknown_where_gunicorns_own_log_tells_of_an_earlier_restart() {
+        let log = "
+            //- process 4120 start=14:02:08
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:08 +0000] [3120] [INFO] Handling signal: term
+            [2026-06-23 14:02:08 +0000] [3120] [INFO] Shutting down: Master
+            [2026-06-23 14:02:08 +0000] [4120] [INFO] Starting gunicorn 21.2.0
+            [2026-06-23 14:02:10 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        ";
+        assert_snapshot!(check(ID, [NGINX, CLOSED, log]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in /var/log/shop.log
+        ");
+        assert_snapshot!(check(ID, [NGINX, &CLOSED.replace("14:02:11", "14:02:09"), log]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in /var/log/shop.log
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_new_master_came_up_beside_the_old_one() {
+        assert_snapshot!(check(ID, [NGINX, CLOSED, "
+            //- process 4120 start=14:02:11
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [3120] [INFO] Handling signal: usr2
+            [2026-06-23 14:02:11 +0000] [4120] [INFO] Starting gunicorn 21.2.0
+            [2026-06-23 14:02:11 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        "]), @"
+        answer: none, over
+        unknown: whether the application was restarted when it failed: no stop and start that covers it stands in /var/log/shop.log
         ");
     }
 
