@@ -77,9 +77,19 @@ struct Position {
 impl Ruleset {
     /// Walks the chains that the connection's first packet and the answer to it meet.
     pub fn passage(&self, connection: &Connection) -> Passage {
+        self.walk(connection, false)
+    }
+
+    /// Walks those that its data meets once it is there, first the request's, then the response's.
+    pub fn passage_of_data(&self, connection: &Connection) -> Passage {
+        self.walk(connection, true)
+    }
+
+    fn walk(&self, connection: &Connection, is_data: bool) -> Passage {
         let packet = |is_answer, is_inbound| Packet {
             connection,
             is_answer,
+            is_data,
             is_inbound,
         };
         // What stays on the host passes both sides twice.
@@ -118,7 +128,7 @@ impl Ruleset {
     fn entries<'a>(&'a self, hook: Hook, idx: usize, packet: &Packet<'_>) -> Vec<Entry<'a>> {
         let is_ipv6 = packet.connection.to.is_ipv6();
         // Address translation is asked once, by the first packet; on its way out alone can it change the destination.
-        let translates = hook == Hook::Output && !packet.is_answer;
+        let translates = hook == Hook::Output && !packet.is_answer && !packet.is_data;
         let mut entries: Vec<Entry<'_>> = self
             .chains
             .iter()
@@ -402,7 +412,10 @@ mod tests {
 
     /// The fates in short, with their doubts' number.
     fn fates(ruleset: &Ruleset, connection: &Connection) -> String {
-        let passage = ruleset.passage(connection);
+        in_short(&ruleset.passage(connection), connection)
+    }
+
+    fn in_short(passage: &Passage, connection: &Connection) -> String {
         let is_ipv6 = connection.to.is_ipv6();
         let mut shown: Vec<String> = passage
             .fates
@@ -496,6 +509,51 @@ mod tests {
                 expected,
                 "{to} by {device}"
             );
+        }
+    }
+
+    #[test]
+    fn data_meets_other_rules_than_what_makes_its_connection() {
+        let of = |rule: &str| {
+            let listing =
+                format!("*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rule}\nCOMMIT\n");
+            let ruleset = iptables::parse(&listing, false);
+            let connection = connection("127.0.0.1:8000", "lo");
+            let data = in_short(&ruleset.passage_of_data(&connection), &connection);
+            (fates(&ruleset, &connection), data)
+        };
+        let both = |first: &str, data: &str| (first.to_owned(), data.to_owned());
+        for (rule, expected) in [
+            (
+                "-A INPUT -p tcp --dport 8000 -m conntrack --ctstate ESTABLISHED -j DROP",
+                both("passes", "dropped"),
+            ),
+            (
+                "-A OUTPUT -p tcp --dport 8000 -m conntrack --ctstate NEW -j DROP",
+                both("dropped", "passes"),
+            ),
+            (
+                "-A OUTPUT -p tcp --dport 8000 --syn -j DROP",
+                both("dropped", "passes"),
+            ),
+            (
+                "-A INPUT -p tcp --sport 8000 --tcp-flags SYN,ACK ACK -j DROP",
+                both("passes", "answer dropped"),
+            ),
+            (
+                "-A INPUT -p tcp --dport 8000 --tcp-flags PSH PSH -j DROP",
+                both("passes", "dropped, passes"),
+            ),
+            (
+                "-A INPUT -p tcp --dport 8000 -m length --length 500:65535 -j DROP",
+                both("dropped, passes", "dropped, passes"),
+            ),
+            (
+                "-A INPUT -p tcp --dport 8001 -j DROP",
+                both("passes", "passes"),
+            ),
+        ] {
+            assert_eq!(of(rule), expected, "{rule}");
         }
     }
 

@@ -31,8 +31,10 @@ pub struct Connection {
 pub(super) struct Packet<'a> {
     /// The connection.
     pub(super) connection: &'a Connection,
-    /// It answers the first packet; else it is that one.
+    /// It comes from the peer; else it goes there.
     pub(super) is_answer: bool,
+    /// It carries data of the connection that is there; else it is one of the two that make it.
+    pub(super) is_data: bool,
     /// It comes in; else it goes out.
     pub(super) is_inbound: bool,
 }
@@ -141,10 +143,14 @@ impl Packet<'_> {
             Field::User => owner(*user),
             Field::Group => owner(*group),
             Field::State if !is_tracked => one(State::UNTRACKED),
-            Field::State if self.is_answer => one(State::ESTABLISHED),
+            Field::State if self.is_answer || self.is_data => one(State::ESTABLISHED),
             Field::State => one(State::NEW),
             Field::Mark(_) if is_mark_known && (*is_local || !self.is_inbound) => one(0),
             Field::Mark(_) => Has::Unknown,
+            // Data has ACK; PSH may be set, and with the last of it FIN.
+            Field::Flags(mask) if self.is_data => {
+                Has::Number((0x10 & mask).into(), (0x19 & mask).into())
+            }
             Field::Flags(mask) => {
                 let flags = if self.is_answer { 0x12 } else { 0x02 };
                 one(u128::from(flags & mask))

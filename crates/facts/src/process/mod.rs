@@ -3,6 +3,7 @@
 //! A command line is what the process says of itself: any user's process may call itself nginx.
 
 mod cgroup;
+pub mod freezer;
 pub mod limits;
 mod nginx;
 mod status;
