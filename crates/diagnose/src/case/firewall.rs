@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use facts::firewall::evaluate::{Cited, Fate, Passage, sees};
 use facts::firewall::{
-    Backend, Chain, ChainKind, Connection, Family, Hook, Ruleset, iptables, nft,
+    Backend, Chain, ChainKind, Connection, Family, Hook, Refusal, Ruleset, iptables, nft,
 };
 use facts::ipvs::Services;
 use facts::netfilter::{BaseChain, BaseChains};
@@ -28,6 +28,8 @@ pub(crate) struct Firewall {
     /// Whether any rule is in force.
     is_there: bool,
     passage: Passage,
+    /// The same of the data that goes over it once it is there.
+    of_data: Passage,
     is_ipv6: bool,
     /// The network namespace, where it is not why502's own.
     pub(crate) netns: Option<u32>,
@@ -101,6 +103,65 @@ impl Firewall {
                 Err(self.unclear(why.or_else(doubt).unwrap_or_default(), &fates))
             }
         }
+    }
+
+    /// That no rule lets the data of a connection vanish once it is there; nothing, where no rule is in force.
+    fn lets_data_pass(&self) -> Result<Option<Exhibit>, Gap> {
+        // A reset ends the connection, and nginx waits no longer.
+        let is_silent = |fate: &&Fate| !matches!(fate, Fate::Rejected(Refusal::Reset, _));
+        let hindering = self.of_data.fates.iter().filter(is_silent).find(|fate| {
+            matches!(
+                fate,
+                Fate::Rejected(..) | Fate::Dropped(_) | Fate::AnswerDropped(_) | Fate::Undecided(_)
+            )
+        });
+        let Some(fate) = hindering else {
+            return Ok(self.is_there.then(|| Exhibit::Record {
+                probe: "command",
+                at: None,
+                text: format!(
+                    "no firewall rule of this host drops what goes over a connection to {}",
+                    self.to
+                ),
+            }));
+        };
+        let missing = format!(
+            "whether the firewall lets pass what goes over the connections to {}",
+            self.to
+        );
+        let (whose, rule) = match fate {
+            Fate::Undecided(what) => {
+                return Err(Gap::undecided(missing, what.clone()).learn(learn(self.netns)));
+            }
+            Fate::AnswerDropped(rule) => ("answers", rule),
+            Fate::Rejected(_, rule) | Fate::Dropped(rule) | Fate::Redirected(_, rule) => {
+                ("requests", rule)
+            }
+            Fate::Passes => return Ok(None),
+        };
+        let is_certain = self.of_data.fates.len() == 1;
+        let (why, leaning) = if is_certain {
+            (
+                format!("a rule of this host drops the {whose}"),
+                format!(
+                    "{}, drops the {whose} on connections that are there: {}",
+                    rule.place(),
+                    rule.text
+                ),
+            )
+        } else {
+            (
+                format!("a rule of this host may drop the {whose}"),
+                format!(
+                    "{}, may drop the {whose} on connections that are there: {}",
+                    rule.place(),
+                    rule.text
+                ),
+            )
+        };
+        Err(Gap::undecided(missing, why)
+            .leaning(leaning)
+            .learn(learn(self.netns)))
     }
 
     fn unclear(&self, why: String, fates: &[&Fate]) -> Gap {
@@ -232,6 +293,7 @@ impl Case {
                 let mut firewall = Firewall {
                     is_there: true,
                     passage: Passage::default(),
+                    of_data: Passage::default(),
                     is_ipv6,
                     netns,
                     to,
@@ -265,19 +327,20 @@ impl Case {
                 else {
                     // No packet leaves.
                     firewall.passage.fates.push(Fate::Passes);
+                    firewall.of_data.fates.push(Fate::Passes);
                     return Ok(firewall);
                 };
                 let ruleset = self.ruleset(netns, is_ipv6, &relevant, is_legacy)?;
                 firewall.passage = ruleset.passage(&connection);
-                if !chains.complete {
-                    firewall.passage.fates.push(Fate::Undecided(
-                        "part of the rules could not be read".to_owned(),
-                    ));
-                }
-                if on_devices {
-                    firewall.passage.fates.push(Fate::Undecided(
-                        "rules stand at a network device itself".to_owned(),
-                    ));
+                firewall.of_data = ruleset.passage_of_data(&connection);
+                let unseen = [
+                    (!chains.complete, "part of the rules could not be read"),
+                    (on_devices, "rules stand at a network device itself"),
+                ];
+                for (_, why) in unseen.into_iter().filter(|(is_so, _)| *is_so) {
+                    for passage in [&mut firewall.passage, &mut firewall.of_data] {
+                        passage.fates.push(Fate::Undecided(why.to_owned()));
+                    }
                 }
                 firewall.end = self.end_of(netns, &firewall)?;
                 // IPVS stands beside netfilter's rules, and none of them lists the others.
@@ -324,6 +387,15 @@ impl Case {
             Ruling::Passes(exhibit) => Ok(exhibit),
             Ruling::Rejects(rule) | Ruling::Drops { rule, .. } => Err(exhibit(&rule)),
         })
+    }
+
+    /// That no firewall rule of this host lets the requests to the peer or its answers vanish on a connection that is
+    /// there; a unix socket has none.
+    pub(crate) fn data_passes(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        match incident.address {
+            Some(PeerAddress::Tcp(_)) => self.firewall(incident)?.lets_data_pass(),
+            _ => Ok(None),
+        }
     }
 
     /// The connection as its packets will look; `None` where the kernel sends none. Without rules nobody looks at them.

@@ -17,6 +17,7 @@ mod edits;
 mod evidence;
 pub(crate) mod firewall;
 mod fpm;
+mod freezer;
 mod greetings;
 mod happenings;
 mod hidden;

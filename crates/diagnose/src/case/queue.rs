@@ -1,5 +1,6 @@
 //! The queue of connections that wait for an application: how full it is, what may wait, and what the kernel dropped.
 
+use bstr::ByteSlice as _;
 use facts::application::Kind;
 use facts::process::Process;
 use facts::queue::ListenDrops;
@@ -43,15 +44,18 @@ impl Reached {
         format!("{wait} to be accepted, {} may", self.backlog)
     }
 
-    /// Its processes that a signal or a debugger has stopped, if these are all that accept. A master leaves that to its
-    /// workers.
-    pub(crate) fn stopped(&self) -> Option<Vec<&Process>> {
+    /// Its processes that accept. A master leaves that to its workers, and process 1 to what it starts.
+    pub(super) fn accepting(&self) -> impl Iterator<Item = &Process> {
         let is_parent = |process: &Process| {
             let mut others = self.holders.iter();
             process.pid == INIT || others.any(|other| other.ppid == process.pid)
         };
-        let mut accepting = self.holders.iter().filter(|holder| !is_parent(holder));
-        let all = accepting.all(|process| process.is_stopped);
+        self.holders.iter().filter(move |holder| !is_parent(holder))
+    }
+
+    /// Its processes that a signal or a debugger has stopped, if these are all that accept.
+    pub(crate) fn stopped(&self) -> Option<Vec<&Process>> {
+        let all = self.accepting().all(|process| process.is_stopped);
         let stopped: Vec<&Process> = self
             .holders
             .iter()
@@ -62,6 +66,28 @@ impl Reached {
 }
 
 impl Application {
+    /// That more requests waited at one time than it answers at once: a worker that is free takes one from the queue, so
+    /// none was. In words, and what was busy.
+    fn outnumbered(&self, incident: &Incident, time_out: i64) -> Option<(String, &'static str)> {
+        let (name, set) = self.workers().filter(|_| self.at_once() == Some(1))?;
+        // More may run than are set.
+        let run = self.reached.accepting().count();
+        let workers = u64::from(set).max(u64::try_from(run).unwrap_or(u64::MAX));
+        let waited = incident.waited_at_once(time_out);
+        (waited > workers).then(|| {
+            let text = format!(
+                "{waited} requests waited at one time, and {} answers {workers} ({name} is {set})",
+                self.who()
+            );
+            let busy = if workers == 1 {
+                "its only worker is busy"
+            } else {
+                "all its workers are busy"
+            };
+            (text, busy)
+        })
+    }
+
     /// What its kind calls the number of connections that may wait.
     pub(crate) fn backlog_name(&self) -> &'static str {
         match self.kind {
@@ -91,7 +117,117 @@ impl Application {
     }
 }
 
+/// An application that does not get to all that it is asked.
+pub(crate) struct Busy {
+    /// That it does not, to follow its name and a colon.
+    pub(crate) text: String,
+    /// What shows it beside its queue.
+    pub(crate) exhibit: Option<Exhibit>,
+    /// The request that was in progress longest, where a log tells.
+    pub(crate) longest: Option<String>,
+}
+
 impl Case {
+    /// Whether requests wait in the application's queue because it is busy with others: then those that timed out may not
+    /// be what is slow.
+    pub(crate) fn busy(
+        &self,
+        incident: &Incident,
+        application: &Application,
+    ) -> Result<Option<Busy>, Gap> {
+        let time_out = self.shortest_read_timeout(incident)?;
+        let (text, exhibit) =
+            if let Some((shown, places)) = application.outnumbered(incident, time_out) {
+                let text = format!("{places}, and requests wait in its queue");
+                let shown = Exhibit::Record {
+                    probe: "process",
+                    at: None,
+                    text: shown,
+                };
+                (text, Some(shown))
+            } else if self.is_ongoing(incident) && application.reached.is_waited_for() {
+                let waiting = application.reached.waiting;
+                (
+                    format!("it does not get to {waiting} connections that wait in its queue"),
+                    None,
+                )
+            } else {
+                return Ok(None);
+            };
+        Ok(Some(Busy {
+            text,
+            exhibit,
+            longest: self.longest_in_progress(incident, time_out)?,
+        }))
+    }
+
+    /// The request that the peer was busy with for the longest time while it failed: one that took longer than nginx
+    /// waited for the others, by the access log, else the first of an unbroken row of time-outs.
+    fn longest_in_progress(
+        &self,
+        incident: &Incident,
+        time_out: i64,
+    ) -> Result<Option<String>, Gap> {
+        let mut longest: Option<(u64, String)> = None;
+        self.each_access(incident, |access| {
+            let by_peer = |attempt: &log::access::Attempt<'_>| {
+                attempt
+                    .addr
+                    .is_some_and(|addr| addr == incident.peer.as_bytes())
+            };
+            let took = access
+                .attempts()
+                .filter(by_peer)
+                .filter_map(|attempt| attempt.response_time)
+                .max();
+            let (Some(took), Some(at), Some(request)) = (took, access.time(), access.request())
+            else {
+                return;
+            };
+            let seconds = i64::try_from(took / 1000).unwrap_or(i64::MAX);
+            let is_meanwhile = incident
+                .seconds
+                .range(at.saturating_sub(seconds)..=at)
+                .next()
+                .is_some();
+            if seconds > time_out
+                && is_meanwhile
+                && longest.as_ref().is_none_or(|(most, _)| took > *most)
+            {
+                longest = Some((
+                    took,
+                    format!(
+                        "{}, which took {seconds} s by the access log",
+                        request.to_str_lossy()
+                    ),
+                ));
+            }
+        })?;
+        if let Some((_, text)) = longest {
+            return Ok(Some(text));
+        }
+        let mut seconds = incident.seconds.keys();
+        let mut before = seconds.next().copied().unwrap_or_default();
+        let is_one_row =
+            seconds.all(|&second| second - std::mem::replace(&mut before, second) <= time_out);
+        let is_whole = incident
+            .seconds
+            .keys()
+            .next()
+            .is_some_and(|first| *first == incident.first_seen.as_second());
+        let first = || {
+            incident.said(|event| {
+                event
+                    .request
+                    .map(|request| request.to_str_lossy().into_owned())
+            })
+        };
+        Ok((is_one_row && is_whole)
+            .then(first)
+            .flatten()
+            .map(|request| format!("{request}, the first that was not answered in time")))
+    }
+
     /// What the listeners of nginx's network namespace turned away; the application on a local address is in it too.
     pub(crate) fn listen_drops(&self, incident: &Incident) -> Result<ListenDrops, Gap> {
         let of = self

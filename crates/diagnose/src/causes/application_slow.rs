@@ -12,8 +12,11 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The log shows a time-out (110) while reading the response header, the application listens and has run since before
-    /// the first failure, its queue of connections is not full, and it speaks the protocol that nginx speaks to it (by the
-    /// kind of program, or because the access log shows that it answered others).
+    /// the first failure, its queue of connections is not full, no firewall rule of this host drops what goes over the
+    /// connection, and it speaks the protocol that nginx speaks to it (by the kind of program, or because the access log
+    /// shows that it answered others). While it fails, its control group is known not to be frozen; else that is said, as
+    /// it is where a signal has stopped its processes. Where requests wait in its queue, it is said that others keep it
+    /// busy, and which of them was in progress longest, as far as a log tells.
     ///
     /// ## Ruled out when
     /// The failure is another one.
@@ -63,7 +66,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
     }
     let queue = case.queue_has_room(incident)?;
-    let proof = proof.and(directive).with(limits.iter().filter_map(|limit| limit.exhibit.clone())).and(speaks).and(queue).and(application.exhibit());
+    let passage = case.data_passes(incident)?;
+    let proof = proof.and(directive).with(limits.iter().filter_map(|limit| limit.exhibit.clone()));
+    let proof = proof.and(speaks).and(queue).with(passage).and(application.exhibit());
     let who = application.who();
     let mut texts: Vec<&str> = Vec::new();
     for limit in &limits {
@@ -88,9 +93,29 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             }],
         }));
     }
+    if case.is_ongoing(incident)
+        && let Some(frozen) = case.frozen(&application)?
+    {
+        return Ok(Verdict::Confirmed(Confirmation {
+            summary: format!("{who} did not answer within {}: its control group is frozen", limit.text),
+            proof: proof.and(frozen.exhibit),
+            fixes: vec![Fix {
+                summary: format!("let {who} go on"),
+                safety: Safety::DisplayOnly,
+                steps: frozen.thaw.into_iter().map(|text| Step::Advice { text }).collect(),
+                verify: Some(AGAIN.to_owned()),
+            }],
+        }));
+    }
     let place = application.log_place();
     let patience = case.patience(incident, &application)?;
-    let mut steps = vec![Step::Advice { text: format!("look at what {who} does for {}: {place}", incident.requested()) }];
+    let busy = case.busy(incident, &application)?;
+    let look = match busy.as_ref().map(|busy| &busy.longest) {
+        None => format!("look at what {who} does for {}: {place}", incident.requested()),
+        Some(Some(longest)) => format!("see what {who} is busy with: {place}; longest in progress was {longest}"),
+        Some(None) => format!("see what {who} is busy with: {place}; those that timed out may only have waited for it"),
+    };
+    let mut steps = vec![Step::Advice { text: look }];
     if !case.answered_while_waiting(incident, &limits)? {
         let text = "nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on";
         steps.push(Step::Advice { text: text.to_owned() });
@@ -106,8 +131,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
     }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{who} did not answer within {within}"),
-        proof: proof.with(patience.iter().map(Patience::exhibit)),
+        summary: match &busy {
+            Some(busy) => format!("{who} did not answer within {within}: {}", busy.text),
+            None => format!("{who} did not answer within {within}"),
+        },
+        proof: proof.with(busy.and_then(|busy| busy.exhibit)).with(patience.iter().map(Patience::exhibit)),
         fixes: vec![Fix {
             summary: "find what is slow".to_owned(),
             safety: Safety::DisplayOnly,
@@ -176,6 +204,181 @@ mod tests {
         - process: every process that accepts is stopped (pid 4120)
         fix, unsafe: let gunicorn (pid 4120) go on
           $ kill -CONT 4120
+        ");
+    }
+
+    #[test]
+    fn says_that_the_control_group_is_frozen() {
+        let frozen = |cgroup: &str, rest: &str| check(ID, [HOST, &format!("
+            //- process 4120 start=12:30:00 cgroup={cgroup}
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "), rest]);
+        assert_snapshot!(frozen("/system.slice/shop.service", "
+            //- file /sys/fs/cgroup/system.slice/shop.service/cgroup.events
+            populated 1
+            frozen 1
+            //- file /sys/fs/cgroup/system.slice/shop.service/cgroup.freeze
+            1
+            //- file /sys/fs/cgroup/system.slice/cgroup.freeze
+            0
+        "), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s: its control group is frozen
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: the control group of every process that accepts is frozen (pid 4120): /sys/fs/cgroup/system.slice/shop.service/cgroup.events
+        fix, shown: let gunicorn (pid 4120) go on
+          write 0 into /sys/fs/cgroup/system.slice/shop.service/cgroup.freeze
+          where it was frozen so: systemctl thaw shop.service
+        ");
+        assert_snapshot!(frozen("/system.slice/shop.service", "
+            //- file /sys/fs/cgroup/system.slice/shop.service/cgroup.events
+            populated 1
+            frozen 0
+        "), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+        // It cannot be told.
+        assert_snapshot!(frozen("/system.slice/shop.service", ""), @"
+        answer: none, ongoing
+        unknown: whether the application's control group is frozen: not there
+        learn: sudo cat /sys/fs/cgroup/system.slice/shop.service/cgroup.events
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_rule_drops_the_data() {
+        let ruled = |rule: &str| check(ID, [HOST, APPLICATION, &format!("
+            //- iptables
+            *filter
+            :INPUT ACCEPT
+            :OUTPUT ACCEPT
+            {rule}
+        ")]);
+        assert_snapshot!(ruled("-A INPUT -p tcp --dport 8000 -m conntrack --ctstate ESTABLISHED -j DROP"), @"
+        answer: none, ongoing
+        unknown: whether the firewall lets pass what goes over the connections to 127.0.0.1:8000: a rule of this host drops the requests
+        learn: sudo nft list ruleset
+        leaning: table ip filter, chain INPUT, drops the requests on connections that are there: -A INPUT -p tcp --dport 8000 -m conntrack --ctstate ESTABLISHED -j DROP
+        ");
+        assert_snapshot!(ruled("-A OUTPUT -p tcp --sport 8000 --tcp-flags SYN,ACK ACK -j DROP"), @"
+        answer: none, ongoing
+        unknown: whether the firewall lets pass what goes over the connections to 127.0.0.1:8000: a rule of this host drops the answers
+        learn: sudo nft list ruleset
+        leaning: table ip filter, chain OUTPUT, drops the answers on connections that are there: -A OUTPUT -p tcp --sport 8000 --tcp-flags SYN,ACK ACK -j DROP
+        ");
+        assert_snapshot!(ruled("-A INPUT -p tcp --dport 8000 -m length --length 500:65535 -j DROP"), @"
+        answer: none, ongoing
+        unknown: whether the firewall lets pass what goes over the connections to 127.0.0.1:8000: a rule of this host may drop the requests
+        learn: sudo nft list ruleset
+        leaning: table ip filter, chain INPUT, may drop the requests on connections that are there: -A INPUT -p tcp --dport 8000 -m length --length 500:65535 -j DROP
+        ");
+        assert_snapshot!(ruled("-A INPUT -p tcp --dport 9000 -j DROP"), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - command: no firewall rule of this host drops what goes over a connection to 127.0.0.1:8000
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+    }
+
+    #[test]
+    fn says_that_requests_wait_for_others() {
+        let failed = |time: &str, path: &str| format!("
+            //- failed {time} http://127.0.0.1:8000{path}
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ");
+        let single = "
+            //- process 4120 start=12:30:00
+            gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+            //- process 4121 ppid=4120 start=12:30:00
+            gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120,4121
+        ";
+        let host = HOST.split_once("//- failed").unwrap().0;
+        assert_snapshot!(check(ID, [host, &failed("14:04:30", "/report"), &failed("14:04:31", "/a"), &failed("14:04:33", "/b"), single]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s: its only worker is busy, and requests wait in its queue
+        - log 14:04:30 x3: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+        - process: 3 requests waited at one time, and gunicorn (pid 4120) answers 1 (workers is 1)
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          see what gunicorn (pid 4120) is busy with: its own log; longest in progress was GET / HTTP/1.1, the first that was not answered in time
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+        // One after the other.
+        assert_snapshot!(check(ID, [host, &failed("14:04:25", "/a"), &failed("14:04:30", "/b"), single]), @"
+        answer: application-slow, ongoing
+        confirmed: gunicorn (pid 4120) did not answer within 5s
+        - log 14:04:25 x2: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+        - sockets: 0 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --workers 1 --bind 127.0.0.1:8000 shop.wsgi
+        - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
+        fix, shown: find what is slow
+          look at what gunicorn (pid 4120) does for requests for /: its own log
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
+          nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
+        ");
+    }
+
+    #[test]
+    fn says_that_it_does_not_get_to_its_queue() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            uvicorn --port 8000 shop:app
+            //- listen tcp 127.0.0.1:8000 pid=4120 queue=3/128
+        "]), @"
+        answer: application-slow, ongoing
+        confirmed: uvicorn (pid 4120) did not answer within 5s: it does not get to 3 connections that wait in its queue
+        - log 14:04:30 x1: upstream timed out (110: Connection timed out) while reading response header from upstream
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8000;
+        - config /etc/nginx/nginx.conf:1: proxy_read_timeout 5s;
+        - process: uvicorn (pid 4120) speaks http, as nginx does: uvicorn --port 8000 shop:app
+        - sockets: 3 of 128 connections wait to be accepted
+        - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 uvicorn --port 8000 shop:app
+        fix, shown: find what is slow
+          see what uvicorn (pid 4120) is busy with: its own log; longest in progress was GET / HTTP/1.1, the first that was not answered in time
+          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
+          only where such a wait is meant: raise proxy_read_timeout, now 5s
         ");
     }
 
