@@ -52,6 +52,7 @@ mod shared;
 mod silent;
 mod timeline;
 mod tls;
+mod turns;
 mod way;
 mod zone;
 

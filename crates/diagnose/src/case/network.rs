@@ -571,7 +571,8 @@ impl Case {
     }
 
     /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
-    /// one, and where nothing may be sent, a failure in the last minute does.
+    /// one, and where nothing may be sent, a failure in the last minute does. An application that ends again and again
+    /// goes on failing while it is up.
     pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
         if incident.origin == crate::incident::Origin::Host {
             return true;
@@ -589,6 +590,9 @@ impl Case {
         }
         if self.may_dial_no_more(incident).unwrap_or(false) {
             return self.is_recent(incident);
+        }
+        if self.is_in_a_loop(incident) {
+            return true;
         }
         // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
         // else does not tell.
