@@ -27,10 +27,10 @@ server {
 }
 ";
 
-/// uWSGI takes 4096 bytes of request header, and a client sends a longer one.
+/// uWSGI takes 4096 bytes of request header, a client sends a longer one, and uWSGI dates what it says of it.
 pub fn longer_than_uwsgis_buffer(lab: &Lab) -> Result<()> {
     let socket = lab.path("shop.sock").display().to_string();
-    let _uwsgi = lab.uwsgi(&socket, &[])?;
+    let _uwsgi = lab.uwsgi(&socket, &["--log-date"])?;
     let nginx = lab.nginx(SITE, &[("socket", &socket)])?;
     nginx.expect(1, "GET", "/", 200)?;
     lab.settle();

@@ -1,7 +1,8 @@
 //! Requests that an application refused before it answered, weighed against nginx's failures.
 //!
-//! uWSGI's line of a refused request has no time: it lies between the times of the lines around it. That much is proof
-//! only if nginx failed exactly as often in between.
+//! uWSGI's line of a refused request names none, and mostly has no time: it lies between the times of the lines around it.
+//! It is proof only where these are as near as a time of its own would be, nginx failed in that very second, and exactly
+//! as often: else it may be another client's.
 
 use std::net::IpAddr;
 
@@ -17,6 +18,9 @@ use crate::incident::Incident;
 
 /// The largest that uWSGI's `buffer-size` may be.
 const LARGEST: u64 = 65_535;
+
+/// nginx logs a closed connection in the second of the refusal, or in the one beside it.
+const BESIDE: i64 = 1;
 
 /// Refusals that account for every failure.
 pub(crate) struct Refusals {
@@ -64,7 +68,7 @@ impl Refusals {
             probe: "application-log",
             at: None,
             text: format!(
-                "{}: {} (as often as it failed, {} in all)",
+                "{}: {} ({} in all, each when a request failed)",
                 self.place, self.text, self.count
             ),
         }
@@ -114,10 +118,35 @@ impl Case {
                 None => gap,
             });
         };
-        let spans = merged(reasons(wanted).map(|(event, _)| span_of(event)));
-        let count = self.accounted(incident, &spans)?.ok_or_else(|| {
-            gap("it refused requests, but not exactly as many as failed".to_owned())
-                .leaning(format!("{} refused requests: {text}", application.who()))
+        let leaning = || format!("{} refused requests: {text}", application.who());
+        // What an HTTP client sends to it is no request of nginx's.
+        if let Some((_, said)) = reasons(wanted).find(|(_, reason)| is_of_http(reason)) {
+            let why = format!("some are of clients that speak HTTP to it: {said}");
+            return Err(gap(why).leaning(leaning()));
+        }
+        let ranges: Vec<(i64, i64)> = reasons(wanted)
+            .map(|(event, _)| {
+                let from = event
+                    .at
+                    .or(event.not_before)
+                    .map_or(i64::MIN, Timestamp::as_second);
+                let to = event
+                    .at
+                    .or(event.not_after)
+                    .map_or(i64::MAX, Timestamp::as_second);
+                // Clocks may go back.
+                (from.min(to), to.max(from))
+            })
+            .collect();
+        let count = self.accounted(incident, &ranges)?.ok_or_else(|| {
+            let is_dated = reasons(wanted).any(|(event, _)| event.at.is_some());
+            let why = if is_dated {
+                "it refused requests, but not one in the second of each that failed, and no other"
+            } else {
+                "it refused requests, and its lines have no time that says whether they are those that failed"
+            };
+            let gap = gap(why.to_owned()).leaning(leaning());
+            if is_dated { gap } else { gap.learn("set uWSGI's log-date = true") }
         })?;
         Ok(Refusals {
             who: application.who(),
@@ -222,8 +251,9 @@ impl Case {
         }))
     }
 
-    /// How many refusals there are, if nginx failed exactly as often in each span that holds a failure of the incident.
-    fn accounted(&self, incident: &Incident, spans: &[Span]) -> Result<Option<u64>, Gap> {
+    /// How many refusals there are in these ranges of seconds, if each failure of the incident has one of its own at its
+    /// time, and nginx failed exactly as often in each span that holds one.
+    fn accounted(&self, incident: &Incident, ranges: &[(i64, i64)]) -> Result<Option<u64>, Gap> {
         let logs = self.log_facts(incident.instance)?;
         let alike = || {
             logs.incidents.iter().filter(|other| {
@@ -231,6 +261,14 @@ impl Case {
                     && (other.is(Class::PrematureClose) || other.is(Class::ConnectionReset))
             })
         };
+        if !has_one_each(incident, ranges) {
+            return Ok(None);
+        }
+        let spans = merged(
+            ranges
+                .iter()
+                .map(|&(from, to)| (from.saturating_sub(BESIDE), to.saturating_add(BESIDE))),
+        );
         let mut used = Vec::new();
         for second in incident.seconds.keys() {
             let Some(idx) = spans
@@ -270,15 +308,30 @@ impl Application {
     }
 }
 
-/// When an event was: its second, or between the times of the lines around it.
-fn span_of(event: &AppEvent) -> (i64, i64) {
-    match event.at {
-        Some(at) => (at.as_second(), at.as_second() + 1),
-        None => (
-            event.not_before.map_or(i64::MIN, Timestamp::as_second),
-            event.not_after.map_or(i64::MAX, Timestamp::as_second),
-        ),
-    }
+/// Whether each failure has a refusal of its own that is known to have been at its time.
+fn has_one_each(incident: &Incident, ranges: &[(i64, i64)]) -> bool {
+    let mut left: Vec<(i64, i64)> = ranges.to_vec();
+    left.sort_unstable_by_key(|&(from, to)| (to, from));
+    incident.seconds.iter().all(|(&second, &count)| {
+        (0..count).all(|_| {
+            let is_then =
+                |&(from, to): &(i64, i64)| second - BESIDE <= from && to <= second + BESIDE;
+            let own = left.iter().position(is_then);
+            own.map(|idx| left.remove(idx)).is_some()
+        })
+    })
+}
+
+/// Whether the size is the letters of an HTTP method: uWSGI took such a request for a packet of its own protocol.
+fn is_of_http(reason: &str) -> bool {
+    const METHODS: [&[u8]; 9] = [
+        b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"CONNECT", b"OPTIONS", b"PATCH", b"PRI",
+    ];
+    let read_as_size = |method: &&[u8]| match method {
+        [_, low, high, ..] => Some(u64::from(u16::from_le_bytes([*low, *high]))),
+        _ => None,
+    };
+    size_in(reason).is_some_and(|size| METHODS.iter().filter_map(read_as_size).any(|of| of == size))
 }
 
 /// The spans of refusals; those that touch are one.
@@ -287,8 +340,6 @@ fn merged(ranges: impl Iterator<Item = (i64, i64)>) -> Vec<Span> {
     ranges.sort_unstable();
     let mut spans: Vec<Span> = Vec::new();
     for (from, to) in ranges {
-        // Clocks may go back.
-        let (from, to) = (from.min(to), to.max(from));
         match spans.last_mut() {
             Some(last) if from <= last.to => {
                 last.to = last.to.max(to);

@@ -13,8 +13,9 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and uWSGI's own log has a refused request for each failed
-    /// one, no more and no less, in the time in which it failed. (Other applications answer such requests with 400, 414
-    /// or 431.) Or php-fpm's log says, whenever it failed, that the pool dropped a connection of an address of this host, which
+    /// one, in its second, no more and no less, and none that an HTTP client sent there. (Other applications answer such
+    /// requests with 400, 414 or 431.) Without `log-date` only lines with a time close around it tell when that was.
+    /// Or php-fpm's log says, whenever it failed, that the pool dropped a connection of an address of this host, which
     /// `listen.allowed_clients` does not name; it says so only with `catch_workers_output = yes`.
     ///
     /// ## Ruled out when
@@ -113,18 +114,18 @@ mod tests {
         //- file /var/log/uwsgi.log
         [pid: 77|app: 0|req: 1/1] 192.0.2.7 () {32 vars in 337 bytes} [Tue Jun 23 14:02:00 2026] GET / => generated 3 bytes in 0 msecs (HTTP/1.1 200) 1 headers in 38 bytes (1 switches on core 0)";
     const REFUSED: &str = "
-        invalid request block size: 6354 (max 4096)...skip";
+        Tue Jun 23 14:02:11 2026 - invalid request block size: 6354 (max 4096)...skip";
     const AFTER: &str = "
         [pid: 77|app: 0|req: 2/2] 192.0.2.7 () {32 vars in 337 bytes} [Tue Jun 23 14:03:00 2026] GET / => generated 3 bytes in 0 msecs (HTTP/1.1 200) 1 headers in 38 bytes (1 switches on core 0)
     ";
 
     #[test]
-    fn confirmed_where_it_refused_as_many_as_failed() {
+    fn confirmed_where_it_refused_one_for_each_that_failed() {
         assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, REFUSED, AFTER]), @"
         answer: application-rejects-request, over
         confirmed: uwsgi (pid 77) refused the requests for their size: invalid request block size: 6354 (max 4096)...skip
         - log 14:02:11 x1: recv() failed (104: Connection reset by peer) while reading response header from upstream
-        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (as often as it failed, 1 in all)
+        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (1 in all, each when a request failed)
         fix, shown: let it take larger requests
           set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
           or make the requests smaller: see which cookies and headers they carry
@@ -137,7 +138,7 @@ mod tests {
         answer: application-rejects-request, over
         confirmed: uwsgi (pid 77) refused the requests for their size: invalid request block size: 6354 (max 4096)...skip
         - log 14:02:11 x2: recv() failed (104: Connection reset by peer) while reading response header from upstream
-        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (as often as it failed, 2 in all)
+        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (2 in all, each when a request failed)
         fix, shown: let it take larger requests
           set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
           or make the requests smaller: see which cookies and headers they carry
@@ -203,7 +204,7 @@ mod tests {
     fn unknown_where_it_refused_fewer_than_failed() {
         assert_snapshot!(check(ID, [NGINX, RESET, RESET, UWSGI, BEFORE, REFUSED, AFTER]), @"
         answer: none, over
-        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        unknown: whether the application refused the requests: it refused requests, but not one in the second of each that failed, and no other
         leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
         ");
     }
@@ -212,7 +213,7 @@ mod tests {
     fn unknown_where_it_refused_more_than_failed() {
         assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, REFUSED, REFUSED, AFTER]), @"
         answer: none, over
-        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        unknown: whether the application refused the requests: it refused requests, but not one in the second of each that failed, and no other
         leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
         ");
     }
@@ -221,8 +222,57 @@ mod tests {
     fn unknown_where_it_refused_at_another_time() {
         assert_snapshot!(check(ID, [NGINX, &RESET.replace("14:02:11", "14:04:11"), UWSGI, BEFORE, REFUSED, AFTER]), @"
         answer: none, ongoing
-        unknown: whether the application refused the requests: it refused requests, but not exactly as many as failed
+        unknown: whether the application refused the requests: it refused requests, but not one in the second of each that failed, and no other
         leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_where_as_many_were_refused_at_other_seconds() {
+        let failed = |time: &str| RESET.replace("14:02:11", time);
+        let refused = |time: &str| REFUSED.replace("14:02:11", time);
+        assert_snapshot!(check(ID, [NGINX, &failed("14:02:11"), &failed("14:02:31"), UWSGI, BEFORE, &refused("14:02:11"), &refused("14:02:21"), AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: it refused requests, but not one in the second of each that failed, and no other
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
+        ");
+        // Two in one second, and none in the other.
+        assert_snapshot!(check(ID, [NGINX, &failed("14:02:11"), &failed("14:02:13"), UWSGI, BEFORE, &refused("14:02:11"), &refused("14:02:11"), AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: it refused requests, but not one in the second of each that failed, and no other
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
+        ");
+    }
+
+    #[test]
+    fn unknown_where_its_lines_have_no_time() {
+        let undated = REFUSED.replace("Tue Jun 23 14:02:11 2026 - ", "");
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, &undated, AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: it refused requests, and its lines have no time that says whether they are those that failed
+        learn: set uWSGI's log-date = true
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 6354 (max 4096)...skip
+        ");
+        // Other requests' lines close around it tell.
+        let close = |text: &str| text.replace("14:02:00", "14:02:11").replace("14:03:00", "14:02:12");
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, &close(BEFORE), &undated, &close(AFTER)]), @"
+        answer: application-rejects-request, over
+        confirmed: uwsgi (pid 77) refused the requests for their size: invalid request block size: 6354 (max 4096)...skip
+        - log 14:02:11 x1: recv() failed (104: Connection reset by peer) while reading response header from upstream
+        - application-log: /var/log/uwsgi.log: invalid request block size: 6354 (max 4096)...skip (1 in all, each when a request failed)
+        fix, shown: let it take larger requests
+          set buffer-size = 8192, now 4096, by its default, and restart uwsgi (pid 77)
+          or make the requests smaller: see which cookies and headers they carry
+        ");
+    }
+
+    #[test]
+    fn unknown_where_it_is_another_clients() {
+        // `GET`, read as a packet.
+        assert_snapshot!(check(ID, [NGINX, RESET, UWSGI, BEFORE, &REFUSED.replace("6354", "21573"), AFTER]), @"
+        answer: none, over
+        unknown: whether the application refused the requests: some are of clients that speak HTTP to it: invalid request block size: 21573 (max 4096)...skip
+        leaning: uwsgi (pid 77) refused requests: invalid request block size: 21573 (max 4096)...skip
         ");
     }
 

@@ -2,8 +2,8 @@
 //! `proto/uwsgi.c` of 2.0.21). Most of its lines have no time.
 
 use bstr::ByteSlice as _;
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Exit, Said, What, reading};
 use crate::text::{holes, number, owned};
@@ -30,19 +30,29 @@ pub(super) fn said(line: &[u8]) -> Option<Said> {
     of_master(message).map(Said::new)
 }
 
-/// A line's own time, that of the start, or that of a request's line (`[pid: 1|app: 0|req: 1/1] ... [STAMP] GET / ...`).
+/// A line's own time, that of the start, or when the request of a line ended
+/// (`[pid: 1|app: 0|req: 1/1] ... [STAMP] GET / => generated 3 bytes in 5 msecs (...`): its stamp is that of its start
+/// (`uwsgi_log_request`).
 pub(super) fn stamp(line: &[u8], zone: &TimeZone) -> Option<Timestamp> {
     if let Some((stamp, _)) = split(line) {
         return reading(STAMP, stamp, zone);
     }
-    let in_brackets = if let Some([_, stamp]) = holes(line, "*** Starting uWSGI {} on [{}]") {
-        stamp
-    } else {
-        let [_, rest] = holes(line, "[pid: {}] {}")?;
-        let (_, rest) = rest.split_once_str("} [")?;
-        rest.get(..STAMP_LENGTH)?
-    };
-    reading(STAMP, in_brackets, zone)
+    if let Some([_, stamp]) = holes(line, "*** Starting uWSGI {} on [{}]") {
+        return reading(STAMP, stamp, zone);
+    }
+    let [_, rest] = holes(line, "[pid: {}] {}")?;
+    let (_, rest) = rest.split_once_str("} [")?;
+    let started = reading(STAMP, rest.get(..STAMP_LENGTH)?, zone)?;
+    Some(started.checked_add(took(rest)).unwrap_or(started))
+}
+
+/// How long the request of a line took; what a client sends stands before it.
+fn took(line: &[u8]) -> SignedDuration {
+    let took = line.rsplit_once_str(" msecs (").and_then(|(before, _)| {
+        let (_, msecs) = before.rsplit_once_str(" ")?;
+        number(msecs)
+    });
+    SignedDuration::from_millis(took.unwrap_or(0))
 }
 
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
