@@ -10,7 +10,7 @@
 //! //- now 2026-06-23T14:05:00Z                 the clock; this is the default
 //! //- options no-connect handshake request=URL since=2h config=F error-log=F pid=N
 //! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
-//! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2
+//! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2 ppid=1
 //!     cgroup=/system.slice/nginx.service filtered      `filtered`: its system calls are (Seccomp)
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842 uri=/api    body: the message; a line more in the error log
@@ -601,7 +601,10 @@ impl Host {
             },
         );
         self.process(
-            &Words::of(&format!("process {master} start={start} {common} user=0:0")),
+            &Words::of(&format!(
+                "process {master} ppid={} start={start} {common} user=0:0",
+                words.number("ppid").unwrap_or(1)
+            )),
             &format!("nginx: master process /usr/sbin/nginx{called}\n"),
         );
         let since = words.key("workers-start").unwrap_or(start);

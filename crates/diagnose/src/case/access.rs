@@ -55,7 +55,11 @@ impl Case {
                 ..Impact::default()
             }));
         }
-        let impact = self.evidence.once(format!("impact {}", incident.id), || {
+        let key = format!("impact {} {}", incident.instance, incident.id);
+        let impact = self.evidence.once(key, || {
+            if self.is_asked_by_another(incident)? {
+                return Ok(None);
+            }
             let mut impact = Impact::default();
             let mut told = false;
             self.each_access(incident, |access| {
@@ -93,6 +97,25 @@ impl Case {
             }))
         })?;
         Ok(*impact)
+    }
+
+    /// Whether another instance writes to the same access log and dials the same peer: whose requests its lines are, they
+    /// do not tell.
+    fn is_asked_by_another(&self, incident: &Incident) -> Result<bool, Gap> {
+        let instance = self.instance(incident)?;
+        for log in self.telling_logs(incident, &instance)?.iter() {
+            for other in self.other_writers(incident.instance, &log.path)? {
+                let of_it = Incident {
+                    instance: other,
+                    id: format!("{} {other}", incident.id),
+                    ..incident.clone()
+                };
+                if self.settled(of_it)?.explained {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// Whether all of the failing requests are copies that `mirror` made.

@@ -71,6 +71,14 @@ impl Case {
                 };
                 let unlogged =
                     self.read_access(idx, instance, (path, format, &bytes), &mut incidents);
+                // Those of a log that several instances write to are told once.
+                if self
+                    .other_writers(idx, path)?
+                    .iter()
+                    .any(|other| *other < idx)
+                {
+                    continue;
+                }
                 found.last_unlogged = found.last_unlogged.max(unlogged.last);
                 if unlogged.count > 0 && found.unlogged.is_none() {
                     found.unlogged = Some(unexplained(
@@ -81,6 +89,9 @@ impl Case {
                 }
             }
             for incident in incidents.into_values() {
+                if !self.is_of_this_instance(&incident)? {
+                    continue;
+                }
                 let mut incident = self.settled(incident)?;
                 for site in known(self.sites(&incident))?
                     .iter()
@@ -94,6 +105,44 @@ impl Case {
             }
             Ok(found)
         })
+    }
+
+    /// The other instances that write to an access log.
+    pub(super) fn other_writers(&self, idx: usize, path: &Path) -> Result<Vec<usize>, Gap> {
+        let instances = self.instances()?;
+        let view = instances.get(idx).map(|instance| instance.view);
+        let mut writers = Vec::new();
+        for (other, instance) in instances.iter().enumerate() {
+            if other == idx || Some(instance.view) != view {
+                continue;
+            }
+            let Some(configured) = known(self.configured(other))? else {
+                continue;
+            };
+            let model = &configured.model;
+            let mut contexts = model.servers().chain(model.locations());
+            let names_it = |context: &conf::Context| {
+                let named = named_logs(model, instance, context.id);
+                named.iter().any(|(named, _)| named == path)
+            };
+            if contexts.any(names_it) {
+                writers.push(other);
+            }
+        }
+        Ok(writers)
+    }
+
+    /// Whether an incident from an access log is its instance's: lines there do not tell who wrote them.
+    fn is_of_this_instance(&self, incident: &Incident) -> Result<bool, Gap> {
+        let Some(path) = &incident.log else {
+            return Ok(true);
+        };
+        let mut all = self.other_writers(incident.instance, path)?;
+        if all.is_empty() {
+            return Ok(true);
+        }
+        all.push(incident.instance);
+        Ok(self.owner_among(&all, incident)? == incident.instance)
     }
 
     /// Reads one log; gives the requests that got 502 or 504 without its telling why.

@@ -895,6 +895,10 @@ impl Case {
         if !self.may_dial_no_more(incident)? {
             return Ok(false);
         }
+        // What a reload has replaced goes on with what it is answering.
+        if self.draining_writer(incident)?.is_some() {
+            return Ok(false);
+        }
         let instance = self.instance(incident)?;
         let is_current =
             self.running_config(incident.instance, &instance) == RunningConfig::Current;
@@ -938,13 +942,21 @@ impl Case {
             argv.extend(last.iter().map(|&arg| arg.to_owned()));
             Step::Command { argv }
         };
-        Ok(match self.nginx_unit(&instance)? {
+        let mut steps = match self.nginx_unit(&instance)? {
             Some(unit) => vec![
                 nginx(&["-t"]),
                 Step::command(["systemctl", "reload", &unit.name]),
             ],
             None => vec![nginx(&["-t"]), nginx(&["-s", "reload"])],
-        })
+        };
+        // A reload reaches the new master alone.
+        if let Some(upgrade) = self
+            .half_done_upgrade(incident)?
+            .filter(|upgrade| upgrade.is_of_old)
+        {
+            steps.extend(upgrade.steps());
+        }
+        Ok(steps)
     }
 
     /// The passes that dial the peer, each with its own context: those in the failing servers, where any is.

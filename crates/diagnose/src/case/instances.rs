@@ -8,10 +8,14 @@ use std::rc::Rc;
 
 use facts::process::{NginxArgs, NginxRole, Process};
 use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Case, known};
 use crate::incident::{Incident, Origin};
+use crate::verdict::Step;
+
+/// A line of a log means the whole second.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 /// One nginx, running or not.
 #[derive(Clone, Debug)]
@@ -34,6 +38,48 @@ pub(crate) struct Instance {
     pub(crate) globals: Vec<u8>,
     /// Whose file system its paths stand in.
     pub(crate) view: View,
+}
+
+/// An old and a new master that both run.
+pub(crate) struct Upgrade {
+    /// The one that was to go.
+    pub(crate) old: Process,
+    /// The one that was to take its place.
+    pub(crate) new: Process,
+    /// Whether the incident is the old one's.
+    pub(crate) is_of_old: bool,
+}
+
+impl Upgrade {
+    /// Both, as an exhibit.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        Exhibit::Record {
+            probe: "process",
+            at: Some(self.new.start),
+            text: format!(
+                "the nginx master pid {} was started by the master pid {}, and both run",
+                self.new.pid, self.old.pid
+            ),
+        }
+    }
+
+    /// What ends it, either way.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let (old, new) = (self.old.pid.to_string(), self.new.pid.to_string());
+        let look = format!("see that the new master (pid {new}) serves well");
+        let back = format!(
+            "or go back in its place: kill -HUP {old} (it starts its workers anew), then kill -QUIT {new}"
+        );
+        vec![
+            Step::Advice { text: look },
+            Step::command(["kill", "-QUIT", &old]),
+            Step::Advice {
+                text: format!(
+                    "that is the pid in nginx.pid.oldbin, beside nginx's pid file: nginx -s reload does not reach it; {back}"
+                ),
+            },
+        ]
+    }
 }
 
 impl Instance {
@@ -309,8 +355,73 @@ impl Case {
         }
     }
 
+    /// Two masters where one was to take the other's place (`USR2`) and the other was never told to go, if the incident is
+    /// one of these: the new one is a child of the old one as long as that lives.
+    pub(crate) fn half_done_upgrade(&self, incident: &Incident) -> Result<Option<Upgrade>, Gap> {
+        let instance = self.instance(incident)?;
+        let Some(own) = &instance.master else {
+            return Ok(None);
+        };
+        let processes = self.processes()?;
+        let found = masters(&processes).find_map(|(new, _)| {
+            let old = processes.get(&new.ppid)?;
+            let is_pair = matches!(old.nginx(), Some(NginxRole::Master(_)));
+            (is_pair && (old.pid == own.pid || new.pid == own.pid)).then(|| Upgrade {
+                old: old.clone(),
+                new: new.clone(),
+                is_of_old: old.pid == own.pid,
+            })
+        });
+        Ok(found)
+    }
+
+    /// The worker that failed last, where it is one of an older configuration that ends what it is answering.
+    pub(crate) fn draining_writer(&self, incident: &Incident) -> Result<Option<Process>, Gap> {
+        let instance = self.instance(incident)?;
+        let (Some(master), Some(pid)) = (&instance.master, incident.last_writer) else {
+            return Ok(None);
+        };
+        let is_draining = |process: &&Process| {
+            process.ppid == master.pid
+                && process.start
+                    <= incident
+                        .last_seen
+                        .saturating_add(SECOND)
+                        .unwrap_or(Timestamp::MAX)
+                && matches!(
+                    process.nginx(),
+                    Some(NginxRole::Worker {
+                        is_shutting_down: true
+                    })
+                )
+        };
+        Ok(self.processes()?.get(&pid).filter(is_draining).cloned())
+    }
+
+    /// The other instances that write to one of an instance's error logs.
+    pub(super) fn rivals(&self, idx: usize) -> Result<Vec<usize>, Gap> {
+        let instances = self.instances()?;
+        let Some(own) = instances.get(idx) else {
+            return Ok(Vec::new());
+        };
+        let paths = self.error_paths(idx, own)?;
+        let mut rivals = Vec::new();
+        for (other, instance) in instances.iter().enumerate() {
+            if other != idx
+                && instance.view == own.view
+                && self
+                    .error_paths(other, instance)?
+                    .iter()
+                    .any(|path| paths.contains(path))
+            {
+                rivals.push(other);
+            }
+        }
+        Ok(rivals)
+    }
+
     /// Workers whose master has ended: they hold its sockets and go on.
-    pub(crate) fn orphaned_workers(&self) -> Result<Option<String>, Gap> {
+    pub(crate) fn orphaned_workers(&self) -> Result<Vec<u32>, Gap> {
         let processes = self.processes()?;
         let is_orphan = |process: &&Process| {
             matches!(process.nginx(), Some(NginxRole::Worker { .. }))
@@ -318,12 +429,11 @@ impl Case {
                     .get(&process.ppid)
                     .is_none_or(|parent| parent.nginx().is_none())
         };
-        let pids: Vec<String> = processes
+        Ok(processes
             .values()
             .filter(is_orphan)
-            .map(|process| process.pid.to_string())
-            .collect();
-        Ok((!pids.is_empty()).then(|| format!("pid {}", pids.join(", "))))
+            .map(|process| process.pid)
+            .collect())
     }
 
     /// That no process is a master of this configuration.

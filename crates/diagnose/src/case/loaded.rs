@@ -117,7 +117,14 @@ impl Case {
             .learn("nginx -t && nginx -s reload")),
             None => Err(Gap::too_late(
                 format!("what stood in {} when it failed", path.display()),
-                "it was changed, and the worker that failed has been replaced since",
+                match self.draining_writer(incident)? {
+                    Some(worker) => format!(
+                        "it was changed, and the worker that failed (pid {}) is shutting down: it runs an older configuration",
+                        worker.pid
+                    ),
+                    None => "it was changed, and the worker that failed has been replaced since"
+                        .to_owned(),
+                },
             )),
         }
     }

@@ -147,6 +147,51 @@ impl Case {
         Ok(places)
     }
 
+    /// The files that an instance's configuration names as its error logs.
+    pub(super) fn error_paths(&self, idx: usize, instance: &Instance) -> Result<Vec<PathBuf>, Gap> {
+        if let Some(path) = &self.options.error_log {
+            return Ok(vec![path.clone()]);
+        }
+        // What cannot be read is told where the logs are.
+        let sinks = self.error_sinks(idx, instance, &mut LogFacts::default())?;
+        Ok(sinks
+            .iter()
+            .filter_map(|sink| sink.path(&instance.prefix))
+            .collect())
+    }
+
+    /// Whose a line is that no process of today wrote, in a log that several instances write to: the one that ran then;
+    /// of several the one whose configuration on disk dials the peer; of those the oldest.
+    pub(super) fn owner_among(&self, rivals: &[usize], incident: &Incident) -> Result<usize, Gap> {
+        let instances = self.instances()?;
+        let start = |idx: &usize| {
+            let master = instances.get(*idx)?.master.as_ref()?;
+            Some((master.start, master.pid))
+        };
+        let mut candidates: Vec<usize> = rivals.to_vec();
+        candidates.sort_by_key(start);
+        let ran_then = |idx: &usize| {
+            start(idx)
+                .is_some_and(|(start, _)| start.as_second() <= incident.first_seen.as_second())
+        };
+        if candidates.iter().any(ran_then) {
+            candidates.retain(ran_then);
+        }
+        let mut dialling = Vec::new();
+        for &idx in &candidates {
+            let of_it = Incident {
+                instance: idx,
+                id: format!("{} {idx}", incident.id),
+                ..incident.clone()
+            };
+            if self.settled(of_it)?.explained {
+                dialling.push(idx);
+            }
+        }
+        let oldest = dialling.first().or(candidates.first());
+        Ok(oldest.copied().unwrap_or(incident.instance))
+    }
+
     /// The same with what was rotated away within the window, each file before the one that took its place.
     fn with_rotated(
         &self,
@@ -423,6 +468,10 @@ impl Case {
             tallies,
             known_paths: self.unix_peers(idx),
             strangers: self.strangers(instance)?,
+            own: self.own_processes(instance)?,
+            rivals: self.rivals(idx)?,
+            owners: BTreeMap::new(),
+            waits: None,
             pids: self.pids_inside(instance)?,
             sent: self.sent(idx)?,
             names: BTreeSet::new(),
@@ -434,6 +483,9 @@ impl Case {
             reader.take(&record);
         }
         reader.settle_doubtful();
+        if let Some(gap) = reader.waits {
+            return Err(gap);
+        }
         // What others write to the same stream is no sign that nginx does not.
         let is_shared = matches!(place, LogPlace::Runtime(_));
         if !reader.is_a_log && !is_shared && !bytes.trim().is_empty() {
@@ -486,6 +538,38 @@ impl Case {
         Ok((record, bytes, corrected))
     }
 
+    /// How many of these instances ran at a time.
+    fn started_by(&self, of: &[usize], at: Timestamp) -> usize {
+        let Ok(instances) = self.instances() else {
+            return 0;
+        };
+        let masters = of
+            .iter()
+            .filter_map(|idx| instances.get(*idx)?.master.as_ref());
+        masters
+            .filter(|master| master.start.as_second() <= at.as_second())
+            .count()
+    }
+
+    /// The processes of an instance.
+    fn own_processes(&self, instance: &Instance) -> Result<BTreeSet<u32>, Gap> {
+        let Some(master) = &instance.master else {
+            return Ok(BTreeSet::new());
+        };
+        // A master that was started to take its place is none.
+        let is_own = |process: &&Process| {
+            process.pid == master.pid
+                || (process.ppid == master.pid
+                    && !matches!(process.nginx(), Some(facts::process::NginxRole::Master(_))))
+        };
+        Ok(self
+            .processes()?
+            .values()
+            .filter(is_own)
+            .map(|process| process.pid)
+            .collect())
+    }
+
     /// The processes of other nginx instances.
     fn strangers(&self, instance: &Instance) -> Result<BTreeSet<u32>, Gap> {
         let own = instance.master.as_ref().map(|master| master.pid);
@@ -500,7 +584,11 @@ impl Case {
                 .is_none_or(|parent| parent.nginx().is_none())
         };
         Ok(others
-            .filter(|process| Some(process.pid) != own && Some(process.ppid) != own)
+            .filter(|process| {
+                let is_child = Some(process.ppid) == own
+                    && !matches!(process.nginx(), Some(facts::process::NginxRole::Master(_)));
+                Some(process.pid) != own && !is_child
+            })
             .filter(|process| own.is_some() || !is_orphan(process))
             .map(|process| process.pid)
             .collect())
@@ -699,6 +787,14 @@ struct Reader<'a> {
     known_paths: Vec<Vec<u8>>,
     /// Processes of other instances, which may write to the same file.
     strangers: BTreeSet<u32>,
+    /// The processes of this one.
+    own: BTreeSet<u32>,
+    /// The other instances that write to the same file.
+    rivals: Vec<usize>,
+    /// Whose the lines of a peer are that no process of today wrote, by the second in which an instance started.
+    owners: BTreeMap<(Key, usize), usize>,
+    /// What has to be known first to tell.
+    waits: Option<Gap>,
     /// What processes are called here by what they call themselves, where that differs.
     pids: Option<BTreeMap<u32, u32>>,
     /// The user's request to this instance.
@@ -759,12 +855,42 @@ impl Reader<'_> {
             && !pid.is_some_and(|pid| self.strangers.contains(&pid))
     }
 
+    /// Whether a line in a log that others write to as well is this instance's.
+    fn is_own(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) -> bool {
+        let writer = self.outside(event.pid);
+        if writer.is_some_and(|pid| self.own.contains(&pid)) {
+            return true;
+        }
+        let key = self.key(event);
+        let all: Vec<usize> = self.rivals.iter().copied().chain([self.idx]).collect();
+        let started = self.case.started_by(&all, at);
+        if let Some(owner) = self.owners.get(&(key.clone(), started)) {
+            return *owner == self.idx;
+        }
+        let incident = first(self.case, self.idx, event, &key, line, at, self.path);
+        match self.case.owner_among(&all, &incident) {
+            Ok(owner) => {
+                self.owners.insert((key, started), owner);
+                owner == self.idx
+            }
+            Err(gap) => {
+                if gap.kind == GapKind::Pending {
+                    self.waits.get_or_insert(gap);
+                }
+                true
+            }
+        }
+    }
+
     fn event(&mut self, event: &Event<'_>, line: &[u8]) {
         let Some(at) = event.time.and_then(|time| self.time(time)) else {
             return;
         };
         self.is_a_log = true;
         if !self.is_looked_at(at, self.outside(event.pid)) {
+            return;
+        }
+        if !self.rivals.is_empty() && !self.is_own(event, line, at) {
             return;
         }
         self.facts.lines += 1;
@@ -995,6 +1121,91 @@ pub(super) fn identity(config: &Path, peer: &[u8], failure: &str, action: &str) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The incidents of each master, by its configuration's peer.
+    fn incidents_of(host: &str) -> Vec<String> {
+        let diagnosis = crate::fixture::Fixture::parse(host).diagnose();
+        let of = |judged: &crate::diagnosis::Judged| {
+            let incident = &judged.incident;
+            format!(
+                "{} {} x{}",
+                incident.instance, incident.peer, incident.count
+            )
+        };
+        let mut all: Vec<String> = diagnosis.incidents.iter().map(of).collect();
+        all.sort();
+        all
+    }
+
+    const TWO: &str = "
+        //- nginx
+        //- nginx master=3841 workers=3842 args=-c,/srv/other.conf
+        //- file /etc/nginx/nginx.conf
+        error_log /var/log/nginx/error.log; http { server { location / { proxy_pass http://127.0.0.1:8000; } } }
+        //- file /srv/other.conf
+        error_log /var/log/nginx/error.log; http { server { location / { proxy_pass http://127.0.0.1:8001; } } }
+    ";
+
+    fn failed(at: &str, peer: &str, pid: u32) -> String {
+        format!(
+            "
+        //- failed {at} http://{peer}/ pid={pid}
+        connect() failed (111: Connection refused) while connecting to upstream
+        "
+        )
+    }
+
+    #[test]
+    fn masters_that_share_a_log_have_their_own_incidents() {
+        let host = [
+            TWO.to_owned(),
+            failed("14:02:11", "127.0.0.1:8000", 2842),
+            failed("14:02:12", "127.0.0.1:8001", 3842),
+            // Workers of both that a reload has replaced.
+            failed("14:02:13", "127.0.0.1:8000", 99),
+            failed("14:02:14", "127.0.0.1:8001", 98),
+        ];
+        assert_eq!(
+            incidents_of(&host.concat()),
+            ["0 127.0.0.1:8000 x2", "1 127.0.0.1:8001 x2"]
+        );
+    }
+
+    #[test]
+    fn what_was_written_before_the_other_ran_is_not_its_own() {
+        // Both dial it.
+        let host = [
+            TWO.replace(
+                "args=-c,/srv/other.conf",
+                "args=-c,/srv/other.conf start=14:03:00",
+            )
+            .replace("8001", "8000"),
+            failed("14:02:11", "127.0.0.1:8000", 99),
+            failed("14:03:12", "127.0.0.1:8000", 3842),
+        ];
+        assert_eq!(
+            incidents_of(&host.concat()),
+            ["0 127.0.0.1:8000 x1", "1 127.0.0.1:8000 x1"]
+        );
+    }
+
+    #[test]
+    fn what_both_write_to_an_access_log_is_counted_once() {
+        let host = "
+        //- nginx
+        //- nginx master=3841 workers=3842 start=13:40:00 ppid=2841
+        //- file /etc/nginx/nginx.conf
+        http {
+        log_format up '$remote_addr [$time_iso8601] \"$request\" $status $upstream_addr $upstream_status $upstream_header_time';
+        access_log /var/log/nginx/up.log up;
+        server { location / { proxy_pass http://127.0.0.1:8000; } }
+        }
+        //- file /var/log/nginx/error.log
+        //- file /var/log/nginx/up.log
+        192.0.2.7 [2026-06-23T14:04:10+00:00] \"GET / HTTP/1.1\" 502 127.0.0.1:8000 502 0.010
+        ";
+        assert_eq!(incidents_of(host), ["0 127.0.0.1:8000 x1"]);
+    }
 
     #[test]
     fn an_identity_stays_the_same_and_tells_fields_apart() {

@@ -10,13 +10,14 @@ declare_cause! {
     /// nginx itself is not running.
     ///
     /// ## Confirmed when
-    /// No process on the host is an nginx master of this configuration, and no other nginx serves at its addresses.
+    /// No process on the host is an nginx master of this configuration, and no other nginx serves at its addresses; or
+    /// what serves there are workers whose master has ended.
     ///
     /// ## Ruled out when
     /// Its master runs.
     ///
     /// ## Fix
-    /// Test the configuration and start nginx.
+    /// Test the configuration and start nginx; workers whose master has ended are ended first, by their pids.
     /// Unsafe: it starts a service.
     ///
     /// ## Looks like
@@ -35,12 +36,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if incident.origin != Origin::Host {
         return Err(Gap::too_late("whether nginx ran when it failed", "it does not run now"));
     }
-    if let Some(workers) = case.orphaned_workers()? {
-        return Err(Gap::undecided("which configuration the nginx workers run", "their master is gone, and they live on")
-            .leaning(format!("nginx's master is gone, but its workers still serve the configuration they had: {workers}"))
-            .learn("ps -C nginx -o pid,ppid,args"));
-    }
     let held = known(case.held_listen(incident))?.flatten();
+    let orphans = case.orphaned_workers()?;
+    if !orphans.is_empty() {
+        return of_orphans(case, &instance, held.as_ref(), &orphans);
+    }
     if let Some(held) = held.as_ref().filter(|held| held.by.is_nginx()) {
         return Err(another_serves(&instance, held));
     }
@@ -76,6 +76,41 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             summary: "start nginx".to_owned(),
             safety: Safety::Unsafe,
             steps: start,
+            verify: Some(AGAIN.to_owned()),
+        }],
+    }))
+}
+
+/// Workers whose master was killed: they serve what they had read, and nothing reloads or ends them.
+fn of_orphans(case: &Case, instance: &Instance, held: Option<&Held>, orphans: &[u32]) -> Result<Verdict, Gap> {
+    let pids: Vec<String> = orphans.iter().map(u32::to_string).collect();
+    let named = pids.join(", ");
+    let serve_here = |held: &&Held| {
+        let mut holders = held.by.holders.iter();
+        !held.by.holders.is_empty() && holders.all(|holder| orphans.contains(&holder.pid))
+    };
+    let Some(held) = held.filter(serve_here) else {
+        return Err(Gap::undecided("which configuration the nginx workers run", "their master is gone, and they live on")
+            .leaning(format!("nginx's master is gone, but its workers still serve the configuration they had: pid {named}"))
+            .learn("ps -C nginx -o pid,ppid,args"));
+    };
+    let config = instance.config.display().to_string();
+    let mut steps = vec![
+        Step::command(["nginx", "-t", "-c", &config]),
+        Step::Command { argv: ["kill", "-QUIT"].map(str::to_owned).into_iter().chain(pids).collect() },
+    ];
+    steps.push(match case.nginx_unit(instance)? {
+        Some(unit) => Step::command(["systemctl", "restart", &unit.name]),
+        None => Step::Advice { text: "start nginx the way this host starts it, once they have let the ports go".to_owned() },
+    });
+    let proof = Proof::new(case.no_master_exhibit(instance)?).with(held.exhibits());
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("nginx's master is gone: its workers (pid {named}) still serve the configuration they had, and nothing reloads or replaces them"),
+        proof,
+        fixes: vec![Fix {
+            summary: "end these workers and start nginx anew".to_owned(),
+            safety: Safety::Unsafe,
+            steps,
             verify: Some(AGAIN.to_owned()),
         }],
     }))
@@ -117,6 +152,41 @@ mod tests {
         fix, unsafe: start nginx
           $ nginx -t -c /etc/nginx/nginx.conf
           start nginx the way this host starts it
+        ");
+    }
+
+    #[test]
+    fn confirmed_of_workers_whose_master_was_killed() {
+        let orphans = "
+            //- file /etc/nginx/nginx.conf
+            http { server { listen 80; location / { proxy_pass http://127.0.0.1:8000; } } }
+            //- file /var/log/nginx/error.log
+            //- process 2842 start=13:00:00 user=33:33
+            nginx: worker process
+            //- process 2843 start=13:00:00 user=33:33
+            nginx: worker process
+        ";
+        assert_snapshot!(check(ID, [orphans, "
+            //- listen tcp 0.0.0.0:80 pid=2842,2843
+        "]), @"
+        answer: nginx-not-running, ongoing
+        confirmed: nginx's master is gone: its workers (pid 2842, 2843) still serve the configuration they had, and nothing reloads or replaces them
+        - process 14:05:00: 3 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - config /etc/nginx/nginx.conf:1: listen 80; (nginx (pid 2842) holds this port)
+        - sockets 13:00:00: LISTEN 0.0.0.0:80 pid 2842 nginx: worker process
+        fix, unsafe: end these workers and start nginx anew
+          $ nginx -t -c /etc/nginx/nginx.conf
+          $ kill -QUIT 2842 2843
+          start nginx the way this host starts it, once they have let the ports go
+        ");
+        // They serve something else.
+        assert_snapshot!(check(ID, [orphans, "
+            //- listen tcp 0.0.0.0:8080 pid=2842,2843
+        "]), @"
+        answer: none, ongoing
+        unknown: which configuration the nginx workers run: their master is gone, and they live on
+        learn: ps -C nginx -o pid,ppid,args
+        leaning: nginx's master is gone, but its workers still serve the configuration they had: pid 2842, 2843
         ");
     }
 

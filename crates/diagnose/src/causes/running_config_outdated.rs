@@ -1,6 +1,7 @@
 //! See the doc comment of [`RUNNING_CONFIG_OUTDATED`].
 
-use facts::Gap;
+use facts::process::Process;
+use facts::{Exhibit, Gap};
 
 use crate::case::{Case, Drift};
 use crate::incident::{Incident, Origin};
@@ -11,14 +12,15 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The peer that fails stands in no file on disk (and nothing there could name it at run time), the worker that dialled
-    /// it still serves, and a file has changed since it started: it was never reloaded, or the reload failed.
+    /// it still serves, and a file has changed since it started: it was never reloaded, or the reload failed; or, after a
+    /// reload, that worker is still shutting down. Of two masters of a half-done upgrade (`USR2`) it is the old one's.
     ///
     /// ## Ruled out when
     /// The peer stands on disk (or comes from a variable) and no file of the configuration has changed since the workers
     /// started, or nginx is not running.
     ///
     /// ## Fix
-    /// Test the configuration and reload nginx.
+    /// Test the configuration and reload nginx. Of a half-done upgrade: `QUIT` for the old master, once the new one works.
     /// Unsafe: the new configuration takes effect.
     ///
     /// ## Looks like
@@ -38,6 +40,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         };
     }
     let proof = Proof::new(incident.exhibit());
+    if let Some(worker) = case.draining_writer(incident)? {
+        return of_draining(incident, case, &worker);
+    }
     let (changed, refused) = match case.drift(incident.instance)? {
         Drift::None(unchanged) if incident.explained || case.dynamic_peers(incident)?.is_some() => {
             return Ok(Verdict::RuledOut(proof.and(unchanged)));
@@ -64,6 +69,21 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             .leaning("no file on disk names this peer, and a file has changed since the workers started"));
     }
     case.still_runs(incident)?;
+    if let Some(upgrade) = case.half_done_upgrade(incident)?.filter(|upgrade| upgrade.is_of_old) {
+        return Ok(Verdict::Confirmed(Confirmation {
+            summary: format!(
+                "an upgrade of nginx is half done: the workers of the old master (pid {}) still dial {}",
+                upgrade.old.pid, incident.peer
+            ),
+            proof: proof.and(changed).and(upgrade.exhibit()),
+            fixes: vec![Fix {
+                summary: "let the old master go".to_owned(),
+                safety: Safety::Unsafe,
+                steps: upgrade.steps(),
+                verify: Some(AGAIN.to_owned()),
+            }],
+        }));
+    }
     let summary = match &refused {
         Some(_) => format!("nginx does not take the changed files: its workers still dial {}, which they no longer name", incident.peer),
         None => format!("the files changed and were never reloaded: the workers still dial {}", incident.peer),
@@ -79,6 +99,44 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             summary: "reload nginx".to_owned(),
             safety: Safety::Unsafe,
             steps,
+            verify: Some(AGAIN.to_owned()),
+        }],
+    }))
+}
+
+/// A worker that a reload has replaced answers what it had begun, by the configuration that it had read.
+fn of_draining(incident: &Incident, case: &Case, worker: &Process) -> Result<Verdict, Gap> {
+    let pid = worker.pid;
+    let exhibit = Exhibit::Record {
+        probe: "process",
+        at: Some(worker.start),
+        text: format!("the worker that failed (pid {pid}) is shutting down: it ends what it is answering, by an older configuration"),
+    };
+    let missing = "whether the older configuration of the worker that failed is why";
+    if incident.peer.is_empty() {
+        return Err(Gap::undecided(missing, format!("worker {pid} is shutting down, and its lines name no peer")));
+    }
+    if incident.explained {
+        return Err(Gap::undecided(missing, format!("worker {pid} is shutting down and runs an older one, and the peer stands on disk too"))
+            .leaning(format!("the worker that failed (pid {pid}) still runs a configuration from before a reload")));
+    }
+    if let Some(dynamic) = case.dynamic_peers(incident)? {
+        return Err(Gap::undecided(missing, dynamic));
+    }
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!(
+            "a worker of an older configuration (pid {pid}) is still shutting down and dials {}, which the files no longer name",
+            incident.peer
+        ),
+        proof: Proof::new(incident.exhibit()).and(exhibit),
+        fixes: vec![Fix {
+            summary: "let the old worker end".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps: vec![
+                Step::Advice { text: "wait: it ends with its last connection, and takes no new one".to_owned() },
+                Step::Advice { text: format!("or end it at once, with what it is answering: kill -TERM {pid}") },
+                Step::Advice { text: "worker_shutdown_timeout bounds how long such a worker may go on".to_owned() },
+            ],
             verify: Some(AGAIN.to_owned()),
         }],
     }))
@@ -161,6 +219,54 @@ mod tests {
           $ nginx -t
           $ nginx -s reload
         "#);
+    }
+
+    #[test]
+    fn confirmed_of_the_old_master_of_a_half_done_upgrade() {
+        let new = "
+            //- nginx master=3841 workers=3842 start=13:40:00 ppid=2841
+        ";
+        assert_snapshot!(check(ID, [HOST, new]), @"
+        answer: running-config-outdated, ongoing
+        confirmed: an upgrade of nginx is half done: the workers of the old master (pid 2841) still dial 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        - process 13:40:00: the nginx master pid 3841 was started by the master pid 2841, and both run
+        fix, unsafe: let the old master go
+          see that the new master (pid 3841) serves well
+          $ kill -QUIT 2841
+          that is the pid in nginx.pid.oldbin, beside nginx's pid file: nginx -s reload does not reach it; or go back in its place: kill -HUP 2841 (it starts its workers anew), then kill -QUIT 3841
+        ");
+        // What the new one dials is its own affair.
+        assert_snapshot!(check(ID, [&HOST.replace("127.0.0.1:8000/", "127.0.0.1:8001/ pid=3842"), new]), @"
+        answer: peer-not-listening, ongoing
+        ruled out
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: no file of the configuration changed since the workers started (/etc/nginx/nginx.conf was the last)
+        ");
+    }
+
+    #[test]
+    fn confirmed_of_a_worker_that_is_shutting_down() {
+        let draining = |peer: &str| HOST.replace("//- nginx", "//- nginx workers=2843 workers-start=13:35:00").replace("127.0.0.1:8000/", peer) + "
+            //- process 2842 ppid=2841 start=13:00:00 user=33:33
+            nginx: worker process is shutting down
+        ";
+        assert_snapshot!(check(ID, [&draining("127.0.0.1:8000/")]), @"
+        answer: running-config-outdated, ongoing
+        confirmed: a worker of an older configuration (pid 2842) is still shutting down and dials 127.0.0.1:8000, which the files no longer name
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - process 13:00:00: the worker that failed (pid 2842) is shutting down: it ends what it is answering, by an older configuration
+        fix, shown: let the old worker end
+          wait: it ends with its last connection, and takes no new one
+          or end it at once, with what it is answering: kill -TERM 2842
+          worker_shutdown_timeout bounds how long such a worker may go on
+        ");
+        assert_snapshot!(check(ID, [&draining("127.0.0.1:8001/")]), @"
+        answer: peer-not-listening, ongoing
+        unknown: whether the older configuration of the worker that failed is why: worker 2842 is shutting down and runs an older one, and the peer stands on disk too
+        leaning: the worker that failed (pid 2842) still runs a configuration from before a reload
+        ");
     }
 
     #[test]
