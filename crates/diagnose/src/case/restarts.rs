@@ -1,7 +1,7 @@
 //! When a peer's application was stopped and started again, by its unit's journal and its own log.
 
 use facts::application::Kind;
-use facts::application::log::What;
+use facts::application::log::{AppEvent, What};
 use facts::journal::{Entry, UnitChange};
 use facts::{Exhibit, Gap, counted};
 use jiff::{SignedDuration, Timestamp};
@@ -185,6 +185,106 @@ impl Case {
             behind,
         })
     }
+}
+
+/// A time in which nobody listened, by an application's own log.
+struct Stop {
+    from: Timestamp,
+    /// Who was stopped.
+    old: Option<u32>,
+    to: Timestamp,
+    /// Who listens since.
+    new: Option<u32>,
+    exhibits: [Exhibit; 2],
+}
+
+impl Case {
+    /// That the application was stopped, and not yet started again, in every failing second, from its own log: what it
+    /// says of the last start has to be of the very process that runs, and what it says before of the one that this one
+    /// followed.
+    pub(crate) fn was_stopped(
+        &self,
+        incident: &Incident,
+    ) -> Result<Option<(String, Vec<Exhibit>)>, Gap> {
+        let Some(application) = known(self.application(incident))? else {
+            return Ok(None);
+        };
+        if application.log.shared_with.is_some() {
+            return Ok(None);
+        }
+        let mut stops = stops_of(&application);
+        let is_running = |stop: &Stop| {
+            let started = application
+                .holders()
+                .iter()
+                .find(|holder| Some(holder.pid) == stop.new);
+            started.is_some_and(|holder| {
+                (stop.from.as_second()..=stop.to.as_second()).contains(&holder.start.as_second())
+            })
+        };
+        let Some(last) = stops.iter().rposition(is_running) else {
+            return Ok(None);
+        };
+        stops.truncate(last + 1);
+        let mut used: Vec<Stop> = Vec::new();
+        for stop in stops.into_iter().rev() {
+            if used
+                .last()
+                .is_some_and(|later| later.old.is_none() || later.old != stop.new)
+            {
+                break;
+            }
+            used.push(stop);
+        }
+        let covers = |stop: &Stop, second: i64| {
+            (stop.from.as_second()..=stop.to.as_second()).contains(&second)
+        };
+        let is_explained = |second: &i64| used.iter().any(|stop| covers(stop, *second));
+        if !incident.seconds.keys().all(is_explained) {
+            return Ok(None);
+        }
+        let failed_in = |stop: &&Stop| incident.seconds.keys().any(|second| covers(stop, *second));
+        let exhibits: Vec<Exhibit> = used
+            .iter()
+            .rev()
+            .filter(failed_in)
+            .flat_map(|stop| stop.exhibits.clone())
+            .take(SHOWN)
+            .collect();
+        Ok((!exhibits.is_empty()).then(|| (application.who(), exhibits)))
+    }
+}
+
+fn stops_of(application: &Application) -> Vec<Stop> {
+    let exhibit = |event: &AppEvent, at| Exhibit::Record {
+        probe: "application-log",
+        at: Some(at),
+        text: event.text.trim().to_owned(),
+    };
+    let mut stops = Vec::new();
+    let mut open: Option<(Timestamp, &AppEvent)> = None;
+    for event in application.events() {
+        let Some(at) = event.at else { continue };
+        match &event.what {
+            What::ShuttingDown => open = open.or(Some((at, event))),
+            What::Signal { name } if ["term", "quit", "int"].contains(&name.as_str()) => {
+                open = open.or(Some((at, event)));
+            }
+            What::Listening { .. } | What::Ready => {
+                if let Some((from, stopped)) = open.take() {
+                    stops.push(Stop {
+                        from,
+                        old: stopped.pid,
+                        to: at,
+                        new: event.pid,
+                        exhibits: [exhibit(stopped, from), exhibit(event, at)],
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    stops
 }
 
 /// An application that listens later than this after its start was started another time.

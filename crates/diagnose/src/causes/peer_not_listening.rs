@@ -13,6 +13,8 @@ declare_cause! {
     /// ## Confirmed when
     /// The log shows errno 111 for a TCP peer on this host, no socket listens on its address in nginx's network
     /// namespace, no firewall rule rejects or redirects the connection, and a connection made as nginx's worker is refused now.
+    /// Once something listens there again: its unit's journal, or the application's own log, says that it had been stopped
+    /// in every failing second.
     ///
     /// ## Ruled out when
     /// The failure is another one, a socket listens there while the connection is still refused, or a firewall rule of
@@ -53,6 +55,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         if let Some((unit, when)) = case.was_down(incident, &listener.holders)? {
             return Ok(Verdict::Confirmed(Confirmation {
                 summary: format!("nothing listened on {address}: {unit} did not run; it does again"),
+                proof: proof.with(when).and(listener.exhibit()),
+                fixes: Vec::new(),
+            }));
+        }
+        if let Some((who, when)) = case.was_stopped(incident)? {
+            return Ok(Verdict::Confirmed(Confirmation {
+                summary: format!("nothing listened on {address}: it was stopped; {who} was started since"),
                 proof: proof.with(when).and(listener.exhibit()),
                 fixes: Vec::new(),
             }));
@@ -280,6 +289,40 @@ mod tests {
         - journal 14:01:00: shop.service stopped or ended
         - journal 14:03:00: shop.service was started
         - sockets 14:03:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        ");
+    }
+
+    #[test]
+    fn confirmed_by_the_applications_own_log_once_it_runs_again() {
+        let host = |failed: &str, started: &str, pid: u32| check(ID, [&HOST.replace("14:02:11", failed), &format!("
+            //- process 4120 start={started}
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:08 +0000] [3120] [INFO] Handling signal: term
+            [2026-06-23 14:02:09 +0000] [3120] [INFO] Shutting down: Master
+            [2026-06-23 14:02:30 +0000] [{pid}] [INFO] Starting gunicorn 21.2.0
+            [2026-06-23 14:02:31 +0000] [{pid}] [INFO] Listening at: http://127.0.0.1:8000 ({pid})
+        ")]);
+        assert_snapshot!(host("14:02:11", "14:02:30", 4120), @"
+        answer: peer-not-listening, over
+        confirmed: nothing listened on 127.0.0.1:8000: it was stopped; gunicorn (pid 4120) was started since
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - application-log 14:02:08: [2026-06-23 14:02:08 +0000] [3120] [INFO] Handling signal: term
+        - application-log 14:02:31: [2026-06-23 14:02:31 +0000] [4120] [INFO] Listening at: http://127.0.0.1:8000 (4120)
+        - sockets 14:02:30: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        ");
+        assert_snapshot!(host("14:02:07", "14:02:30", 4120), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: gunicorn (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
+        ");
+        // The log tells of another one.
+        assert_snapshot!(host("14:02:11", "14:03:30", 4000), @"
+        answer: none, over
+        unknown: whether it held when it failed: the connection succeeds now
+        leaning: gunicorn (pid 4120) listens on 127.0.0.1:8000 now; it may not have when it failed
         ");
     }
 
