@@ -1,6 +1,6 @@
 //! What clients felt, where the access log tells: `$upstream_addr` and `$upstream_status` beside `$status`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use conf::{
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
+use log::error::While;
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -232,6 +233,43 @@ impl Case {
             }
         })?;
         Ok((*found).clone())
+    }
+
+    /// Whether the requests that failed once nginx had connected are answered well by the same peer since, and none was
+    /// between the failures: what fails now and then is not over after one success. Of many paths a few tell.
+    pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
+        const FEW: usize = 3;
+        let is_later = matches!(
+            incident.action,
+            Some(
+                While::SslHandshakingToUpstream
+                    | While::SendingRequest
+                    | While::ReadingResponseHeader
+                    | While::ReadingUpstream
+            )
+        );
+        if !is_later || incident.origin != Origin::ErrorLog || incident.paths.is_empty() {
+            return Ok(false);
+        }
+        let (first, last) = (
+            incident.first_seen.as_second(),
+            incident.last_seen.as_second(),
+        );
+        let (mut since, mut is_now_and_then) = (BTreeSet::new(), false);
+        self.each_answer(incident, |access| {
+            let path = access.request().and_then(super::logs::path_of);
+            let (Some(path), Some(at)) = (path, access.time()) else {
+                return;
+            };
+            if !matches!(access.status(), Some(200..=299)) || !incident.paths.contains(&path) {
+                return;
+            }
+            is_now_and_then |= (first..last).contains(&at);
+            if at > last {
+                since.insert(path);
+            }
+        })?;
+        Ok(!is_now_and_then && since.len() >= incident.paths.len().min(FEW))
     }
 
     /// When the peer last answered a request, as far as an access log tells.

@@ -571,7 +571,8 @@ impl Case {
     }
 
     /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
-    /// one, and where nothing may be sent, a failure in the last minute does. An application that ends again and again
+    /// one, and where nothing may be sent, a failure in the last minute does, unless an access log shows that such requests
+    /// are answered since. An application that ends again and again
     /// goes on failing while it is up.
     pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
         if incident.origin == crate::incident::Origin::Host {
@@ -608,7 +609,7 @@ impl Case {
                 Err(_) => {}
             }
         }
-        self.is_recent(incident)
+        self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
     }
 
     /// Whether it failed in the last minute of the window.

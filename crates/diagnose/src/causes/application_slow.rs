@@ -311,6 +311,39 @@ mod tests {
     }
 
     #[test]
+    fn over_once_such_requests_are_answered_again() {
+        let state = |lines: &str| {
+            let said = check(ID, [HOST, APPLICATION, &format!("
+                //- file /var/log/nginx/access.log
+                {lines}
+            ")]);
+            said.lines().next().unwrap().to_owned()
+        };
+        let line = |at: &str, path: &str, status: u16| {
+            format!("192.0.2.7 - - [23/Jun/2026:{at} +0000] \"GET {path} HTTP/1.1\" {status} 3 \"-\" \"x\"\n")
+        };
+        assert!(state(&line("14:04:40", "/", 200)).ends_with("over"));
+        // In the very second, of another path, or another failure.
+        assert!(state(&line("14:04:30", "/", 200)).ends_with("ongoing"));
+        assert!(state(&line("14:04:40", "/other", 200)).ends_with("ongoing"));
+        assert!(state(&line("14:04:40", "/", 504)).ends_with("ongoing"));
+    }
+
+    #[test]
+    fn ongoing_where_it_is_answered_now_and_then() {
+        let again = "
+            //- failed 14:04:20 http://127.0.0.1:8000/
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+        ";
+        let said = check(ID, [HOST, again, APPLICATION, "
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:25 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x\"
+            192.0.2.7 - - [23/Jun/2026:14:04:40 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x\"
+        "]);
+        assert!(said.contains(", ongoing"), "{said}");
+    }
+
+    #[test]
     fn says_that_requests_wait_for_others() {
         let failed = |time: &str, path: &str| format!("
             //- failed {time} http://127.0.0.1:8000{path}
