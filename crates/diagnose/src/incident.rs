@@ -48,6 +48,8 @@ pub struct Incident {
     pub upstream: Option<String>,
     /// What nginx speaks to it.
     pub protocol: Option<Protocol>,
+    /// Whether some of the failures were in another protocol than that.
+    pub(crate) has_other_protocols: bool,
     /// The failure class; `None` when no line was logged.
     pub failure: Option<Class>,
     /// The errno in the lines.

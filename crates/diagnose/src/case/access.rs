@@ -13,7 +13,7 @@ use conf::{
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
-use log::error::While;
+use log::error::{Protocol, While};
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -425,7 +425,7 @@ impl Case {
             .once(format!("writers {}", incident.instance), || {
                 Ok(writers_of(&configured.model, &instance))
             })?;
-        let sole = |log: &&Writers| log.are_only_for(&configured.model, address);
+        let sole = |log: &&Writers| log.are_only_for(&configured.model, address, incident.protocol);
         for Writers { path, format, .. } in writers.iter().filter(sole) {
             let Some(bytes) = known(self.access_text(&instance, path))? else {
                 continue;
@@ -517,6 +517,7 @@ impl Case {
                     return Ok(Vec::new());
                 };
                 let model = &configured.model;
+                let spoken_otherwise = logs_of_other_protocols(model, incident, instance);
                 let mut logs: Vec<Telling> = Vec::new();
                 for site in sites.iter() {
                     let AccessLogs::To(targets) = model.access_logs(site.context) else {
@@ -529,6 +530,10 @@ impl Case {
                         ) else {
                             continue;
                         };
+                        // Its lines do not tell in which protocol the peer answered.
+                        if spoken_otherwise.contains(&path) {
+                            continue;
+                        }
                         if !logs.iter().any(|log| log.path == path)
                             && let Some(format) = telling(format)
                         {
@@ -539,6 +544,25 @@ impl Case {
                 Ok(logs)
             })
     }
+}
+
+/// The access logs of the places that dial the incident's peer in another protocol.
+fn logs_of_other_protocols(
+    model: &Model,
+    incident: &Incident,
+    instance: &Instance,
+) -> BTreeSet<PathBuf> {
+    let (Some(address), Some(protocol)) = (&incident.address, incident.protocol) else {
+        return BTreeSet::new();
+    };
+    let dialers = model.dialers(&super::config::as_conf(address));
+    let others = dialers
+        .iter()
+        .filter(|dialer| dialer.pass.protocol.scheme() != protocol.as_str());
+    others
+        .flat_map(|dialer| named_logs(model, instance, dialer.pass.context))
+        .map(|(path, _)| path)
+        .collect()
 }
 
 /// The access logs that are written at a place, with their formats; none where one of them is no file.
@@ -585,9 +609,9 @@ impl Writers {
     /// Whether the log is written only where every request goes to this one peer.
     ///
     /// An error page, a `return` or a `try_files` could answer in its place, so servers with one do not count.
-    fn are_only_for(&self, model: &Model, peer: &PeerAddress) -> bool {
+    fn are_only_for(&self, model: &Model, peer: &PeerAddress, protocol: Option<Protocol>) -> bool {
         let mut contexts = self.contexts.iter().filter_map(|&id| model.context(id));
-        contexts.all(|context| answers_only_by(model, context, peer))
+        contexts.all(|context| answers_only_by(model, context, peer, protocol))
     }
 }
 
@@ -627,7 +651,12 @@ fn is_conditional(model: &Model, context: &Context) -> bool {
 }
 
 /// Whether each request that a server or location takes is answered by this peer or by an error of nginx's.
-fn answers_only_by(model: &Model, context: &Context, peer: &PeerAddress) -> bool {
+fn answers_only_by(
+    model: &Model,
+    context: &Context,
+    peer: &PeerAddress,
+    protocol: Option<Protocol>,
+) -> bool {
     const OTHER_ANSWERS: [&str; 12] = [
         "access_by_lua_block",
         "access_by_lua_file",
@@ -672,7 +701,9 @@ fn answers_only_by(model: &Model, context: &Context, peer: &PeerAddress) -> bool
         .iter()
         .any(|dialer| {
             model.pass_in_force(context.id).is_some_and(|pass| {
-                pass.directive == dialer.pass.directive && only_peer(model, pass)
+                pass.directive == dialer.pass.directive
+                    && protocol.is_none_or(|spoken| pass.protocol.scheme() == spoken.as_str())
+                    && only_peer(model, pass)
             })
         })
 }

@@ -242,6 +242,7 @@ fn first(
         address: PeerAddress::parse(peer.as_bytes()),
         upstream: None,
         protocol: None,
+        has_other_protocols: false,
         failure: None,
         errno: None,
         action: None,

@@ -650,9 +650,15 @@ impl Case {
 
     /// Whether the application speaks what nginx speaks to it.
     pub(crate) fn speaks(&self, incident: &Incident) -> Result<Speaks, Gap> {
+        spoken_once(incident)?;
         let application = self.application(incident)?;
+        let (spoken, wanted) = (application.spoken(incident), incident.protocol);
+        let is_other = spoken
+            .zip(wanted)
+            .is_some_and(|(spoken, wanted)| is_surely_other(spoken, wanted));
         // What answered before it started may have been another program.
-        if let Some(since) = application.reached.since()
+        if !is_other
+            && let Some(since) = application.reached.since()
             && let Some(answered) = self.answered(incident, &(since.as_second() + 1..=i64::MAX))?
         {
             return Ok(Speaks::Same(answered));
@@ -672,7 +678,7 @@ impl Case {
                 application.who()
             )
         };
-        let (Some(spoken), Some(wanted)) = (application.spoken(incident), incident.protocol) else {
+        let (Some(spoken), Some(wanted)) = (spoken, wanted) else {
             return Ok(Speaks::Unknown(
                 gap(
                     "no answer of it stands in the access log, and its kind does not tell"
@@ -722,6 +728,24 @@ pub(crate) fn is_same_protocol(spoken: SpokenProtocol, wanted: Protocol) -> bool
             | (SpokenProtocol::FastCgi, Protocol::Fastcgi)
             | (SpokenProtocol::Scgi, Protocol::Scgi)
     )
+}
+
+/// That all of it failed in one protocol.
+pub(crate) fn spoken_once(incident: &Incident) -> Result<(), Gap> {
+    if incident.has_other_protocols {
+        return Err(Gap::undecided(
+            format!("what nginx speaks to {}", incident.peer),
+            "it failed in several protocols",
+        )
+        .leaning("several locations dial it, and not all in one protocol: one of them is wrong"));
+    }
+    Ok(())
+}
+
+/// gRPC needs HTTP/2, and uwsgi may be spoken over TLS: no settings tell either.
+fn is_surely_other(spoken: SpokenProtocol, wanted: Protocol) -> bool {
+    !matches!(wanted, Protocol::Grpc | Protocol::Grpcs | Protocol::Suwsgi)
+        && !is_same_protocol(spoken, wanted)
 }
 
 fn name_of(spoken: SpokenProtocol) -> &'static str {

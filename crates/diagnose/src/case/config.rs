@@ -911,8 +911,14 @@ impl Case {
         if incident.explained || incident.origin != crate::incident::Origin::ErrorLog {
             return Ok(false);
         }
-        let since = self.instance(incident)?.workers_since();
-        Ok(since.is_some_and(|since| since.as_second() > incident.last_seen.as_second()))
+        let instance = self.instance(incident)?;
+        // In the second of a reload a worker fails last that the reload has replaced.
+        let is_replaced = incident
+            .last_writer
+            .is_some_and(|pid| !instance.workers.iter().any(|worker| worker.pid == pid));
+        let last = incident.last_seen.as_second();
+        let since = instance.workers_since().map(Timestamp::as_second);
+        Ok(since.is_some_and(|since| since > last || since == last && is_replaced))
     }
 
     /// For the report: whether the workers run what stands on disk.

@@ -336,6 +336,7 @@ impl Case {
             address: None,
             upstream: None,
             protocol: None,
+            has_other_protocols: false,
             failure: None,
             errno: None,
             action: None,

@@ -996,6 +996,8 @@ impl Reader<'_> {
             requested::keep(&mut self.facts.asked, &incident.id, event, text_of(line));
         }
         incident.count += 1;
+        let protocol = event.upstream.map(|upstream| upstream.protocol);
+        incident.has_other_protocols |= protocol.is_some() && protocol != incident.protocol;
         incident.first_seen = incident.first_seen.min(at);
         if at >= incident.last_seen {
             incident.last_seen = at;
@@ -1050,6 +1052,7 @@ fn first(
         address: PeerAddress::parse(&key.peer),
         upstream: None,
         protocol: event.upstream.map(|upstream| upstream.protocol),
+        has_other_protocols: false,
         failure: Some(event.class),
         errno: event.errno,
         action: event.action,

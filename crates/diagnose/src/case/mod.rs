@@ -65,7 +65,7 @@ use jiff::Timestamp;
 pub(crate) use access::LocalhostAnswered;
 pub(crate) use apart::Apart;
 pub(crate) use apparmor::Apparmor;
-pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at};
+pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at, spoken_once};
 pub(crate) use config::{Drift, Member, Reuse, Site};
 pub(crate) use denials::LEARN_DENIALS;
 pub(crate) use evidence::{known, of_each};

@@ -162,6 +162,41 @@ pub(crate) fn listener_on(
     }
 }
 
+/// Several sockets may listen on one address (`SO_REUSEPORT`): the kernel gives each its share of the connections, and
+/// nothing tells which one took those that failed, unless one program holds them all.
+fn one_of_all(listeners: &[Listener], reached: &Listener) -> Result<(), Gap> {
+    let beside = listeners.iter().filter(|listener| {
+        listener.address == reached.address && !std::ptr::eq(*listener, reached)
+    });
+    let is_held_too = |listener: &&Listener| {
+        let pids = |listener: &Listener| -> BTreeSet<u32> {
+            listener.holders.iter().map(|holder| holder.pid).collect()
+        };
+        !pids(listener).is_disjoint(&pids(reached))
+    };
+    let others: Vec<&Listener> = beside.filter(|one| !is_held_too(one)).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let all: Vec<String> = [reached]
+        .into_iter()
+        .chain(others)
+        .map(Listener::who)
+        .collect();
+    Err(Gap::undecided(
+        format!(
+            "which of those that listen on {} took the connections that failed",
+            reached.address
+        ),
+        "they share the address (SO_REUSEPORT), and the kernel spreads connections over them",
+    )
+    .leaning(format!(
+        "several programs listen on {}, and one of them alone may fail: {}",
+        reached.address,
+        all.join(", ")
+    )))
+}
+
 /// Program and pid of the oldest holder, for people.
 pub(crate) fn who(holders: &[Process]) -> String {
     match holders.first() {
@@ -627,6 +662,7 @@ impl Case {
                     Gap::too_late(missing(), "nothing listens there now")
                         .leaning("nothing listens there any more: it may have ended")
                 })?;
+                one_of_all(&listeners, listener)?;
                 Ok(Reached {
                     holders: listener.holders.clone(),
                     waiting: listener.waiting,

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use facts::application::Kind;
-use facts::application::log::{AppEvent, What};
+use facts::application::log::What;
 use facts::{Exhibit, Gap};
 use jiff::Timestamp;
 use log::error::{Class, Protocol};

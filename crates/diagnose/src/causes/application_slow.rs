@@ -97,7 +97,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         && let Some(frozen) = case.frozen(&application)?
     {
         return Ok(Verdict::Confirmed(Confirmation {
-            summary: format!("{who} did not answer within {}: its control group is frozen", limit.text),
+            summary: format!("{who} did not answer within {within}: its control group is frozen"),
             proof: proof.and(frozen.exhibit),
             fixes: vec![Fix {
                 summary: format!("let {who} go on"),
@@ -165,6 +165,34 @@ mod tests {
         gunicorn --bind 127.0.0.1:8000 shop.wsgi
         //- listen tcp 127.0.0.1:8000 pid=4120
     ";
+
+    #[test]
+    fn an_answer_in_another_protocol_tells_nothing() {
+        let told = check(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server { server_name good; access_log /var/log/nginx/good.log; location / { proxy_pass http://127.0.0.1:8000; } }
+            server { server_name bad; access_log /var/log/nginx/bad.log; location / { uwsgi_pass 127.0.0.1:8000; } } }
+            //- file /var/log/nginx/good.log
+            10.0.0.9 - - [23/Jun/2026:14:03:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"
+            //- failed 14:04:30 uwsgi://127.0.0.1:8000 server=bad
+            upstream timed out (110: Connection timed out) while reading response header from upstream
+            //- process 4120 start=12:30:00
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]);
+        assert!(told.contains("unknown: whether serve (pid 4120) speaks what nginx speaks to it"), "{told}");
+    }
+
+    #[test]
+    fn unknown_where_two_programs_share_the_address() {
+        let told = check(ID, [HOST, APPLICATION, "
+            //- process 4200 start=14:00:00
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4200
+        "]);
+        assert!(told.contains("unknown: which of those that listen on 127.0.0.1:8000 took the connections that failed"), "{told}");
+    }
 
     #[test]
     fn confirmed_of_an_application_that_speaks_the_protocol() {
@@ -744,7 +772,7 @@ mod tests {
             upstream timed out (110: Connection timed out) while reading response header from upstream
         ", APPLICATION]), @"
         answer: application-slow, ongoing
-        confirmed: gunicorn (pid 4120) did not answer within 3s or 5s
+        confirmed: gunicorn (pid 4120) did not answer within 3s or 5s: its only worker is busy, and requests wait in its queue
         - log 14:04:30 x2: upstream timed out (110: Connection timed out) while reading response header from upstream
         - config /etc/nginx/nginx.conf:3: proxy_pass http://127.0.0.1:8000;
         - config /etc/nginx/nginx.conf:3: proxy_read_timeout 3s;
@@ -752,10 +780,11 @@ mod tests {
         - process: gunicorn (pid 4120) speaks http, as nginx does: gunicorn --bind 127.0.0.1:8000 shop.wsgi
         - sockets: 0 of 128 connections wait to be accepted
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
+        - process: 2 requests waited at one time, and gunicorn (pid 4120) answers 1 (workers is 1)
         - process: proxy_read_timeout is 3s by /etc/nginx/nginx.conf:3, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
         - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:4, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
         fix, shown: find what is slow
-          look at what gunicorn (pid 4120) does for requests for /fast, /slow: its own log
+          see what gunicorn (pid 4120) is busy with: its own log; longest in progress was GET /slow HTTP/1.1, the first that was not answered in time
           nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 3s in location /fast
           only where such a wait is meant: raise proxy_read_timeout, now 5s in location /slow

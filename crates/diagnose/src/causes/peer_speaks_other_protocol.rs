@@ -5,7 +5,7 @@ use facts::handshake::Tongue;
 use facts::{Gap, Hello, PeerAddress};
 use log::error::{Class, Protocol, While};
 
-use crate::case::{Case, Greeted, MESSAGES_KEPT, Reuse, Speaks, TlsError, known, tls_errors};
+use crate::case::{Case, Greeted, MESSAGES_KEPT, Reuse, Speaks, TlsError, known, spoken_once, tls_errors};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -41,6 +41,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let Some(wanted) = incident.protocol.filter(|_| may_be(incident)) else {
         return Ok(Verdict::RuledOut(proof));
     };
+    spoken_once(incident)?;
     let answers = case.has_answered(incident)?;
     // On a kept connection it may be the rest of another response.
     let is_kept = matches!(known(case.reuse(incident))?, Some(Reuse::Kept(_)));

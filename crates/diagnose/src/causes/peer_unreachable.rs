@@ -174,9 +174,8 @@ fn without_ipv6(incident: &Incident, case: &Case, proof: Proof, address: SocketA
         return Ok(Verdict::RuledOut(proof.and(record("file", format!("nginx's network has the address {own}")))));
     }
     // A filter of system calls (`nginx-sandboxed`) does not stand before this one.
-    let again = match case.repeated_unconfined(incident)? {
-        Repeated::Same(exhibit) => exhibit,
-        _ => return Err(Gap::undecided("whether IPv6 was off when it failed", "the connection fails in another way now, or not at all")),
+    let Repeated::Same(again) = case.repeated_unconfined(incident)? else {
+        return Err(Gap::undecided("whether IPv6 was off when it failed", "the connection fails in another way now, or not at all"));
     };
     case.still_failing(incident)?;
     let (what, text) = if ip.is_loopback() {

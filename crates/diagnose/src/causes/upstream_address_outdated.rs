@@ -48,9 +48,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if incident.explained {
         return Ok(Verdict::RuledOut(proof.with(case.directive_exhibit(incident)?)));
     }
-    let Drift::None(unchanged) = case.drift(incident.instance)? else {
-        return Err(Gap::undecided("whether the running configuration dials a name", "a file has changed since the workers started"));
-    };
+    let drift = case.drift(incident.instance)?;
     if let Some(giver) = case.run_time_giver(incident)? {
         return Err(Gap::undecided("where the address comes from", giver));
     }
@@ -65,7 +63,12 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let now = case.look_up(incident.instance, name)?;
     let leaning = format!("nginx dials {old}, which {name} no longer has: it has {}", listed(&now));
-    if now.is_empty() || now.contains(&old.ip()) {
+    let has_another = !now.is_empty() && !now.contains(&old.ip());
+    let Drift::None(unchanged) = drift else {
+        let gap = Gap::undecided("whether the running configuration dials a name", "a file has changed since the workers started");
+        return Err(if has_another { gap.leaning(leaning) } else { gap });
+    };
+    if !has_another {
         return Err(Gap::undecided(format!("the addresses of {name} now"), "it does not resolve, or has this one"));
     }
     if incident.action != Some(While::ConnectingToUpstream) {
@@ -221,6 +224,7 @@ mod tests {
         "]), @"
         answer: none, ongoing
         unknown: whether the running configuration dials a name: a file has changed since the workers started
+        leaning: nginx dials 10.0.0.4:8000, which app.example no longer has: it has 10.0.0.5
         ");
     }
 

@@ -283,7 +283,7 @@ mod tests {
         let said = check(ID, ["
             //- nginx
             //- file /etc/nginx/nginx.conf
-            http { server { server_name shop.example;
+            http { proxy_ssl_session_reuse off; server { server_name shop.example;
             location / { proxy_pass https://127.0.0.1:8443; }
             location /api { proxy_ssl_verify on; proxy_pass https://127.0.0.1:8443; }
             } }
