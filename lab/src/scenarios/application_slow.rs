@@ -101,3 +101,19 @@ pub fn nginx_gives_up_before_gunicorn(lab: &Lab) -> Result<()> {
     let truth = truth.naming("gunicorn's --timeout is 30 s by its command line: as set, nginx gives up first");
     lab.diagnose(&nginx, &[truth.naming("set --timeout below nginx's")])
 }
+
+/// A rule lets connections to gunicorn be made, and drops what it answers: nothing is slow.
+pub fn a_rule_drops_the_answers(lab: &Lab) -> Result<()> {
+    let network = lab.network()?;
+    let _inside = network.enter()?;
+    let _gunicorn = lab.gunicorn("127.0.0.1:9000", &Gunicorn::default())?;
+    network.nft(
+        "table inet guard {\n chain in { type filter hook input priority filter; policy accept;\n \
+         tcp sport 9000 ct state established tcp flags & syn == 0 drop\n }\n}",
+    )?;
+    let nginx = lab.nginx(SITE, &[("peer", &9000)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 504)?;
+    nginx.logged(&[TIMED_OUT, "GET /"])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined()])
+}

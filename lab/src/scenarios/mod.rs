@@ -67,6 +67,7 @@ macro_rules! scenarios {
                 tomcats_page_sleeps,
                 was_stopped_and_goes_on,
                 nginx_gives_up_before_gunicorn,
+                a_rule_drops_the_answers,
             ],
             application_worker_timeout: [
                 gunicorn_timeout,
@@ -194,6 +195,7 @@ macro_rules! scenarios {
                 never_started,
                 quiet_until_asked,
                 killed,
+                gunicorn_was_stopped_and_is_up_again,
                 stranger_on_the_neighbouring_port,
                 over_since_restart,
                 a_referrer_that_speaks_nginx,

@@ -61,6 +61,22 @@ pub fn killed(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").rules_out("peer-address-mismatch")])
 }
 
+/// gunicorn of no unit is stopped, clients come, and it is started again: its own log has both ends.
+pub fn gunicorn_was_stopped_and_is_up_again(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let bind = format!("127.0.0.1:{peer}");
+    let mut first = lab.gunicorn(&bind, &Gunicorn::default())?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.settle();
+    first.stop()?;
+    refused(&nginx, peer)?;
+    let _second = lab.gunicorn(&bind, &Gunicorn::default())?;
+    nginx.expect(1, "GET", "/", 200)?;
+    let truth = Expectation::confirmed("peer-not-listening").times(4).over();
+    lab.diagnose(&nginx, &[truth.naming("it was stopped; gunicorn")])
+}
+
 /// Somebody else speaks HTTP next door; it is not the application.
 pub fn stranger_on_the_neighbouring_port(lab: &Lab) -> Result<()> {
     let peer = lab.neighbouring_ports(2)?;

@@ -135,7 +135,9 @@ impl Case {
         incident: &Incident,
         application: &Application,
     ) -> Result<Option<Busy>, Gap> {
-        let time_out = self.shortest_read_timeout(incident)?;
+        let Some(time_out) = known(self.shortest_read_timeout(incident))? else {
+            return Ok(None);
+        };
         let (text, exhibit) =
             if let Some((shown, places)) = application.outnumbered(incident, time_out) {
                 let text = format!("{places}, and requests wait in its queue");

@@ -116,7 +116,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Some(None) => format!("see what {who} is busy with: {place}; those that timed out may only have waited for it"),
     };
     let mut steps = vec![Step::Advice { text: look }];
-    if !case.answered_while_waiting(incident, &limits)? {
+    if busy.is_none() \&\& !case.answered_while_waiting(incident, \&limits)? {
         let text = "nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on";
         steps.push(Step::Advice { text: text.to_owned() });
     }
@@ -398,7 +398,6 @@ mod tests {
         - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:1, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
         fix, shown: find what is slow
           see what gunicorn (pid 4120) is busy with: its own log; longest in progress was GET / HTTP/1.1, the first that was not answered in time
-          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 5s
           nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it
         ");
@@ -438,7 +437,6 @@ mod tests {
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 uvicorn --port 8000 shop:app
         fix, shown: find what is slow
           see what uvicorn (pid 4120) is busy with: its own log; longest in progress was GET / HTTP/1.1, the first that was not answered in time
-          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 5s
         ");
     }
