@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use bstr::ByteSlice as _;
+use bstr::{BStr, ByteSlice as _};
 use conf::{
     AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
 };
@@ -236,9 +236,11 @@ impl Case {
     }
 
     /// Whether the requests that failed once nginx had connected are answered well by the same peer since, and none was
-    /// between the failures: what fails now and then is not over after one success. Of many paths a few tell.
+    /// between the failures: what fails now and then is not over after one success. Of many requests a few tell; the same
+    /// path by another method or with another query is another request.
     pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
         const FEW: usize = 3;
+        const MOST: usize = 64;
         let is_later = matches!(
             incident.action,
             Some(
@@ -248,28 +250,41 @@ impl Case {
                     | While::ReadingUpstream
             )
         );
-        if !is_later || incident.origin != Origin::ErrorLog || incident.paths.is_empty() {
+        if !is_later || incident.origin != Origin::ErrorLog {
             return Ok(false);
         }
         let (first, last) = (
             incident.first_seen.as_second(),
             incident.last_seen.as_second(),
         );
+        let mut failed: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut note = |access: &Access<'_>| {
+            let is_then = access
+                .time()
+                .is_some_and(|at| (first..=last + 1).contains(&at));
+            let is_failure = matches!(access.status(), Some(499 | 502 | 504));
+            let path = access.request().and_then(super::logs::path_of);
+            let is_of_it = path.is_some_and(|path| incident.paths.contains(&path));
+            if is_then && is_failure && is_of_it && failed.len() < MOST {
+                failed.extend(access.request().map(asked));
+            }
+        };
+        self.each_access(incident, &mut note)?;
+        self.each_plain(incident, |_, _, access| note(access))?;
         let (mut since, mut is_now_and_then) = (BTreeSet::new(), false);
         self.each_answer(incident, |access| {
-            let path = access.request().and_then(super::logs::path_of);
-            let (Some(path), Some(at)) = (path, access.time()) else {
+            let (Some(request), Some(at)) = (access.request().map(asked), access.time()) else {
                 return;
             };
-            if !matches!(access.status(), Some(200..=299)) || !incident.paths.contains(&path) {
+            if !matches!(access.status(), Some(200..=299)) || !failed.contains(&request) {
                 return;
             }
             is_now_and_then |= (first..last).contains(&at);
             if at > last {
-                since.insert(path);
+                since.insert(request);
             }
         })?;
-        Ok(!is_now_and_then && since.len() >= incident.paths.len().min(FEW))
+        Ok(!failed.is_empty() && !is_now_and_then && since.len() >= failed.len().min(FEW))
     }
 
     /// When the peer last answered a request, as far as an access log tells.
@@ -735,6 +750,13 @@ fn telling(format: &LogFormat) -> Option<Format> {
 }
 
 /// Whether a request tried the peer.
+/// A request line without its version.
+fn asked(request: &BStr) -> Vec<u8> {
+    request
+        .rsplit_once_str(" HTTP/")
+        .map_or_else(|| request.to_vec(), |(asked, _)| asked.to_vec())
+}
+
 fn tried(access: &Access<'_>, peer: &str) -> bool {
     access
         .attempts()

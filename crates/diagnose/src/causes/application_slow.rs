@@ -343,6 +343,7 @@ mod tests {
         let state = |lines: &str| {
             let said = check(ID, [HOST, APPLICATION, &format!("
                 //- file /var/log/nginx/access.log
+                192.0.2.7 - - [23/Jun/2026:14:04:30 +0000] \"GET / HTTP/1.1\" 504 3 \"-\" \"x\"
                 {lines}
             ")]);
             said.lines().next().unwrap().to_owned()
@@ -354,6 +355,8 @@ mod tests {
         // In the very second, of another path, or another failure.
         assert!(state(&line("14:04:30", "/", 200)).ends_with("ongoing"));
         assert!(state(&line("14:04:40", "/other", 200)).ends_with("ongoing"));
+        assert!(state(&line("14:04:40", "/?page=2", 200)).ends_with("ongoing"));
+        assert!(state(&line("14:04:40", "/", 200).replace("GET", "HEAD")).ends_with("ongoing"));
         assert!(state(&line("14:04:40", "/", 504)).ends_with("ongoing"));
     }
 
@@ -365,6 +368,7 @@ mod tests {
         ";
         let said = check(ID, [HOST, again, APPLICATION, "
             //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:20 +0000] \"GET / HTTP/1.1\" 504 3 \"-\" \"x\"
             192.0.2.7 - - [23/Jun/2026:14:04:25 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x\"
             192.0.2.7 - - [23/Jun/2026:14:04:40 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x\"
         "]);
