@@ -13,7 +13,7 @@ use conf::{
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
-use log::error::{Protocol, While};
+use log::error::{Class, Protocol, While};
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -237,7 +237,8 @@ impl Case {
 
     /// Whether the requests that failed once nginx had connected are answered well by the same peer since, and none was
     /// between the failures: what fails now and then is not over after one success. Of many requests a few tell; the same
-    /// path by another method or with another query is another request.
+    /// path by another method or with another query is another request. What was closed or reset may have been refused for
+    /// its cookies, which no log tells: then it has to be the same client's too.
     pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
         const FEW: usize = 3;
         const MOST: usize = 64;
@@ -250,9 +251,35 @@ impl Case {
                     | While::ReadingUpstream
             )
         );
-        if !is_later || incident.origin != Origin::ErrorLog {
+        let is_cut = incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset);
+        // A header that is too long or no header at all is one client's, perhaps.
+        let is_anybodys = [
+            Class::ReadTimeout,
+            Class::TlsHandshake,
+            Class::TlsVerify,
+            Class::TlsVerifyName,
+        ]
+        .iter()
+        .any(|class| incident.is(*class));
+        if !is_later || !(is_cut || is_anybodys) || incident.origin != Origin::ErrorLog {
             return Ok(false);
         }
+        if is_cut
+            && let Some(application) = known(self.application(incident))?
+            && application.refuses()
+        {
+            return Ok(false);
+        }
+        let asked = |access: &Access<'_>| -> Option<Vec<u8>> {
+            let mut asked = without_version(access.request()?).to_vec();
+            if is_cut {
+                for part in [access.remote_addr(), access.get("http_referer")] {
+                    asked.push(b' ');
+                    asked.extend(part.unwrap_or_default().iter());
+                }
+            }
+            Some(asked)
+        };
         let (first, last) = (
             incident.first_seen.as_second(),
             incident.last_seen.as_second(),
@@ -266,14 +293,14 @@ impl Case {
             let path = access.request().and_then(super::logs::path_of);
             let is_of_it = path.is_some_and(|path| incident.paths.contains(&path));
             if is_then && is_failure && is_of_it && failed.len() < MOST {
-                failed.extend(access.request().map(asked));
+                failed.extend(asked(access));
             }
         };
         self.each_access(incident, &mut note)?;
         self.each_plain(incident, |_, _, access| note(access))?;
         let (mut since, mut is_now_and_then) = (BTreeSet::new(), false);
         self.each_answer(incident, |access| {
-            let (Some(request), Some(at)) = (access.request().map(asked), access.time()) else {
+            let (Some(request), Some(at)) = (asked(access), access.time()) else {
                 return;
             };
             if !matches!(access.status(), Some(200..=299)) || !failed.contains(&request) {
@@ -751,10 +778,10 @@ fn telling(format: &LogFormat) -> Option<Format> {
 
 /// Whether a request tried the peer.
 /// A request line without its version.
-fn asked(request: &BStr) -> Vec<u8> {
+fn without_version(request: &BStr) -> &[u8] {
     request
         .rsplit_once_str(" HTTP/")
-        .map_or_else(|| request.to_vec(), |(asked, _)| asked.to_vec())
+        .map_or(request.as_bytes(), |(asked, _)| asked)
 }
 
 fn tried(access: &Access<'_>, peer: &str) -> bool {

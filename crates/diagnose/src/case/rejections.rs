@@ -297,6 +297,13 @@ impl Case {
 }
 
 impl Application {
+    /// Whether its log tells of requests that it refused.
+    pub(super) fn refuses(&self) -> bool {
+        self.events()
+            .iter()
+            .any(|event| matches!(event.what, What::RequestRejected { .. }))
+    }
+
     /// uWSGI's `buffer-size` in words.
     fn buffer_size(&self) -> Option<String> {
         let setting = self
