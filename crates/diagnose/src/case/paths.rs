@@ -48,6 +48,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// The group's name, or its number.
     pub(crate) group: String,
+    /// Groups that the user is listed in and the worker does not have: it was started before. By number, with the name.
+    unjoined: Vec<(u32, String)>,
 }
 
 impl Walked {
@@ -135,6 +137,26 @@ impl Component {
 }
 
 impl Identity {
+    /// The groups that would let a worker started now do what it may not: its user has been listed in them since the
+    /// worker started. `None` unless they suffice for each of these.
+    pub(crate) fn joined_since(&self, denying: &[Component]) -> Option<Vec<&str>> {
+        let mut names = Vec::new();
+        for component in denying {
+            let needed = if component.is_directory() { 1 } else { 2 };
+            let suffices = component.node.uid != self.credentials.uid
+                && !component.has_acl()
+                && component.group_bits() & needed != 0;
+            let (_, name) = self
+                .unjoined
+                .iter()
+                .find(|(gid, _)| suffices && *gid == component.node.gid)?;
+            if !names.contains(&name.as_str()) {
+                names.push(name.as_str());
+            }
+        }
+        (!names.is_empty()).then_some(names)
+    }
+
     /// What this user may do along a path.
     pub(crate) fn access(&self, walked: &Walked) -> Result<Access, Gap> {
         let undecided = || {
@@ -363,6 +385,10 @@ impl Case {
             .worker()
             .ok_or_else(|| Gap::undecided("the worker's user", "nginx is not running"))?;
         let status = self.status(pid);
+        let masters = instance
+            .master
+            .as_ref()
+            .map(|master| self.status(master.pid));
         let file = |name: &str| ProbeRequest::File {
             view: instance.view,
             path: PathBuf::from(name),
@@ -385,8 +411,22 @@ impl Case {
         );
         let accounts = Accounts::parse(&users, &groups);
         let credentials = status.credentials.clone();
+        let name = accounts.show_user(credentials.uid);
+        // Only root gives new workers the groups of their user (`initgroups`).
+        let master = masters.map(known).transpose()?.flatten();
+        let is_roots = master.is_some_and(|status| {
+            let status = status.as_ref().as_ref();
+            status.is_some_and(|status| status.credentials.uid == 0)
+        });
+        let unjoined = accounts.groups_of(&name).into_iter();
+        let unjoined = unjoined
+            .filter(|_| is_roots)
+            .filter(|gid| *gid != credentials.gid && !credentials.groups.contains(gid))
+            .map(|gid| (gid, accounts.show_group(gid)))
+            .collect();
         Ok(Identity {
-            name: accounts.show_user(credentials.uid),
+            name,
+            unjoined,
             group: accounts.show_group(credentials.gid),
             credentials,
         })
@@ -405,6 +445,11 @@ fn bytes(size: u64) -> String {
 }
 
 impl Component {
+    /// What of it a group is let do: the bits of its mode.
+    fn group_bits(&self) -> u32 {
+        (self.node.mode >> 3) & 7
+    }
+
     /// Type, mode, owner and group as numbers.
     pub(crate) fn describe(&self) -> String {
         format!("{} uid {} gid {}", self.node, self.node.uid, self.node.gid)

@@ -21,7 +21,8 @@ declare_cause! {
     ///
     /// ## Fix
     /// Let the application create its socket with a group that the worker belongs to and mode 0660, or open the one
-    /// directory. Unsafe: it widens who may connect.
+    /// directory. Unsafe: it widens who may connect. Where the user joined the right group after the workers started, reload
+    /// nginx.
     ///
     /// ## Looks like
     /// `connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream`
@@ -94,9 +95,29 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         at: Some(component.changed),
         text: format!("{} for {}", lack(component), worker.describe()),
     });
+    let summary = format!("{} may not connect to {}: {}", worker.name, path.display(), lacking.join(", and "));
+    let proof = proof.and(again).with(steps);
+    if let Some(groups) = worker.joined_since(&denying) {
+        let groups = groups.join(", ");
+        let listed = Exhibit::Record {
+            probe: "file",
+            at: None,
+            text: format!("/etc/group lists {} in {groups}, and the worker that runs is not in it", worker.name),
+        };
+        return Ok(Verdict::Confirmed(Confirmation {
+            summary: format!("{summary}; /etc/group lists it in {groups}, which the workers started without"),
+            proof: proof.and(listed),
+            fixes: vec![Fix {
+                summary: format!("reload nginx: new workers are in {groups}"),
+                safety: Safety::Unsafe,
+                steps: case.reload_steps(incident)?,
+                verify: Some(AGAIN.to_owned()),
+            }],
+        }));
+    }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{} may not connect to {}: {}", worker.name, path.display(), lacking.join(", and ")),
-        proof: proof.and(again).with(steps),
+        summary,
+        proof,
         fixes: vec![fix(&denying, &worker)],
     }))
 }
@@ -176,6 +197,29 @@ mod tests {
           $ chmod 660 /run/app.sock
           make it last: set the socket's group to www-data and its mode to 0660 in the application's settings (listen.group and listen.mode of php-fpm, --umask of gunicorn, chmod-socket of uwsgi, SocketMode of a socket unit)
         ");
+    }
+
+    #[test]
+    fn confirmed_where_the_user_joined_the_group_after_the_workers_started() {
+        let joined = HOST.replace("www-data:x:33:\n", "www-data:x:33:\n        app:x:77:www-data\n");
+        assert_snapshot!(check(ID, [&joined, "
+            //- path /run/app.sock socket 660 77:77
+        "]), @"
+        answer: socket-permission-denied, ongoing
+        confirmed: www-data may not connect to /run/app.sock: no write (w) on /run/app.sock (srw-rw---- uid 77 gid 77); /etc/group lists it in app, which the workers started without
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (13: Permission denied) while connecting to upstream
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 13: Permission denied
+        - walk 12:00:00: no write (w) on /run/app.sock (srw-rw---- uid 77 gid 77) for www-data (uid 33, gid 33)
+        - file: /etc/group lists www-data in app, and the worker that runs is not in it
+        fix, unsafe: reload nginx: new workers are in app
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        // It would not suffice.
+        let said = check(ID, [&joined, "
+            //- path /run/app.sock socket 640 77:77
+        "]);
+        assert!(said.contains("chgrp"), "{said}");
     }
 
     #[test]
