@@ -21,7 +21,7 @@ declare_cause! {
     /// The failure is another one.
     ///
     /// ## Fix
-    /// Mend the servers (each has its own incident), or take `down` away.
+    /// Mend the servers (each has its own incident): shown only. Or take `down` away and reload nginx.
     /// Unsafe: a server that was taken out on purpose serves again.
     ///
     /// ## Looks like
@@ -56,17 +56,35 @@ fn judge(incident: &Incident, case: &Case, known: &[FirstPass<'_>]) -> Result<Ve
     let mut exhibits = Vec::new();
     let mut said = Vec::new();
     let mut fixes = Vec::new();
+    let mut mend = Vec::new();
     for member in &members {
         if member.down {
             exhibits.push(Exhibit::Config(member.span.clone()));
             said.push(format!("{} is marked down", member.text));
-            fixes.push(undown(member));
+            let mut fix = undown(member);
+            fix.steps.extend(case.reload_steps(incident)?);
+            fixes.push(fix);
             continue;
         }
         for other in taken_out(member, incident, known)? {
+            mend.push(Step::Advice {
+                text: format!("{}: {}: why502 {}", other.incident.peer, reason(other), other.incident.id),
+            });
             exhibits.push(other.incident.exhibit());
             said.push(format!("{}: {}", other.incident.peer, reason(other)));
         }
+    }
+    if !mend.is_empty() {
+        mend.push(Step::Advice {
+            text: "nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none".to_owned(),
+        });
+        let fix = Fix {
+            summary: "mend what took them out of use, each by its own incident".to_owned(),
+            safety: Safety::DisplayOnly,
+            steps: mend,
+            verify: Some(AGAIN.to_owned()),
+        };
+        fixes.insert(0, fix);
     }
     let down = members.iter().filter(|member| member.down).count();
     let how = match (down, members.len() - down) {
@@ -198,6 +216,10 @@ mod tests {
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        fix, shown: mend what took them out of use, each by its own incident
+          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
+          127.0.0.1:8001: nothing listens on 127.0.0.1:8001: why502 2b0063fd
+          nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         ");
     }
 
@@ -217,8 +239,13 @@ mod tests {
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - config /etc/nginx/nginx.conf:1: server 127.0.0.1:8001 down;
+        fix, shown: mend what took them out of use, each by its own incident
+          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
+          nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         fix, unsafe: put 127.0.0.1:8001 back into use
           /etc/nginx/nginx.conf:1: server 127.0.0.1:8001 down; => server 127.0.0.1:8001;
+          $ nginx -t
+          $ nginx -s reload
         ");
     }
 
@@ -238,6 +265,8 @@ mod tests {
         - config /etc/nginx/nginx.conf:1: server 127.0.0.1:8000 down;
         fix, unsafe: put 127.0.0.1:8000 back into use
           /etc/nginx/nginx.conf:1: server 127.0.0.1:8000 down; => server 127.0.0.1:8000;
+          $ nginx -t
+          $ nginx -s reload
         ");
     }
 
@@ -260,6 +289,10 @@ mod tests {
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        fix, shown: mend what took them out of use, each by its own incident
+          [::1]:8000: nothing listens on [::1]:8000: why502 bfd783d8
+          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
+          nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         ");
     }
 
