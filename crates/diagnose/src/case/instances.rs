@@ -444,14 +444,15 @@ impl Case {
         let others = masters(&processes).count();
         let others = match others {
             0 => "none is an nginx master".to_owned(),
+            1 => "one is an nginx master, not of this configuration".to_owned(),
             n => format!("{n} are nginx masters, none of this configuration"),
         };
         Ok(Exhibit::Record {
             probe: "process",
             at: Some(self.now()),
             text: format!(
-                "{} processes, {others} ({})",
-                processes.len(),
+                "{}, {others} ({})",
+                facts::counted(processes.len(), "process"),
                 instance.config.display()
             ),
         })

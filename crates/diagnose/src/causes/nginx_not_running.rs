@@ -56,9 +56,19 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             reason
     };
     let mut start = Vec::new();
+    let mut taken = String::new();
     if let Some(held) = &held {
         proof = proof.with(held.exhibits());
-        start.push(Step::Advice { text: format!("free the port first: {} listens on {}", held.by.who(), held.by.address) });
+        let (who, address) = (held.by.who(), &held.by.address);
+        taken = format!("; {who} holds {address}, where it would listen");
+        let units = known(case.units_of(&held.by.holders))?.unwrap_or_default();
+        let stop = match units.as_slice() {
+            [] => String::new(),
+            units => format!(" (systemctl disable --now {})", units.join(" ")),
+        };
+        start.push(Step::Advice {
+            text: format!("free the port first: {who} listens on {address}; stop it{stop}, or have one of the two listen elsewhere"),
+        });
     }
     let config = instance.config.display().to_string();
     start.push(Step::command(["nginx", "-t", "-c", &config]));
@@ -70,7 +80,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         None => start.push(Step::Advice { text: "start nginx the way this host starts it".to_owned() }),
     }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("nginx is not running{reason}"),
+        summary: format!("nginx is not running{taken}{reason}"),
         proof,
         fixes: vec![Fix {
             summary: "start nginx".to_owned(),
@@ -148,7 +158,7 @@ mod tests {
         assert_snapshot!(check(ID, [HOST]), @"
         answer: nginx-not-running, ongoing
         confirmed: nginx is not running
-        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - process 14:05:00: 1 process, none is an nginx master (/etc/nginx/nginx.conf)
         fix, unsafe: start nginx
           $ nginx -t -c /etc/nginx/nginx.conf
           start nginx the way this host starts it
@@ -200,7 +210,7 @@ mod tests {
         "]), @"
         answer: nginx-not-running, ongoing
         confirmed: nginx is not running; it last said: bind() to 0.0.0.0:80 failed
-        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - process 14:05:00: 1 process, none is an nginx master (/etc/nginx/nginx.conf)
         - log 13:59:00 x1: bind() to 0.0.0.0:80 failed (98: Address already in use)
         fix, unsafe: start nginx
           $ nginx -t -c /etc/nginx/nginx.conf
@@ -217,7 +227,7 @@ mod tests {
         "]), @"
         answer: nginx-not-running, ongoing
         confirmed: nginx is not running
-        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - process 14:05:00: 1 process, none is an nginx master (/etc/nginx/nginx.conf)
         - unit: nginx.service has failed (exit-code, status 1)
         - journal 13:59:00: nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)
         fix, unsafe: start nginx
@@ -240,7 +250,7 @@ mod tests {
         "]), @"
         answer: nginx-not-running, ongoing
         confirmed: nginx is not running
-        - process 14:05:00: 3 processes, 1 are nginx masters, none of this configuration (/srv/nginx.conf)
+        - process 14:05:00: 3 processes, one is an nginx master, not of this configuration (/srv/nginx.conf)
         fix, unsafe: start nginx
           $ nginx -t -c /srv/nginx.conf
           start nginx the way this host starts it
@@ -258,12 +268,12 @@ mod tests {
             //- listen tcp [::]:80 pid=600
         "]), @"
         answer: nginx-not-running, ongoing
-        confirmed: nginx is not running
+        confirmed: nginx is not running; apache2 (pid 600) holds [::]:80, where it would listen
         - process 14:05:00: 2 processes, none is an nginx master (/etc/nginx/nginx.conf)
         - config /etc/nginx/nginx.conf:1: listen 80; (apache2 (pid 600) holds this port)
         - sockets 12:00:00: LISTEN [::]:80 pid 600 /usr/sbin/apache2 -k start
         fix, unsafe: start nginx
-          free the port first: apache2 (pid 600) listens on [::]:80
+          free the port first: apache2 (pid 600) listens on [::]:80; stop it, or have one of the two listen elsewhere
           $ nginx -t -c /etc/nginx/nginx.conf
           start nginx the way this host starts it
         ");
@@ -407,7 +417,7 @@ mod tests {
         "#]), @"
         answer: nginx-not-running, ongoing
         confirmed: nginx is not running
-        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - process 14:05:00: 1 process, none is an nginx master (/etc/nginx/nginx.conf)
         fix, unsafe: start nginx
           $ nginx -t -c /etc/nginx/nginx.conf
           start nginx the way this host starts it

@@ -469,7 +469,7 @@ mod tests {
         "]), @"
         answer: nginx-not-running, ongoing
         ruled out
-        - process 14:05:00: 1 processes, none is an nginx master (/etc/nginx/nginx.conf)
+        - process 14:05:00: 1 process, none is an nginx master (/etc/nginx/nginx.conf)
         ");
     }
 
