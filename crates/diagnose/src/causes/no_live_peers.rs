@@ -68,7 +68,7 @@ fn judge(incident: &Incident, case: &Case, known: &[FirstPass<'_>]) -> Result<Ve
         }
         for other in taken_out(member, incident, known)? {
             mend.push(Step::Advice {
-                text: format!("{}: {}: why502 {}", other.incident.peer, reason(other), other.incident.id),
+                text: format!("{}: {}: why502 {}", other.incident.peer, named(other), other.incident.id),
             });
             exhibits.push(other.incident.exhibit());
             said.push(format!("{}: {}", other.incident.peer, reason(other)));
@@ -166,6 +166,12 @@ fn reason(other: &FirstPass<'_>) -> String {
         .unwrap_or_else(|| other.incident.failure.map_or("failed", Class::as_str).to_owned())
 }
 
+/// The cause of a server's own failure by its name, or the failure: no text of a log.
+fn named(other: &FirstPass<'_>) -> &'static str {
+    let confirmed = other.verdicts.iter().find(|verdict| matches!(verdict.judgement, Judgement::Confirmed(_)));
+    confirmed.map_or_else(|| other.incident.failure.map_or("failed", Class::as_str), |verdict| verdict.cause.id)
+}
+
 fn undown(member: &Member) -> Fix {
     let new = member.span.text.split_whitespace().filter(|&word| word.trim_end_matches(';') != "down").collect::<Vec<_>>().join(" ");
     let new = if new.ends_with(';') { new } else { format!("{new};") };
@@ -217,8 +223,8 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         fix, shown: mend what took them out of use, each by its own incident
-          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
-          127.0.0.1:8001: nothing listens on 127.0.0.1:8001: why502 2b0063fd
+          127.0.0.1:8000: peer-not-listening: why502 c3267a9e
+          127.0.0.1:8001: peer-not-listening: why502 2b0063fd
           nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         ");
     }
@@ -240,7 +246,7 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - config /etc/nginx/nginx.conf:1: server 127.0.0.1:8001 down;
         fix, shown: mend what took them out of use, each by its own incident
-          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
+          127.0.0.1:8000: peer-not-listening: why502 c3267a9e
           nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         fix, unsafe: put 127.0.0.1:8001 back into use
           /etc/nginx/nginx.conf:1: server 127.0.0.1:8001 down; => server 127.0.0.1:8001;
@@ -290,8 +296,8 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         fix, shown: mend what took them out of use, each by its own incident
-          [::1]:8000: nothing listens on [::1]:8000: why502 bfd783d8
-          127.0.0.1:8000: nothing listens on 127.0.0.1:8000: why502 c3267a9e
+          [::1]:8000: peer-not-listening: why502 bfd783d8
+          127.0.0.1:8000: peer-not-listening: why502 c3267a9e
           nginx tries each of them again after its fail_timeout: no reload is needed. Larger max_fails keep a server in use through single failures, and mend none
         ");
     }
