@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::config::CLOCK_GRAIN;
+use super::pools::FailedStart;
 use super::{Case, Instance, known};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Fix, Safety, Step};
@@ -49,6 +50,8 @@ pub(crate) struct Owner {
     state: Option<Unit>,
     /// The last lines of its journal.
     journal: Vec<Entry>,
+    /// Why its php-fpm could not start, by its own log.
+    failed_start: Option<FailedStart>,
 }
 
 /// nginx's own unit.
@@ -85,16 +88,27 @@ impl Owner {
 
     /// Its state in words.
     pub(crate) fn state(&self) -> String {
-        match &self.state {
+        let state = match &self.state {
             Some(state) => describe(state),
             None => format!("{} is meant to", self.unit),
+        };
+        match self.failed_start() {
+            Some(failed) => format!("{state}; its php-fpm could not start: {}", failed.why),
+            None => state,
         }
+    }
+
+    /// Why it could not start: of one that runs, that is past.
+    fn failed_start(&self) -> Option<&FailedStart> {
+        let runs = self.state.as_ref().is_some_and(Unit::is_active);
+        self.failed_start.as_ref().filter(|_| !runs)
     }
 
     /// Its claim on the address, its state, and the last that its journal says.
     pub(crate) fn exhibits(&self) -> Vec<Exhibit> {
         let mut exhibits = vec![self.claim.clone()];
         exhibits.extend(self.state.as_ref().map(state_exhibit));
+        exhibits.extend(self.failed_start().map(|failed| failed.exhibit.clone()));
         if self.is_down() {
             exhibits.extend(last_lines(&self.journal));
         }
@@ -119,6 +133,13 @@ impl Owner {
                 )),
             ),
             _ => ("start", None),
+        };
+        let first = match self.failed_start() {
+            Some(failed) => Some(format!(
+                "mend what keeps it from starting, as said above and in {}: a pool's file, or what holds its address",
+                failed.log.display()
+            )),
+            None => first,
         };
         let mut steps: Vec<Step> = first
             .map(|text| Step::Advice { text })
@@ -237,6 +258,14 @@ impl Case {
                 return Ok(None);
             };
             let unit = self.service_of(&unit)?;
+            let pools = self.pools()?;
+            let pool = pools.iter().find(|pool| {
+                pool.listens_on(address) && pool.service().as_deref() == Some(unit.as_str())
+            });
+            let failed_start = match pool {
+                Some(pool) => self.failed_start(pool)?,
+                None => None,
+            };
             Ok(Some(Owner {
                 state: self.unit_state(&unit)?,
                 journal: known(self.journal(&unit))?
@@ -244,6 +273,7 @@ impl Case {
                     .unwrap_or_default(),
                 unit,
                 claim,
+                failed_start,
             }))
         })?;
         Ok((*owner).clone())

@@ -97,7 +97,56 @@ pub(super) fn log_of(config: &Config) -> Option<PathBuf> {
     (log.value != "syslog").then(|| Path::new(PREFIX).join(&log.value))
 }
 
+/// What a php-fpm said when it could not start.
+#[derive(Clone, Debug)]
+pub(crate) struct FailedStart {
+    /// Its reason, without time and level.
+    pub(crate) why: String,
+    /// The line.
+    pub(crate) exhibit: Exhibit,
+    /// Where it stands.
+    pub(crate) log: PathBuf,
+}
+
+/// The reason in a log that ends with a failed start: the first error of those that stand together at its end.
+fn failed_start(log: &[u8]) -> Option<&str> {
+    let mut lines = log.lines().rev().filter(|line| !line.trim().is_empty());
+    lines
+        .next()?
+        .ends_with(b"] ERROR: FPM initialization failed")
+        .then_some(())?;
+    let errors = lines.map_while(|line| Some(line.to_str().ok()?.split_once("] ERROR: ")?.1));
+    // An earlier start may have failed as well: its errors are not this one's.
+    errors
+        .take_while(|text| *text != "FPM initialization failed")
+        .last()
+}
+
 impl Case {
+    /// Why the php-fpm of a pool could not start, where its log ends with that.
+    pub(super) fn failed_start(&self, pool: &Pool) -> Result<Option<FailedStart>, Gap> {
+        let Some(log) = &pool.error_log else {
+            return Ok(None);
+        };
+        let request = ProbeRequest::LinesSince {
+            view: View::Host,
+            path: log.clone(),
+            from: String::new(),
+            limit: super::logs::LOG_LIMIT,
+        };
+        let text = known(self.evidence.bytes(&request))?;
+        let why = text.and_then(|(_, text)| failed_start(text));
+        Ok(why.map(|why| FailedStart {
+            why: why.to_owned(),
+            exhibit: Exhibit::Record {
+                probe: "lines-since",
+                at: None,
+                text: format!("{} ends with a failed start: {why}", log.display()),
+            },
+            log: log.clone(),
+        }))
+    }
+
     /// Every pool: of the php-fpm masters that run, and of those that are installed.
     pub(crate) fn pools(&self) -> Result<Rc<Vec<Pool>>, Gap> {
         self.evidence.once("pools", || {
@@ -260,5 +309,23 @@ impl Case {
         let address = incident.address.as_ref();
         let pool = address.and_then(|address| pools.iter().find(|pool| pool.listens_on(address)));
         Ok(pool.cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_ends_with_a_failed_start_says_why() {
+        let failed = "[26-Nov-2026 10:00:00] ERROR: unable to bind listening socket for address '127.0.0.1:9000': Address already in use (98)\n[26-Nov-2026 10:00:00] ERROR: FPM initialization failed\n";
+        let why = Some(
+            "unable to bind listening socket for address '127.0.0.1:9000': Address already in use (98)",
+        );
+        let ran = "[26-Nov-2026 09:00:00] NOTICE: fpm is running, pid 7\n";
+        assert_eq!(failed_start(failed.as_bytes()), why);
+        assert_eq!(failed_start([ran, failed, failed].concat().as_bytes()), why);
+        assert_eq!(failed_start([failed, ran].concat().as_bytes()), None);
+        assert_eq!(failed_start(b""), None);
     }
 }

@@ -634,4 +634,44 @@ mod tests {
         leaning: gunicorn (pid 77) listens on a socket of that path which nginx does not see
         ");
     }
+
+    /// A pool of php-fpm is set to listen there, and its log ends so.
+    fn pool(log: &str) -> String {
+        format!(
+            "
+        //- unit php8.2-fpm.service ActiveState=failed SubState=failed Result=exit-code ExecMainCode=1 ExecMainStatus=78
+        //- file /etc/php/8.2/fpm/php-fpm.conf
+        [global]
+        error_log = /var/log/php8.2-fpm.log
+        include=/etc/php/8.2/fpm/pool.d/*.conf
+        //- file /etc/php/8.2/fpm/pool.d/www.conf
+        [www]
+        listen = /run/app.sock
+        //- file /var/log/php8.2-fpm.log
+        {log}
+    "
+        )
+    }
+
+    #[test]
+    fn says_why_php_fpm_could_not_start() {
+        let log = "[23-Jun-2026 14:00:00] ERROR: [pool www] cannot get uid for user 'shop'
+        [23-Jun-2026 14:00:00] ERROR: failed to post process the configuration
+        [23-Jun-2026 14:00:00] ERROR: FPM initialization failed";
+        assert_snapshot!(check(ID, [HOST, &pool(log)]), @"
+        answer: socket-missing, ongoing
+        confirmed: /run/app.sock does not exist: php8.2-fpm.service has failed (exit-code, status 78); its php-fpm could not start: [pool www] cannot get uid for user 'shop'
+        - log 14:02:11 x1: connect() to unix:/run/app.sock failed (2: No such file or directory) while connecting to upstream
+        - walk: /run/app.sock does not exist
+        - connect 14:05:00: connect unix:/run/app.sock as nginx's worker: 2: No such file or directory
+        - file: the php-fpm pool [www] has listen = unix:/run/app.sock (/etc/php/8.2/fpm/pool.d/www.conf)
+        - unit: php8.2-fpm.service has failed (exit-code, status 78)
+        - lines-since: /var/log/php8.2-fpm.log ends with a failed start: [pool www] cannot get uid for user 'shop'
+        fix, unsafe: start php8.2-fpm.service
+          mend what keeps it from starting, as said above and in /var/log/php8.2-fpm.log: a pool's file, or what holds its address
+          $ systemctl start php8.2-fpm.service
+        ");
+        let ran = check(ID, [HOST, &pool("[23-Jun-2026 14:00:00] NOTICE: fpm is running, pid 7")]);
+        assert!(!ran.contains("could not start"), "{ran}");
+    }
 }
