@@ -33,6 +33,7 @@ declare_cause! {
 }
 
 const PROTOCOL_VERSION: u8 = 70;
+const CERTIFICATE_REQUIRED: u8 = 116;
 
 /// What OpenSSL finds wrong with a peer that does speak TLS.
 const REASONS: [&str; 7] = [
@@ -119,7 +120,7 @@ fn hello(settings: &TlsSettings) -> Hello {
 fn exhibit_of(alert: u8, settings: &TlsSettings) -> Option<facts::Exhibit> {
     match alert {
         PROTOCOL_VERSION | 71 => Some(settings.exhibit("protocols")),
-        42..=46 | 48 | 116 => Some(settings.exhibit("certificate")),
+        42..=46 | 48 | CERTIFICATE_REQUIRED => Some(settings.exhibit("certificate")),
         40 | 80 | 112 => Some(settings.exhibit("server_name")),
         _ => None,
     }
@@ -137,7 +138,13 @@ fn fix(alert: u8, settings: Option<&TlsSettings>) -> Fix {
             },
             None => advice(format!("offer the version that the peer speaks: {}", directive("protocols"))),
         },
-        42..=46 | 48 | 116 => advice(format!(
+        // The server asked for a certificate and got none (RFC 8446, 6.2).
+        CERTIFICATE_REQUIRED => advice(format!(
+            "the upstream wants a client certificate, and nginx shows none there: set {} and {} to one that it accepts",
+            directive("certificate"),
+            directive("certificate_key")
+        )),
+        42..=46 | 48 => advice(format!(
             "show the peer a certificate that it accepts: {} and {}",
             directive("certificate"),
             directive("certificate_key")
@@ -211,7 +218,7 @@ mod tests {
         - config /etc/nginx/nginx.conf:1: proxy_pass https://127.0.0.1:8443;
         - config: proxy_ssl_certificate is not set there
         fix, shown: have both sides agree
-          show the peer a certificate that it accepts: proxy_ssl_certificate and proxy_ssl_certificate_key
+          the upstream wants a client certificate, and nginx shows none there: set proxy_ssl_certificate and proxy_ssl_certificate_key to one that it accepts
         ");
     }
 
