@@ -10,7 +10,7 @@ use facts::forwarder::Forwarder;
 use facts::process::{Process, Runtime};
 use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 
-use super::network::Listener;
+use super::network::{Listener, listener_on};
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -41,6 +41,16 @@ pub(crate) struct Apart {
     network: Rc<Network>,
     /// The namespace's addresses that mean something outside it.
     addresses: Vec<IpAddr>,
+}
+
+/// Who listens at an address inside another network namespace.
+pub(crate) struct Inside {
+    /// What people call the namespace.
+    pub(crate) network: String,
+    /// Whether anybody listens, in words.
+    pub(crate) state: String,
+    /// The command that shows it.
+    pub(crate) learn: String,
 }
 
 impl Network {
@@ -312,6 +322,54 @@ impl Case {
             }
         }
         Ok(None)
+    }
+
+    /// What stands at an address of another network namespace of this host; `None` where none has it, or several do.
+    pub(crate) fn inside(
+        &self,
+        incident: &Incident,
+        to: SocketAddr,
+    ) -> Result<Option<Inside>, Gap> {
+        let networks = self.networks_apart(incident)?;
+        let addresses: Vec<_> = networks
+            .iter()
+            .map(|network| self.addresses_of(network))
+            .collect();
+        let mut having = Vec::new();
+        for (network, addresses) in networks.iter().zip(addresses) {
+            if addresses?.contains(&to.ip()) {
+                having.push(network);
+            }
+        }
+        let [network] = having.as_slice() else {
+            return Ok(None);
+        };
+        let (name, table) = (
+            self.network_name(network, network.pid),
+            self.listeners_in(network.netns()),
+        );
+        let (name, table) = (name?, table?);
+        let port = to.port();
+        let alone = || {
+            table
+                .iter()
+                .find(|listener| listener.address.port() == port)
+        };
+        let state = match (listener_on(&table, to)?, alone()) {
+            (Some(listener), _) => {
+                format!("{} listens on {} there", listener.who(), listener.address)
+            }
+            (None, Some(other)) => {
+                format!("{} listens on {} alone there", other.who(), other.address)
+            }
+            (None, None) => format!("nothing listens on port {port} there"),
+        };
+        let pid = network.pid;
+        Ok(Some(Inside {
+            state,
+            learn: format!("sudo nsenter -t {pid} -n ss -ltnp 'sport = :{port}'"),
+            network: name,
+        }))
     }
 
     /// The forwarder that takes connections for the listener, in whatever network namespace.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use facts::forwarder::Forwarder;
+use facts::forwarder::{Forwarder, Leads, Relay};
 use facts::owners::SocketOwners;
 use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
@@ -13,6 +13,7 @@ use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind
 use jiff::Timestamp;
 use log::error::Class;
 
+use super::apart::Inside;
 use super::processes::{command_line, program};
 use super::{Case, Instance, known};
 use crate::incident::Incident;
@@ -265,6 +266,23 @@ impl Case {
         if let Some(PeerAddress::Tcp(address)) = incident.address
             && !self.is_local(incident, address)?
         {
+            // A container's, or another namespace's of this host.
+            if is_private(address.ip())
+                && let Some(inside) = known(self.inside(incident, address))?.flatten()
+            {
+                return Err(Gap::new(
+                    GapKind::Absent,
+                    format!("whether {address} is reached"),
+                    format!("it is an address of {}, on this host", inside.network),
+                )
+                .leaning(format!(
+                    "{} is an address of {}, on this host: {}",
+                    address.ip(),
+                    inside.network,
+                    inside.state
+                ))
+                .learn(inside.learn));
+            }
             return Err(Gap::new(
                 GapKind::Absent,
                 format!("what listens on {address}"),
@@ -277,6 +295,48 @@ impl Case {
             )));
         }
         self.listeners(incident)
+    }
+
+    /// That the peer's listener only hands connections on, where to, and who listens there; `None` where it answers itself,
+    /// or who listens is not known.
+    pub(crate) fn relayed(&self, incident: &Incident) -> Result<Option<String>, Gap> {
+        let Some(reached) = known(self.listener_of(incident))? else {
+            return Ok(None);
+        };
+        let relay = |holder: &Process| Some((holder.pid, Relay::parse(&holder.args)?));
+        let Some((_, relay)) = reached.holders.iter().find_map(relay) else {
+            return Ok(None);
+        };
+        let who = reached.who();
+        Ok(Some(match relay.to {
+            Leads::Untold => format!("{who} only hands connections on: its settings say where to"),
+            Leads::Told(to) => format!("{who} only hands connections on, to {to}"),
+            Leads::Socket(path) => {
+                let path = path.display();
+                format!("{who} only hands connections on, to unix:{path}")
+            }
+            Leads::Address(to) => {
+                let state = if self.is_local(incident, to)? {
+                    let listeners = known(self.listeners(incident))?;
+                    match listeners
+                        .as_ref()
+                        .map(|listeners| listener_on(listeners, to))
+                    {
+                        Some(Ok(Some(listener))) => {
+                            format!(", where {} listens", listener.who())
+                        }
+                        Some(Ok(None)) => ", where nothing listens".to_owned(),
+                        _ => String::new(),
+                    }
+                } else {
+                    let inside = known(self.inside(incident, to))?.flatten();
+                    let told =
+                        |inside: Inside| format!(", in {}: {}", inside.network, inside.state);
+                    inside.map(told).unwrap_or_default()
+                };
+                format!("{who} only hands connections on, to {to}{state}")
+            }
+        }))
     }
 
     /// The stream listeners on unix sockets; of a network namespace too, though paths are not.
@@ -785,6 +845,14 @@ impl Reached {
     /// Since when the oldest holder runs.
     pub(crate) fn since(&self) -> Option<Timestamp> {
         self.holders.first().map(|holder| holder.start)
+    }
+}
+
+/// Whether networks may have this address each for itself, as those of containers do.
+fn is_private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
     }
 }
 

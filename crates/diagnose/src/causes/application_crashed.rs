@@ -26,6 +26,9 @@ declare_cause! {
     /// some ends only by starting one worker more than it has. Where another application of its kind writes to the same
     /// log, a line counts only if it names a process of this one.
     ///
+    /// A program that only hands connections on (socat, `docker-proxy`, HAProxy, Envoy, `ssh -L`) is no application: it closes
+    /// when nothing answers behind it, which is said.
+    ///
     /// ## Ruled out when
     /// The failure is another one, or every process of the application has run since before the first failure.
     ///
@@ -47,6 +50,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
     if !(incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset)) {
         return Ok(Verdict::RuledOut(proof));
+    }
+    // Whatever ends behind a relay ends elsewhere; one of a process for each connection ends with every one.
+    if let Some(relayed) = case.relayed(incident)? {
+        return Err(Gap::undecided("who closed the connection", "a relay listens there").leaning(relayed));
     }
     let application = case.application(incident)?;
     let deaths = application.deaths(case, incident)?;
@@ -93,6 +100,43 @@ mod tests {
         //- listen tcp 127.0.0.1:8000 pid=4120,4121,4122
         //- link /proc/4120/fd/2 -> /var/log/shop.log
     ";
+    /// socat, or the like, takes the connections.
+    fn relay(line: &str) -> String {
+        format!("
+            //- process 4120 start=12:30:00
+            {line}
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ")
+    }
+
+    #[test]
+    fn unknown_where_a_relay_listens() {
+        let socat = "socat TCP-LISTEN:8000,fork TCP:127.0.0.1:9000";
+        assert_snapshot!(check(ID, [HOST, &relay(socat)]), @"
+        answer: none, over
+        unknown: who closed the connection: a relay listens there
+        leaning: socat (pid 4120) only hands connections on, to 127.0.0.1:9000, where nothing listens
+        ");
+        let said = check(ID, [HOST, &relay(socat), "
+            //- process 77
+            app
+            //- listen tcp 127.0.0.1:9000 pid=77
+        "]);
+        assert!(said.contains("to 127.0.0.1:9000, where app (pid 77) listens"), "{said}");
+        let proxy = "docker-proxy -proto tcp -host-ip 127.0.0.1 -host-port 8000 -container-ip 172.17.0.2 -container-port 80";
+        let container = "
+            //- process 88 net=2
+            sleep
+            //- local 172.17.0.2 net=2
+        ";
+        let said = check(ID, [HOST, &relay(proxy), container]);
+        assert!(said.contains("to 172.17.0.2:80, in the network namespace of pid 88: nothing listens on port 80 there"), "{said}");
+        let said = check(ID, [HOST, &relay(proxy), container, "
+            //- listen tcp 127.0.0.1:80 pid=88 net=2
+        "]);
+        assert!(said.contains("sleep (pid 88) listens on 127.0.0.1:80 alone there"), "{said}");
+    }
+
     /// gunicorn and both its workers have run since before.
     const UNCHANGED: &str = "
         //- process 4120 start=12:30:00

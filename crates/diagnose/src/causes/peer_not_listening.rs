@@ -569,6 +569,18 @@ mod tests {
     }
 
     #[test]
+    fn unknown_at_an_address_of_another_network_of_this_host() {
+        let host = HOST.replace("127.0.0.1:8000", "172.17.0.2:8000");
+        let said = check(ID, [&host, "
+            //- process 88 net=2
+            sleep
+            //- local 172.17.0.2 net=2
+        "]);
+        assert!(said.contains("unknown: whether 172.17.0.2:8000 is reached: it is an address of the network namespace of pid 88, on this host"), "{said}");
+        assert!(said.contains("on this host: nothing listens on port 8000 there"), "{said}");
+    }
+
+    #[test]
     fn unknown_where_a_rule_sends_the_connection_elsewhere() {
         for rule in [
             "-A OUTPUT -p tcp -m tcp --dport 8000 -j REDIRECT --to-ports 9000",
