@@ -310,6 +310,11 @@ impl Application {
         }
     }
 
+    /// Whether node runs it.
+    pub(crate) fn is_node(&self) -> bool {
+        self.kind == Some(Kind::Node)
+    }
+
     /// How long it keeps an idle connection.
     pub(crate) fn idle(&self) -> Result<Idle, Gap> {
         let name = match self.kind {

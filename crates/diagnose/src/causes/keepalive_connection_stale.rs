@@ -1,11 +1,16 @@
 //! See the doc comment of [`KEEPALIVE_CONNECTION_STALE`].
 
-use facts::{Exhibit, Gap};
+use std::time::Duration;
+
+use facts::{Exhibit, Gap, GapKind};
 use log::error::{Class, While};
 
-use crate::case::{Case, Idle, Reuse};
+use crate::case::{Case, Idle, Reuse, known};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+
+/// node's `server.keepAliveTimeout` where the code sets no other (<https://nodejs.org/api/http.html>).
+const NODE: Duration = Duration::from_secs(5);
 
 declare_cause! {
     /// nginx reused a kept connection at the moment the application closed it.
@@ -46,9 +51,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Reuse::Kept(reuse) => reuse,
     };
     let application = case.application(incident)?;
-    let idle = match application.idle()? {
-        Idle::Never(closes) => return Ok(Verdict::RuledOut(proof.and(closes))),
-        Idle::For(idle) => idle,
+    let idle = match application.idle() {
+        Ok(Idle::Never(closes)) => return Ok(Verdict::RuledOut(proof.and(closes))),
+        Ok(Idle::For(idle)) => idle,
+        Err(gap) if application.is_node() && gap.kind != GapKind::Pending => return Err(of_node(incident, case, reuse.nginx_keeps, gap)?),
+        Err(gap) => return Err(gap),
     };
     let Some(lasting) = application.ran_throughout(incident) else {
         return Err(Gap::undecided(
@@ -99,6 +106,23 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }))
 }
 
+/// node's code may set `keepAliveTimeout`, which nothing outside shows: its default is a hint, and more of one where each
+/// failure came that long after an answer.
+fn of_node(incident: &Incident, case: &Case, nginx_keeps: Duration, gap: Gap) -> Result<Gap, Gap> {
+    if NODE > nginx_keeps {
+        return Ok(gap);
+    }
+    let (seconds, kept) = (NODE.as_secs(), nginx_keeps.as_secs());
+    let met = known(case.met_the_close(incident, NODE))?;
+    let fits = match met {
+        Some(_) => format!("each failure came {seconds} s after an answer, which is"),
+        None => format!("{seconds} s is"),
+    };
+    Ok(gap.leaning(format!(
+        "{fits} when node closes an idle connection unless its code says otherwise; nginx keeps it for {kept} s: set server.keepAliveTimeout above {kept} s"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use insta::assert_snapshot;
@@ -147,6 +171,25 @@ mod tests {
         fix, shown: let nginx give them up first
           set keepalive_timeout 4s; in the upstream block
         "#);
+    }
+
+    #[test]
+    fn unknown_of_node_whose_code_may_set_it() {
+        let node = "
+            //- process 4120 start=12:30:00
+            node /srv/shop.js
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ";
+        assert_snapshot!(check(ID, [REUSED, node, ANSWERED]), @"
+        answer: none, over
+        unknown: how long the application keeps an idle connection: shop.js (pid 4120) does not show it
+        leaning: each failure came 5 s after an answer, which is when node closes an idle connection unless its code says otherwise; nginx keeps it for 60 s: set server.keepAliveTimeout above 60 s
+        ");
+        let said = check(ID, [REUSED, node]);
+        assert!(said.contains("leaning: 5 s is when node closes an idle connection unless its code says"), "{said}");
+        let brief = REUSED.replace("keepalive 16;", "keepalive 16; keepalive_timeout 4s;");
+        let said = check(ID, [&brief, node, ANSWERED]);
+        assert!(!said.contains("leaning"), "{said}");
     }
 
     #[test]
