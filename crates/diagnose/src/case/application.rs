@@ -197,6 +197,12 @@ impl Application {
     /// is missing, and its kind replaces what ends. php-fpm starts children only as it needs them, and of a program of no
     /// known kind only a single process can be told.
     pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
+        // A process that started within the first failing second may have replaced one that failed in it.
+        self.ran_since(incident.first_seen)
+    }
+
+    /// The same since before a time at or before the first failure.
+    pub(super) fn ran_since(&self, time: Timestamp) -> Option<Exhibit> {
         let holders = &self.reached.holders;
         let newest = holders.iter().map(|holder| holder.start).max()?;
         let is_certain = self.settings.is_certain("workers");
@@ -214,8 +220,7 @@ impl Application {
             Some(Kind::PhpFpm | Kind::Uwsgi | Kind::Puma) => false,
             Some(Kind::Node | Kind::Java | Kind::PythonHttpServer) | None => holders.len() == 1,
         };
-        // A process that started within the first failing second may have replaced one that failed in it.
-        (is_told && newest < incident.first_seen).then(|| Exhibit::Record {
+        (is_told && newest < time).then(|| Exhibit::Record {
             probe: "process",
             at: Some(newest),
             text: match holders.len() {

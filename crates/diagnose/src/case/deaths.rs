@@ -26,6 +26,16 @@ const GUNICORN_START: [i32; 2] = [3, 4];
 /// one does nothing; any other signal comes from outside, and meets idle ones as well.
 const OWN_SIGNALS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
+/// So many seconds after a process left a core dump its place is taken at the latest, where that is to show whose it was.
+const REPLACED: i64 = 5;
+
+/// What a unit's journal tells of its processes.
+struct JournalDeaths {
+    found: Vec<Happening>,
+    /// Processes that nothing shows to be the application's.
+    strangers: Vec<Happening>,
+}
+
 impl Application {
     /// Its processes that ended by a signal or with an error, those left out that its own time-out ended.
     pub(crate) fn deaths(&self, case: &Case, incident: &Incident) -> Result<Happenings, Gap> {
@@ -33,6 +43,7 @@ impl Application {
         let mut found = self.deaths_of_workers(&waits);
         found.extend(self.silent_ends());
         let mut places = self.log.places.clone();
+        let mut strangers = Vec::new();
         for unit in self.units.iter().filter(|unit| unit.ends_with(".service")) {
             let Some(journal) = known(case.journal(unit))? else {
                 continue;
@@ -41,13 +52,24 @@ impl Application {
             if !places.contains(&place) {
                 places.push(place);
             }
-            found.extend(self.deaths_in(&journal));
+            let deaths = self.deaths_in(&journal);
+            found.extend(deaths.found);
+            strangers.extend(deaths.strangers);
         }
+        let is_then =
+            |death: &&Happening| incident.seconds.keys().any(|&second| death.is_near(second));
+        let hint = strangers.iter().find(is_then).map(|death| {
+            format!(
+                "a process of its unit died then, and nothing shows that it answers: {}",
+                death.text
+            )
+        });
         self.doubt_where_most_fail_nobody(case, incident, &mut found)?;
         let undated = self.undated(incident, |event| self.is_death(event, &waits));
         Ok(Happenings::of(incident, &self.who(), found, places)
             .shared_by(case.failed_alike(incident)?)
-            .beside(undated))
+            .beside(undated)
+            .hinted_by(hint))
     }
 
     /// Its workers that it ended for taking too long.
@@ -135,7 +157,7 @@ impl Application {
     }
 
     /// What a unit's journal tells of its processes: the end of the main one ends all of them.
-    fn deaths_in(&self, journal: &[Entry]) -> Vec<Happening> {
+    fn deaths_in(&self, journal: &[Entry]) -> JournalDeaths {
         let told: BTreeSet<u32> = self
             .log
             .events
@@ -145,7 +167,7 @@ impl Application {
             .collect();
         // What ends while its unit is being stopped was told to.
         let mut is_stopping = false;
-        let mut found = Vec::new();
+        let (mut found, mut strangers) = (Vec::new(), Vec::new());
         for entry in journal {
             let Some(event) = &entry.event else { continue };
             match &event.what {
@@ -166,16 +188,40 @@ impl Application {
                 UnitChange::CoreDumped { pid, signal } => {
                     let is_told = pid.is_some_and(|pid| told.contains(&pid));
                     let how = signal.map_or(Exit::Unknown, Exit::Signal);
-                    found.extend((!is_told).then(|| Happening {
+                    let death = Happening {
                         requests: self.at_once(),
                         doubt: self.doubt_of(how),
                         ..death
-                    }));
+                    };
+                    if is_told {
+                        continue;
+                    }
+                    // A unit may run other programs beside the one that answers, and this one may run some.
+                    let is_own = pid.is_some_and(|pid| self.has_started(pid));
+                    if is_own || self.was_replaced_at(entry.at) {
+                        found.push(death);
+                    } else {
+                        strangers.push(death);
+                    }
                 }
                 _ => {}
             }
         }
-        found
+        JournalDeaths { found, strangers }
+    }
+
+    /// Whether its own log tells of a process as one of its workers.
+    fn has_started(&self, pid: u32) -> bool {
+        self.own_events(|event| event.worker == Some(pid))
+            .into_iter()
+            .any(|event| self.doubt_whose(event).is_none())
+    }
+
+    /// Whether all that answers now was started just after a process ended, as what takes its place is.
+    fn was_replaced_at(&self, at: Timestamp) -> bool {
+        let taken = at.as_second() - BEFORE..=at.as_second() + REPLACED;
+        let oldest = self.holders().iter().map(|holder| holder.start).min();
+        oldest.is_some_and(|oldest| taken.contains(&oldest.as_second()))
     }
 
     /// Processes that mostly end where no request fails do not end because of a request: one that ends in a failing second

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use facts::{Exhibit, Gap, GapKind, counted};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::application::Application;
 use crate::incident::Incident;
@@ -43,6 +43,8 @@ pub(crate) struct Happenings {
     failed: Failures,
     /// A line that tells of it, though not when.
     undated: Option<String>,
+    /// What leans towards it in a failing second, and shows nothing.
+    hint: Option<String>,
 }
 
 impl Happening {
@@ -83,6 +85,7 @@ impl Happenings {
             program: program.to_owned(),
             failed: incident.seconds.clone(),
             undated: None,
+            hint: None,
         }
     }
 
@@ -91,13 +94,19 @@ impl Happenings {
         Self { undated, ..self }
     }
 
+    /// The same, with what leans towards it and shows nothing.
+    pub(super) fn hinted_by(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+
     /// The same, where other incidents of the peer may have the same reason: they need their share of it.
     pub(super) fn shared_by(self, failed: Failures) -> Self {
         Self { failed, ..self }
     }
 
-    /// Whether they account for every failure (`None`) or, where none is near a failing second, what shows that nothing
-    /// of the kind can have happened. All else is a gap; `what` completes "... about the time of 3 of 5 failing seconds".
+    /// Whether they account for every failure (`None`), or what shows that nothing of the kind can have happened: then
+    /// what is told near a failing second was another's. All else is a gap; `what` completes "... about the time of 3 of
+    /// 5 failing seconds".
     pub(crate) fn account_for(
         &self,
         incident: &Incident,
@@ -136,14 +145,19 @@ impl Happenings {
             .keys()
             .filter(|&&second| self.found.iter().any(|happening| happening.is_near(second)))
             .count();
+        // What ended just before the first failing second may be noticed in it, and its place be taken by then.
+        let since = SignedDuration::from_secs(if near == 0 { 0 } else { BEFORE });
+        let lasting = application.and_then(|application| {
+            application.ran_since(incident.first_seen.saturating_sub(since).ok()?)
+        });
+        if lasting.is_some() {
+            return Ok(lasting);
+        }
         if near == of {
             return Ok(None);
         }
         if near == 0 {
-            return application
-                .and_then(|application| application.ran_throughout(incident))
-                .map(Some)
-                .ok_or_else(|| self.gap(missing));
+            return Err(self.gap(missing));
         }
         let of = counted(of, "failing second");
         let leaning = format!("{what} about the time of {near} of {of}");
@@ -178,6 +192,14 @@ impl Happenings {
 
     /// Why they do not suffice.
     fn gap(&self, missing: &'static str) -> Gap {
+        let gap = self.gap_of_the_logs(missing);
+        match &self.hint {
+            Some(hint) if gap.leaning.is_none() => gap.leaning(hint.clone()),
+            _ => gap,
+        }
+    }
+
+    fn gap_of_the_logs(&self, missing: &'static str) -> Gap {
         if self.places.is_empty() {
             return Gap::new(
                 GapKind::Absent,

@@ -21,6 +21,8 @@ declare_cause! {
     ///   or whoever was answering must have ended: it answers alone, the unit's main process ended, or as many ended at
     ///   once as there are workers. A signal from outside, such as SIGKILL, meets idle workers as well.
     /// - Of several processes, no more ended where no request failed than where one did.
+    /// - A core dump within its unit is of a worker that its log names, or all that answers was started just after it: a
+    ///   unit may run other programs as well. What has run since before the first failure has not died, whatever is said.
     ///
     /// Where uWSGI's line has no time, the start of the worker that took the place gives it; gunicorn before 21 tells of
     /// some ends only by starting one worker more than it has. Where another application of its kind writes to the same
@@ -287,6 +289,69 @@ mod tests {
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - process 14:00:00: serve (pid 4120) has run since before the first failure
         ");
+    }
+
+    /// Two programs of one unit, of which one answers; a process of the unit left a core dump as nginx's request failed.
+    fn beside_another(started: &str) -> String {
+        format!("
+            //- unit pm2-deploy.service ActiveState=active SubState=running
+            //- process 4120 start={started} cgroup=/system.slice/pm2-deploy.service
+            node /srv/api.js
+            //- process 4130 start=14:02:12 cgroup=/system.slice/pm2-deploy.service
+            node /srv/report.js
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- journal pm2-deploy.service
+            14:02:11 dumped-core 4119 11
+        ")
+    }
+
+    #[test]
+    fn ruled_out_where_what_left_a_core_dump_was_another_program_of_its_unit() {
+        assert_snapshot!(check(ID, [HOST, &beside_another("12:30:00")]), @"
+        answer: none, over
+        ruled out
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - process 12:30:00: api.js (pid 4120) has run since before the first failure
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_all_that_answers_was_started_just_after_the_core_dump() {
+        assert_snapshot!(check(ID, [HOST, &beside_another("14:02:12")]), @"
+        answer: application-crashed, over
+        confirmed: a process of api.js (pid 4120) died while answering: pm2-deploy.service dumped-core 4119 11
+        - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
+        - journal 14:02:11: pm2-deploy.service dumped-core 4119 11
+        fix, shown: find why it dies
+          read why it died: journalctl -u pm2-deploy.service
+        ");
+    }
+
+    #[test]
+    fn unknown_where_nothing_shows_that_what_left_a_core_dump_answers() {
+        assert_snapshot!(check(ID, [HOST, &beside_another("14:03:30")]), @"
+        answer: none, over
+        unknown: whether a process of the application died: nothing of it stands in journalctl -u pm2-deploy.service
+        leaning: a process of its unit died then, and nothing shows that it answers: pm2-deploy.service dumped-core 4119 11
+        ");
+    }
+
+    #[test]
+    fn a_core_dump_of_a_worker_that_the_log_names_counts() {
+        let host = "
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 4120 start=12:30:00 cgroup=/system.slice/shop.service
+            puma 5.6.5 (tcp://127.0.0.1:8000) [shop]
+            //- process 4121 ppid=4120 start=12:30:01 cgroup=/system.slice/shop.service
+            puma: cluster worker 1: 4120 [shop]
+            //- listen tcp 127.0.0.1:8000 pid=4120,4121
+            //- journal shop.service
+            12:30:01 [4120] - Worker 0 (PID: 4119) booted in 0.03s, phase: 0
+            14:02:11 dumped-core 4119 11
+        ";
+        assert!(check(ID, [HOST, host]).contains("\nconfirmed"));
+        let answer = check(ID, [HOST, &host.replace("dumped-core 4119", "dumped-core 4118")]);
+        assert!(answer.contains("\nunknown") && answer.contains("nothing shows that it answers"), "{answer}");
     }
 
     #[test]

@@ -107,6 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn ruled_out_where_what_ended_was_another_program_of_its_unit() {
+        let told = check(ID, [HOST, &NODE.replace("14:02:12", "12:30:00"), "
+            //- journal shop.service
+            14:02:11 FATAL ERROR: Reached heap limit Allocation failed - JavaScript heap out of memory
+            14:02:11 dumped-core 4119 6
+        "]);
+        assert!(told.contains("\nruled out") && told.contains("shop.js (pid 4120) has run since before"), "{told}");
+    }
+
+    #[test]
     fn confirmed_where_nothing_caught_an_error() {
         assert_snapshot!(check(ID, [HOST, NODE, "
             //- journal shop.service

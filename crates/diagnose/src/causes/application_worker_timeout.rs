@@ -124,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn ruled_out_where_every_process_has_run_since_before_whatever_the_log_says() {
+        let told = check(ID, [HOST, UNCHANGED, "
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:10 +0000] [4120] [CRITICAL] WORKER TIMEOUT (pid:4119)
+        "]);
+        assert!(told.contains("\nruled out"), "{told}");
+    }
+
+    #[test]
     fn confirmed_by_its_own_log_in_every_failing_second() {
         assert_snapshot!(check(ID, [HOST, REPLACED, "
             //- file /var/log/shop.log
