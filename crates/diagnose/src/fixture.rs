@@ -37,7 +37,7 @@
 //! //- command-fails ip route                    body: standard error; exit status 2
 //! //- unit shop.service ActiveState=failed Result=exit-code      systemd runs, and says so of the unit
 //! //- journal shop.service                      (or a container's id) body: lines `HH:MM:SS MESSAGE`; of systemd's own: `stopping`, `stopped`, `stopped-to-restart`, `started`,
-//!                                               `failed RESULT`, `exited ExecStart killed 11`; of systemd-coredump: `dumped-core 4119 11`
+//!                                               `failed RESULT`, `exited ExecStart killed 11`, `lost-to-oom`; of systemd-coredump: `dumped-core 4119 11`
 //! //- kernel                                    body: lines `HH:MM:SS TEXT` of the kernel's log: in the journal where systemd
 //!                                               runs, else by dmesg
 //! //- selinux enforcing|permissive              the kernel runs SELinux, with the policy of `facts/testdata/selinux`
@@ -736,6 +736,7 @@ impl Host {
             "stopped" | "stopped-to-restart" => "9d1aaa27d60140bd96365438aad20286",
             "failed" => "d9b373ed55a64feb8242e02dbe79a49c",
             "exited" => "98e322203f7a4ed290d09fe03c09fe15",
+            "lost-to-oom" => "fe6faa94e7774663a0da52717891d8ef",
             "dumped-core" => "fc2e22bc6ee647b6b90729ab34a250b1",
             _ => {
                 let message = message.replace('\\', "\\\\").replace('"', "\\\"");

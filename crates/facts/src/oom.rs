@@ -31,6 +31,9 @@ pub struct OomKill {
     pub limit_kib: Option<u64>,
     /// Whether it was a control group's limit, and not the host that had no more.
     pub is_of_cgroup: bool,
+    /// Whether it was this process that asked for the memory: an idle one asks for none. `false` also where the log does
+    /// not say who did.
+    pub asked_itself: bool,
     /// The line.
     pub text: String,
 }
@@ -47,9 +50,14 @@ pub fn kills(lines: &[KernelLine]) -> Vec<OomKill> {
     let mut kills = Vec::new();
     let mut contexts: VecDeque<Context> = VecDeque::new();
     let mut limit_kib = None;
+    let (mut is_begun, mut asker) = (false, None);
     for line in lines {
         let text = line.text.as_bytes();
-        if let Some(limit) = limit_of(text) {
+        if text.contains_str(INVOKED) {
+            (is_begun, asker) = (true, None);
+        } else if let Some(pid) = of_current(text).filter(|_| is_begun) {
+            (is_begun, asker) = (false, Some(pid));
+        } else if let Some(limit) = limit_of(text) {
             limit_kib = Some(limit);
         } else if let Some(context) = context(text) {
             contexts.push_back(context);
@@ -70,6 +78,8 @@ pub fn kills(lines: &[KernelLine]) -> Vec<OomKill> {
                 limit,
                 cgroup: context.map(|context| context.cgroup),
                 is_of_cgroup: killed.is_of_cgroup,
+                // A report may be left out where there are many: it is of the next kill alone.
+                asked_itself: asker.take() == Some(killed.pid),
                 text: line.text.clone(),
             });
         }
@@ -127,6 +137,16 @@ fn context(text: &[u8]) -> Option<Context> {
     })
 }
 
+/// What a report begins with, after the name of the process that asked for memory: `gunicorn invoked oom-killer: ...`.
+const INVOKED: &str = " invoked oom-killer: gfp_mask=";
+
+/// Whose process the report was made in: `CPU: 0 UID: 0 PID: 4119 Comm: gunicorn Not tainted ...`, without `UID` before
+/// 6.12 (`dump_stack_print_info`). It is the number of a thread: of a process's first one, the process's own.
+fn of_current(text: &[u8]) -> Option<u32> {
+    let [_, pid, _] = holes(text, "CPU: {}PID: {} Comm: {}")?;
+    crate::text::number(pid)
+}
+
 /// `memory: usage 65536kB, limit 65536kB, failcnt 21`.
 fn limit_of(text: &[u8]) -> Option<u64> {
     let [_, limit, _] = holes(text, "memory: usage {}kB, limit {}kB, failcnt {}")?;
@@ -171,6 +191,39 @@ oom_reaper: reaped process 398 (python3), now anon-rss:0kB, file-rss:0kB, shmem-
         assert_eq!(kill.cgroup.unwrap().unit.as_deref(), Some("usock.service"));
         assert_eq!(kill.limit.as_deref(), Some("/system.slice/usock.service"));
         assert_eq!((kill.limit_kib, kill.is_of_cgroup), (Some(61440), true));
+    }
+
+    #[test]
+    fn who_asked_for_the_memory_is_told_of_the_next_kill_alone() {
+        let asked = |report: &str| {
+            let text = format!(
+                "{report}\nOut of memory: Killed process 7 (a) total-vm:1kB\nOut of memory: Killed process 7 (a) total-vm:1kB"
+            );
+            let kills = kills(&lines(&text));
+            kills
+                .iter()
+                .map(|kill| kill.asked_itself)
+                .collect::<Vec<_>>()
+        };
+        let invoked =
+            "a invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0\n";
+        for (current, expected) in [
+            ("CPU: 0 UID: 33 PID: 7 Comm: a Not tainted 6.18.44 #1", true),
+            ("CPU: 1 PID: 7 Comm: a Not tainted 6.1.0 #1", true),
+            (
+                "CPU: 1 PID: 8 Comm: PID: 7 Comm: Not tainted 6.1.0 #1",
+                false,
+            ),
+            ("memory: usage 1kB, limit 1kB, failcnt 1", false),
+        ] {
+            assert_eq!(
+                asked(&format!("{invoked}{current}")),
+                [expected, false],
+                "{current}"
+            );
+            // Without a report before it the line is of something else.
+            assert_eq!(asked(current), [false, false], "{current}");
+        }
     }
 
     #[test]

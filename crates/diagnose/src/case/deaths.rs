@@ -113,7 +113,12 @@ impl Application {
             _ => None,
         };
         let mut found = self.of_workers(|event| self.is_death(event, waits), doubt);
-        // Where as many end at once as there are, and none from before is left, whoever was answering is one of them.
+        self.believe_where_all_ended(&mut found);
+        found
+    }
+
+    /// Where as many end at once as there are, and none from before is left, whoever was answering is one of them.
+    pub(super) fn believe_where_all_ended(&self, found: &mut [Happening]) {
         let oldest = self
             .holders()
             .iter()
@@ -124,7 +129,7 @@ impl Application {
         let workers = self.workers().filter(|_| self.log.shared_with.is_none());
         if let Some((_, workers)) = workers {
             let times: Vec<i64> = found.iter().map(|death| death.at.as_second()).collect();
-            for death in &mut found {
+            for death in found {
                 let second = death.at.as_second();
                 let together = times
                     .iter()
@@ -136,7 +141,19 @@ impl Application {
                 }
             }
         }
-        found
+    }
+
+    /// When its own log says that a SIGKILL ended a worker of its own, not for its time, and which.
+    pub(super) fn sigkills(&self) -> Vec<(Timestamp, Option<u32>)> {
+        let wanted = What::WorkerExited {
+            how: Exit::Signal(9),
+            after_timeout: false,
+        };
+        self.own_events(|event| event.what == wanted)
+            .into_iter()
+            .filter(|event| self.doubt_whose(event).is_none())
+            .filter_map(|event| Some((event.at?, event.worker)))
+            .collect()
     }
 
     /// Why a worker that ended so may have been answering nobody.
@@ -211,7 +228,7 @@ impl Application {
     }
 
     /// Whether its own log tells of a process as one of its workers.
-    fn has_started(&self, pid: u32) -> bool {
+    pub(super) fn has_started(&self, pid: u32) -> bool {
         self.own_events(|event| event.worker == Some(pid))
             .into_iter()
             .any(|event| self.doubt_whose(event).is_none())

@@ -1,22 +1,24 @@
 //! Processes behind a peer that the kernel killed for lack of memory: by its log, and by the journal of their unit.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use facts::application::log::{Exit, What};
-use facts::journal::UnitChange;
+use facts::application::log::Exit;
+use facts::journal::{Entry, UnitChange};
 use facts::oom::OomKill;
-use facts::process::Cgroup;
+use facts::process::{Cgroup, Process};
 use facts::systemd::Ended;
 use facts::{Exhibit, Gap, ProbeRequest};
 use jiff::Timestamp;
 
 use super::application::Application;
 use super::happenings::{AFTER, BEFORE, Happening, Happenings};
+use super::processes::proc_file;
 use super::{Case, known};
 use crate::incident::Incident;
 
-/// A process's name as the kernel keeps it.
+/// So much of a process's name the kernel keeps.
 const NAME_BYTES: usize = 15;
 
 /// `PROC_CGROUP_INIT_INO` (`include/linux/proc_ns.h`).
@@ -61,8 +63,10 @@ pub(super) struct Behind {
     cgroups: Vec<Rc<Cgroup>>,
     /// The unit's last main process, where it is dead.
     last_main: Option<u32>,
-    /// When systemd saw a SIGKILL end a process of its unit.
+    /// When systemd saw a SIGKILL end the main process of its unit, and with it all others.
     sigkills: Vec<Timestamp>,
+    /// Names of its processes that others bear that run beside it.
+    shared_names: BTreeSet<Vec<u8>>,
     /// Whether paths of control groups are whole here, as they are in the kernel's log; `None` where it cannot be told.
     sees_whole_paths: Option<bool>,
 }
@@ -86,38 +90,36 @@ impl Case {
         };
         let mut found = Vec::new();
         let mut places = Vec::new();
+        let (mut first, mut none, mut leaning) = (None, None, None);
         for unit in &behind.units.clone() {
             let Some(journal) = known(self.journal(unit))? else {
                 continue;
             };
             places.push(format!("journalctl -u {unit}"));
-            behind.sigkills.extend(
-                journal
-                    .iter()
-                    .filter(|entry| {
-                        entry.event.as_ref().is_some_and(|event| {
-                            let how = match &event.what {
-                                UnitChange::ProcessExited { how, .. } => *how,
-                                _ => None,
-                            };
-                            how == Some(Ended::Killed(9))
-                        })
-                    })
-                    .map(|entry| entry.at),
-            );
-            let kills = journal.iter().filter(|entry| {
-                entry.event.as_ref().is_some_and(|event| match &event.what {
-                    UnitChange::OutOfMemory | UnitChange::KilledForPressure => true,
-                    UnitChange::Failed(result) => result.as_deref() == Some("oom-kill"),
-                    _ => false,
-                })
-            });
-            found.extend(kills.map(|entry| {
-                let text = entry.message.to_str_lossy().trim().to_owned();
-                Happening::of_all(entry.at, "journal", text)
-            }));
+            for (idx, entry) in journal.iter().enumerate() {
+                let text = || entry.message.to_str_lossy().trim().to_owned();
+                let later = journal.get(idx + 1..).unwrap_or_default();
+                match entry.event.as_ref().map(|event| &event.what) {
+                    Some(UnitChange::ProcessExited { command, how })
+                        if command.as_deref() == Some("ExecStart")
+                            && *how == Some(Ended::Killed(9)) =>
+                    {
+                        behind.sigkills.push(entry.at);
+                    }
+                    Some(UnitChange::Failed(result)) if result.as_deref() == Some("oom-kill") => {
+                        found.push(Happening::of_all(entry.at, "journal", text()));
+                    }
+                    Some(UnitChange::OutOfMemory | UnitChange::KilledForPressure) => {
+                        if has_failed_at_once(entry.at, later) {
+                            found.push(Happening::of_all(entry.at, "journal", text()));
+                        } else {
+                            leaning = Some(format!("the journal of {unit} says: {}", text()));
+                        }
+                    }
+                    _ => {}
+                }
+            }
         }
-        let (mut first, mut none, mut leaning) = (None, None, None);
         let log = self.kernel_log();
         if let Some(log) = known(log.clone())? {
             places.push(log.place.to_owned());
@@ -125,19 +127,24 @@ impl Case {
             if kills.iter().any(|kill| behind.is_elsewhere_or_ours(kill)) {
                 behind.sees_whole_paths = known(self.sees_whole_paths())?;
             }
+            let near = kills.iter().filter(|kill| is_near(kill, incident));
+            let names = near.filter(|kill| behind.calls_one_so(kill));
+            let names = names.map(|kill| kill.name.as_bytes().to_vec()).collect();
+            behind.shared_names = self.shared_names(&behind, &names)?;
             let is_whole = log.since.as_second() <= incident.first_seen.as_second() - BEFORE;
             let is_none = kills.iter().all(|kill| behind.owned(kill) == Belongs::No);
-            if is_none && found.is_empty() && is_whole {
+            if is_none && found.is_empty() && leaning.is_none() && is_whole {
                 none = Some(Exhibit::Record {
                     probe: "kernel-log",
                     at: Some(log.since),
                     text: format!("{} shows no killed process of {who} since then", log.place),
                 });
             }
+            let mut killed = Vec::new();
             for kill in kills.into_iter().filter(|kill| is_near(kill, incident)) {
                 match behind.owned(&kill) {
                     Belongs::Surely => {
-                        found.push(Happening::of_all(kill.at, "kernel-log", kill.text.clone()));
+                        killed.push(behind.happening(&kill));
                         first.get_or_insert(kill);
                     }
                     Belongs::Perhaps => {
@@ -149,13 +156,18 @@ impl Case {
                     Belongs::No => {}
                 }
             }
+            if let Some(application) = &behind.application {
+                application.believe_where_all_ended(&mut killed);
+            }
+            found.extend(killed);
         }
         // Nothing was looked at: what the kernel's log is missing for is what there is to learn.
         if places.is_empty() {
             log?;
         }
         Ok(MemoryKills {
-            happenings: Happenings::of(incident, &who, found, places),
+            happenings: Happenings::of(incident, &who, found, places)
+                .shared_by(self.failed_alike(incident)?),
             unit: behind.units.first().cloned(),
             application: behind.application,
             first,
@@ -163,6 +175,34 @@ impl Case {
             leaning,
             who,
         })
+    }
+
+    /// Those of these names that other processes beside the application bear now.
+    fn shared_names(
+        &self,
+        behind: &Behind,
+        names: &BTreeSet<Vec<u8>>,
+    ) -> Result<BTreeSet<Vec<u8>>, Gap> {
+        let mut shared = BTreeSet::new();
+        if names.is_empty() {
+            return Ok(shared);
+        }
+        let processes = self.processes()?;
+        let others: Vec<&Process> = processes
+            .values()
+            .filter(|process| names.contains(name_of(process)) && !behind.holds(process))
+            .collect();
+        let cgroups = others
+            .iter()
+            .map(|other| proc_file(other.pid, "cgroup", 16 << 10));
+        drop(self.evidence.batch(cgroups)?);
+        for other in others {
+            let cgroup = known(self.cgroup(other.pid))?;
+            if cgroup.is_none_or(|cgroup| behind.is_beside(&cgroup)) {
+                shared.insert(name_of(other).to_vec());
+            }
+        }
+        Ok(shared)
     }
 
     /// Whether this is the kernel's first namespace of control groups, in which paths are whole.
@@ -194,6 +234,7 @@ impl Case {
                     cgroups,
                     last_main: None,
                     sigkills: Vec::new(),
+                    shared_names: BTreeSet::new(),
                     sees_whole_paths: None,
                 });
             }
@@ -213,6 +254,7 @@ impl Case {
             cgroups: Vec::new(),
             last_main: owner.last_main(),
             sigkills: Vec::new(),
+            shared_names: BTreeSet::new(),
             sees_whole_paths: None,
         })
     }
@@ -226,15 +268,18 @@ impl Behind {
         let Some(cgroup) = &kill.cgroup else {
             return Belongs::Perhaps;
         };
-        let is_called_so = self
+        // A unit may run several programs of one name, and php-fpm several pools.
+        let is_called_so =
+            self.calls_one_so(kill) && !self.shared_names.contains(kill.name.as_bytes());
+        let is_its_worker = self
             .application
             .as_ref()
-            .is_some_and(|application| application.has_process_called(&kill.name));
+            .is_some_and(|application| application.has_started(kill.pid));
         let is_same = self.cgroups.iter().any(|own| is_same_group(own, cgroup));
         let is_root = cgroup.path == "/" && self.cgroups.iter().any(|own| own.memory == "/");
         if is_same || (self.names_unit(cgroup) && is_of_first_systemd(cgroup)) {
             // A unit may run helpers beside the program that answers.
-            return if is_called_so {
+            return if is_called_so || is_its_worker {
                 Belongs::Surely
             } else {
                 Belongs::Perhaps
@@ -272,43 +317,72 @@ impl Behind {
         })
     }
 
+    /// What a kill that is surely the application's accounts for: a killed process may have been idle, unless it asked for
+    /// the memory itself, or all ended with it.
+    fn happening(&self, kill: &OomKill) -> Happening {
+        let is_whole =
+            self.last_main == Some(kill.pid) || self.sigkills.iter().any(|&at| is_then(at, kill));
+        let application = self.application.as_ref().filter(|_| !is_whole);
+        Happening {
+            requests: application.and_then(|application| application.at_once()),
+            doubt: application
+                .filter(|_| !kill.asked_itself)
+                .and_then(|application| application.doubt_of(Exit::Signal(9))),
+            ..Happening::of_all(kill.at, "kernel-log", kill.text.clone())
+        }
+    }
+
+    /// Whether one of the application's processes is called so now.
+    fn calls_one_so(&self, kill: &OomKill) -> bool {
+        let mut holders = self.application.iter().flat_map(|own| own.holders());
+        holders.any(|holder| name_of(holder) == kill.name.as_bytes())
+    }
+
+    /// Whether a process is one of the application's.
+    fn holds(&self, process: &Process) -> bool {
+        let mut holders = self.application.iter().flat_map(|own| own.holders());
+        holders.any(|holder| holder.pid == process.pid)
+    }
+
+    /// Whether a process runs in the application's unit, container or control group.
+    fn is_beside(&self, other: &Cgroup) -> bool {
+        let is_alike = |own: &Rc<Cgroup>| {
+            own.memory == other.memory
+                || own.container.is_some() && own.container == other.container
+        };
+        self.names_unit(other) || self.cgroups.iter().any(is_alike)
+    }
+
     /// Whether the application or its unit says that a SIGKILL ended one of its processes then.
     fn lost_one_to_a_sigkill(&self, kill: &OomKill) -> bool {
-        let says_so = self.events_near(kill).any(|(_, what)| is_sigkill(what));
-        says_so || self.sigkills.iter().any(|&at| is_then(at, kill))
+        let own = self.application.iter().flat_map(|own| own.sigkills());
+        own.map(|(at, _)| at)
+            .chain(self.sigkills.iter().copied())
+            .any(|at| is_then(at, kill))
     }
 
     /// Whether the application's own log says that this very process was killed then.
     fn says_it_lost(&self, kill: &OomKill) -> bool {
-        self.events_near(kill)
-            .any(|(worker, what)| worker == Some(kill.pid) && is_sigkill(what))
+        let mut own = self.application.iter().flat_map(|own| own.sigkills());
+        own.any(|(at, worker)| worker == Some(kill.pid) && is_then(at, kill))
     }
+}
 
-    /// What the application's own log says of that time: of which worker, and what.
-    fn events_near(&self, kill: &OomKill) -> impl Iterator<Item = (Option<u32>, &What)> {
-        let events = self
-            .application
-            .iter()
-            .flat_map(|application| application.events());
-        events
-            .filter(move |event| event.at.is_some_and(|at| is_then(at, kill)))
-            .map(|event| (event.worker, &event.what))
-    }
+/// Whether a unit failed at once: then all of its processes had ended.
+fn has_failed_at_once(at: Timestamp, later: &[Entry]) -> bool {
+    let until = at.as_second() + BEFORE;
+    later
+        .iter()
+        .take_while(|entry| entry.at.as_second() <= until)
+        .any(|entry| {
+            let what = entry.event.as_ref().map(|event| &event.what);
+            matches!(what, Some(UnitChange::Failed(_)))
+        })
 }
 
 fn is_then(at: Timestamp, kill: &OomKill) -> bool {
     let second = kill.at.as_second();
     (second - BEFORE..=second + BEFORE).contains(&at.as_second())
-}
-
-fn is_sigkill(what: &What) -> bool {
-    matches!(
-        what,
-        What::WorkerExited {
-            how: Exit::Signal(9),
-            after_timeout: false
-        }
-    )
 }
 
 fn is_near(kill: &OomKill, incident: &Incident) -> bool {
@@ -349,13 +423,8 @@ fn is_same_group(own: &Cgroup, killed: &Cgroup) -> bool {
     own.memory == killed.path && !is_shared
 }
 
-impl Application {
-    /// Whether one of its processes is called so now.
-    fn has_process_called(&self, name: &str) -> bool {
-        let name = name.as_bytes();
-        self.holders().iter().any(|holder| {
-            let comm = &holder.comm;
-            comm.get(..NAME_BYTES).unwrap_or(comm) == name
-        })
-    }
+/// A process's name as the kernel keeps it.
+fn name_of(process: &Process) -> &[u8] {
+    let comm = &process.comm;
+    comm.get(..NAME_BYTES).unwrap_or(comm)
 }

@@ -14,9 +14,14 @@ declare_cause! {
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and in every failing second the kernel killed a process of
     /// the peer's application for lack of memory: its log names a process of the same unit, container or control group
-    /// and program, or one that the application's own log says it lost; or the unit's journal says it.
+    /// and program, where no other program of that name runs there, or one that the application's own log (of php-fpm, of
+    /// the pool) names; or the unit failed for it, as its journal says, and all of its processes ended.
     /// Within a container, whose paths lack their begin, the application or its unit must also say that a SIGKILL ended a
     /// process then.
+    ///
+    /// As with `application-crashed`, each failure has a process of its own, where a process answers one request at a
+    /// time; and of several processes the killed one counts only if it asked for the memory itself, as the kernel's log
+    /// says, or all of them ended: the kernel may kill an idle one for what another asked.
     ///
     /// ## Ruled out when
     /// The failure is another one, every process of the application has run since before the first failure, or the
@@ -144,6 +149,8 @@ mod tests {
     /// What the kernel says of a worker of that unit.
     const KILLED: &str = "
         //- kernel
+        14:02:11 gunicorn invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0
+        14:02:11 CPU: 0 UID: 1000 PID: 4119 Comm: gunicorn Not tainted 6.18.44 #1 PREEMPT(none)
         14:02:11 memory: usage 61440kB, limit 61440kB, failcnt 84
         14:02:11 oom-kill:constraint=CONSTRAINT_MEMCG,nodemask=(null),cpuset=/,mems_allowed=0,oom_memcg=/system.slice/shop.service,task_memcg=/system.slice/shop.service,task=gunicorn,pid=4119,uid=1000
         14:02:11 Memory cgroup out of memory: Killed process 4119 (gunicorn) total-vm:218960kB, anon-rss:61064kB
@@ -167,6 +174,8 @@ mod tests {
     fn confirmed_where_the_host_had_no_memory() {
         assert_snapshot!(check(ID, [HOST, UNIT, "
             //- kernel
+            14:02:10 gunicorn invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0
+            14:02:10 CPU: 1 PID: 4119 Comm: gunicorn Not tainted 6.1.0-41-cloud-amd64 #1 Debian 6.1.158-1
             14:02:10 oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/system.slice/shop.service,task=gunicorn,pid=4119,uid=1000
             14:02:10 Out of memory: Killed process 4119 (gunicorn) total-vm:218960kB, anon-rss:61064kB
         "]), @"
@@ -187,6 +196,8 @@ mod tests {
             //- file /var/log/shop.log
             [2026-06-23 14:02:11 +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
             //- kernel
+            14:02:11 gunicorn invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0
+            14:02:11 CPU: 1 PID: 4119 Comm: gunicorn Not tainted 6.1.0-41-cloud-amd64 #1 Debian 6.1.158-1
             14:02:11 Out of memory: Killed process 4119 (gunicorn) total-vm:218960kB, anon-rss:61064kB
         "]), @"
         answer: application-killed-oom, over
@@ -315,6 +326,135 @@ mod tests {
         unknown: whether a process was killed for lack of memory: nothing of it stands in journalctl -u shop.service, journalctl -k
         leaning: the kernel killed gunicorn (pid 4119) then
         ");
+    }
+
+    /// The same kill where another process asked for the memory.
+    fn asked_by_another() -> String {
+        KILLED.replace("PID: 4119 Comm", "PID: 4121 Comm")
+    }
+
+    #[test]
+    fn unknown_where_one_of_several_was_killed_for_what_another_asked() {
+        assert_snapshot!(check(ID, [HOST, UNIT, &asked_by_another()]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: the signal came from outside, and it was one of several processes that answer: it may have been idle
+        leaning: the kernel killed a process of gunicorn (pid 4120) for lack of memory about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn confirmed_where_all_were_killed_at_once() {
+        let other = asked_by_another().replace("4119", "4118");
+        let other: Vec<&str> = other.lines().skip_while(|line| !line.contains("invoked")).collect();
+        let both = format!("{}\n{}", asked_by_another().trim_end(), other.join("\n"));
+        let answer = check(ID, [HOST, &UNIT.replace("12:30:01", "14:02:12"), &both]);
+        assert!(answer.contains("\nconfirmed"), "{answer}");
+    }
+
+    #[test]
+    fn confirmed_where_the_only_worker_was_killed_for_what_another_asked() {
+        let other = "//- process 4121 ppid=4120 start=12:30:01 cgroup=/system.slice/shop.service
+        gunicorn --bind 127.0.0.1:8000 --workers 2 shop.wsgi
+        ";
+        let one = UNIT.replace(other, "").replace("4121,", "").replace("--workers 2", "--workers 1");
+        let answer = check(ID, [HOST, &one, &asked_by_another()]);
+        assert!(answer.contains("\nconfirmed"), "{answer}");
+    }
+
+    #[test]
+    fn unknown_where_more_requests_failed_than_processes_were_killed() {
+        assert_snapshot!(check(ID, [HOST, UNIT, KILLED, "
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        "]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: it can have been answering 1 of 2 requests that failed
+        leaning: the kernel killed a process of gunicorn (pid 4120) for lack of memory about the time of every failing second
+        ");
+    }
+
+    #[test]
+    fn unknown_where_another_program_of_that_name_runs_beside_it() {
+        assert_snapshot!(check(ID, [HOST, UNIT, KILLED, "
+            //- process 4200 start=14:02:12 cgroup=/system.slice/shop.service
+            gunicorn --bind 127.0.0.1:9000 report.wsgi
+        "]), @"
+        answer: none, over
+        unknown: whether a process was killed for lack of memory: nothing of it stands in journalctl -u shop.service, journalctl -k
+        leaning: the kernel killed gunicorn (pid 4119) then
+        ");
+        // In another unit it is no matter.
+        let answer = check(ID, [HOST, UNIT, KILLED, "
+            //- process 4200 start=14:02:12 cgroup=/system.slice/report.service
+            gunicorn --bind 127.0.0.1:9000 report.wsgi
+        "]);
+        assert!(answer.contains("\nconfirmed"), "{answer}");
+    }
+
+    #[test]
+    fn a_child_of_another_php_fpm_pool_is_not_the_pools() {
+        let host = |pool: &str| format!("
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{ server {{ location / {{ fastcgi_pass unix:/run/php/www.sock; }} }} }}
+            //- failed 14:02:11 fastcgi://unix:/run/php/www.sock:
+            recv() failed (104: Connection reset by peer) while reading response header from upstream
+            //- file /etc/php/fpm.conf
+            [global]
+            error_log = /var/log/fpm.log
+            [www]
+            listen = /run/php/www.sock
+            [admin]
+            listen = /run/php/admin.sock
+            //- unit php8.2-fpm.service ActiveState=active SubState=running
+            //- process 900 start=12:30:00 cgroup=/system.slice/php8.2-fpm.service
+            php-fpm: master process (/etc/php/fpm.conf)
+            //- process 902 ppid=900 start=12:30:01 cgroup=/system.slice/php8.2-fpm.service
+            php-fpm: pool www
+            //- process 903 ppid=900 start=14:02:11 cgroup=/system.slice/php8.2-fpm.service
+            php-fpm: pool {pool}
+            //- process 904 ppid=900 start=12:30:01 cgroup=/system.slice/php8.2-fpm.service
+            php-fpm: pool admin
+            //- listen unix /run/php/www.sock pid=900,902
+            //- file /var/log/fpm.log
+            [23-Jun-2026 14:02:11] WARNING: [pool {pool}] child 4119 exited on signal 9 (SIGKILL) after 9.100000 seconds from start
+            [23-Jun-2026 14:02:11] NOTICE: [pool {pool}] child 903 started
+        ");
+        let killed = KILLED.replace("gunicorn", "php-fpm").replace("shop.service", "php8.2-fpm.service");
+        let told = check(ID, [&host("www"), &killed]);
+        assert!(told.contains("\nconfirmed"), "{told}");
+        let told = check(ID, [&host("admin"), &killed]);
+        assert!(told.contains("\nunknown") && told.contains("the kernel killed php-fpm (pid 4119) then"), "{told}");
+    }
+
+    #[test]
+    fn the_journals_word_counts_where_the_unit_failed_at_once() {
+        // Its unit goes on (`OOMPolicy=continue`): any of its processes may have been killed.
+        assert_snapshot!(check(ID, [HOST, UNIT, "
+            //- journal shop.service
+            14:02:11 lost-to-oom
+        "]), @"
+        answer: none, over
+        unknown: whether a process was killed for lack of memory: nothing of it stands in journalctl -u shop.service
+        leaning: the journal of shop.service says: shop.service lost-to-oom
+        ");
+        let answer = check(ID, [HOST, UNIT, "
+            //- journal shop.service
+            14:02:11 lost-to-oom
+            14:02:12 failed signal
+        "]);
+        assert!(answer.contains("\nconfirmed"), "{answer}");
+    }
+
+    #[test]
+    fn ruled_out_where_what_was_killed_was_another_process_of_the_same_name() {
+        let answer = check(ID, [HOST, "
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 77 start=12:30:00 cgroup=/system.slice/shop.service
+            node /srv/shop.js
+            //- listen tcp 127.0.0.1:8000 pid=77
+        ", &KILLED.replace("gunicorn", "node")]);
+        assert!(answer.contains("\nruled out") && answer.contains("shop.js (pid 77) has run since before"), "{answer}");
     }
 
     #[test]
