@@ -116,7 +116,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Some(None) => format!("see what {who} is busy with: {place}; those that timed out may only have waited for it"),
     };
     let mut steps = vec![Step::Advice { text: look }];
-    if busy.is_none() \&\& !case.answered_while_waiting(incident, \&limits)? {
+    if busy.is_none() && !case.answered_while_waiting(incident, &limits)? {
         let text = "nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on";
         steps.push(Step::Advice { text: text.to_owned() });
     }
