@@ -49,7 +49,7 @@ pub struct Incident {
     /// What nginx speaks to it.
     pub protocol: Option<Protocol>,
     /// Whether some of the failures were in another protocol than that.
-    pub(crate) has_other_protocols: bool,
+    pub has_other_protocols: bool,
     /// The failure class; `None` when no line was logged.
     pub failure: Option<Class>,
     /// The errno in the lines.

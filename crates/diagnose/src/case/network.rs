@@ -646,6 +646,9 @@ impl Case {
                 "no file names it, and the worker that did has been replaced since",
             ));
         }
+        if let Some(gap) = self.is_another_episode(incident)? {
+            return Err(gap);
+        }
         match self.repeated(incident)? {
             Repeated::Same(exhibit) => Ok(exhibit),
             Repeated::Other(_, Exhibit::Record { text, .. })
@@ -658,6 +661,33 @@ impl Case {
                 "the connection succeeds now",
             )),
         }
+    }
+
+    /// Why what fails now may be another fault than the one of the incident: the peer has answered in between. Where a queue
+    /// is full, requests fail and are answered side by side.
+    fn is_another_episode(&self, incident: &Incident) -> Result<Option<Gap>, Gap> {
+        let mingles = [
+            Class::UnixBacklogFull,
+            Class::ConnectTimeout,
+            Class::ConnectTimeoutKernel,
+        ];
+        if mingles.iter().any(|class| incident.is(*class)) && self.is_recent(incident) {
+            return Ok(None);
+        }
+        let since = incident.last_seen.as_second() + 1;
+        if self.answered(incident, &(since..=i64::MAX))?.is_none() {
+            return Ok(None);
+        }
+        let gap = Gap::too_late(
+            "whether it held when it failed",
+            "the peer has answered since the last failure, by the access log",
+        );
+        Ok(Some(match self.repeated(incident)? {
+            Repeated::Same(Exhibit::Record { text, .. }) => {
+                gap.leaning(format!("the same is so now: {text}"))
+            }
+            _ => gap,
+        }))
     }
 
     /// Whether connections may be tried at all.

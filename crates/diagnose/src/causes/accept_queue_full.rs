@@ -61,9 +61,10 @@ fn of_unix(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     // A line alone may be forged: that nginx dials this socket, and who listened on it, is not.
     let ran = listener.since().is_some_and(|since| since <= incident.first_seen);
     match case.still_failing(incident) {
-        Ok(again) => confirmed(incident, case, &listener, proof.and(again).and(listener.queue_exhibit()), "is"),
+        Ok(again) if ran => confirmed(incident, case, &listener, proof.and(again).and(listener.queue_exhibit()), "is"),
         Err(pending) if pending.kind == GapKind::Pending => Err(pending),
         Err(_) if ran && incident.explained => confirmed(incident, case, &listener, proof, "was"),
+        Ok(_) => Err(Gap::too_late("whose queue was full when it failed", "what listens there started after the first failure")),
         Err(gap) => Err(gap.leaning("the queue of what listened on the socket was full when it failed")),
     }
 }
@@ -90,6 +91,10 @@ fn of_tcp(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             )),
             _ => gap,
         });
+    }
+    if listener.since().is_none_or(|since| since > incident.first_seen) {
+        return Err(Gap::too_late("whose queue was full when it failed", "what listens there started after the first failure")
+            .leaning(format!("the queue of {} is full now", listener.who())));
     }
     let again = case.still_failing(incident)?;
     let direct = match case.unhindered(incident)? {

@@ -787,7 +787,6 @@ mod tests {
         - process: proxy_read_timeout is 5s by /etc/nginx/nginx.conf:4, gunicorn's --timeout is 30 s by its default: as set, nginx gives up first
         fix, shown: find what is slow
           see what gunicorn (pid 4120) is busy with: its own log; longest in progress was GET /slow HTTP/1.1, the first that was not answered in time
-          nothing shows that it answered others meanwhile: it may have been stopped as a whole as well (SIGSTOP, a paused container), which leaves no trace once it goes on
           only where such a wait is meant: raise proxy_read_timeout, now 3s in location /fast
           only where such a wait is meant: raise proxy_read_timeout, now 5s in location /slow
           nginx gives up first, and gunicorn goes on with a request that nobody waits for: set --timeout below nginx's, or nginx's above it

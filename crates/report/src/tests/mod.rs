@@ -45,6 +45,7 @@ fn incident(id: &str, peer: &str) -> Incident {
         address: PeerAddress::parse(peer.as_bytes()),
         upstream: None,
         protocol: Some(Protocol::Http),
+        has_other_protocols: false,
         failure: Some(Class::ConnectRefused),
         errno: Some(111),
         action: Some(While::ConnectingToUpstream),
