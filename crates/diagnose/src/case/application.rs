@@ -7,14 +7,15 @@ use std::time::Duration;
 use bstr::ByteSlice as _;
 use facts::application::log::{AppEvent, What};
 use facts::application::{Kind, Settings, SettingsSource, SpokenProtocol};
+use facts::forwarder::Forwarder;
 use facts::process::Process;
 use facts::{Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, View};
 use jiff::Timestamp;
 use log::error::Protocol;
 
 use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN};
-use super::network::Reached;
-use super::processes::command_line;
+use super::network::{Reached, listener_on};
+use super::processes::{command_line, program};
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -31,7 +32,42 @@ pub(crate) struct Application {
     pub(super) settings: Settings,
     pub(super) units: Vec<String>,
     pub(super) log: Rc<OwnLog>,
+    /// Why who holds the socket may not be who answers, where that is so.
+    handed_on: Option<HandedOn>,
 }
+
+/// What shows that those who accept connections may not be those who answer.
+struct HandedOn {
+    why: String,
+    /// Whether who answers runs on this host all the same.
+    is_local: bool,
+}
+
+/// Programs that lead connections or requests on, to another host as well: names as the kernel keeps them.
+const RELAYS: [&str; 22] = [
+    "apache2",
+    "caddy",
+    "docker-proxy",
+    "envoy",
+    "haproxy",
+    "httpd",
+    "kubectl",
+    "lighttpd",
+    "ncat",
+    "nginx",
+    "passt",
+    "pasta",
+    "rootlessport",
+    "slirp4netns",
+    "socat",
+    "squid",
+    "ssh",
+    "sshd",
+    "stunnel",
+    "systemd-socket-",
+    "traefik",
+    "varnishd",
+];
 
 /// An application's own log.
 #[derive(Default)]
@@ -135,6 +171,20 @@ impl Application {
         &self.units
     }
 
+    /// Why those who hold its socket may not be those who answer, where that is so: that they run shows nothing then.
+    pub(super) fn may_hand_on(&self) -> Option<&str> {
+        self.handed_on
+            .as_ref()
+            .map(|handed_on| handed_on.why.as_str())
+    }
+
+    /// Whether all who may answer run on this host.
+    pub(super) fn is_all_local(&self) -> bool {
+        self.handed_on
+            .as_ref()
+            .is_none_or(|handed_on| handed_on.is_local)
+    }
+
     /// What its own log tells.
     pub(super) fn events(&self) -> &[AppEvent] {
         &self.log.events
@@ -195,7 +245,7 @@ impl Application {
 
     /// That none of its processes can have ended while it failed: each that holds the socket has run since before, none
     /// is missing, and its kind replaces what ends. php-fpm starts children only as it needs them, and of a program of no
-    /// known kind only a single process can be told.
+    /// known kind only a single process can be told. Where others may answer than those who hold the socket, nothing can.
     pub(crate) fn ran_throughout(&self, incident: &Incident) -> Option<Exhibit> {
         // A process that started within the first failing second may have replaced one that failed in it.
         self.ran_since(incident.first_seen)
@@ -203,6 +253,9 @@ impl Application {
 
     /// The same since before a time at or before the first failure.
     pub(super) fn ran_since(&self, time: Timestamp) -> Option<Exhibit> {
+        if self.may_hand_on().is_some() {
+            return None;
+        }
         let holders = &self.reached.holders;
         let newest = holders.iter().map(|holder| holder.start).max()?;
         let is_certain = self.settings.is_certain("workers");
@@ -420,15 +473,84 @@ impl Case {
                 };
                 let units = self.units_of(&reached.holders)?;
                 let log = self.own_log(kind, &master, &settings, &units)?;
+                let handed_on = self.handed_on(incident, kind, &reached)?;
                 Ok(Application {
                     reached,
                     kind,
                     settings,
                     units,
                     log,
+                    handed_on,
                 })
             },
         )
+    }
+
+    /// Whether those who hold a socket may not be those who answer.
+    fn handed_on(
+        &self,
+        incident: &Incident,
+        kind: Option<Kind>,
+        reached: &Reached,
+    ) -> Result<Option<HandedOn>, Gap> {
+        let holders = &reached.holders;
+        let mut forwarders = holders.iter();
+        if let Some(to) = forwarders.find_map(|holder| Forwarder::parse(&holder.args)) {
+            return Ok(Some(HandedOn {
+                why: format!("{} leads connections on to {}", reached.who(), to.to),
+                is_local: true,
+            }));
+        }
+        if kind.is_none()
+            && let Some(relay) = holders
+                .iter()
+                .find(|holder| is_relay(&holder.comm) || holder.nginx().is_some())
+        {
+            return Ok(Some(HandedOn {
+                why: format!(
+                    "{} (pid {}) may lead requests on to another program",
+                    program(relay),
+                    relay.pid
+                ),
+                is_local: false,
+            }));
+        }
+        let here = |why| HandedOn {
+            why,
+            is_local: true,
+        };
+        // `SO_REUSEPORT`: the kernel shares connections out among the sockets.
+        if let Some(PeerAddress::Tcp(address)) = incident.address {
+            let listeners = self.listeners_near(incident)?;
+            let best = listener_on(&listeners, address)?.map(|listener| listener.address);
+            let count = listeners
+                .iter()
+                .filter(|listener| Some(listener.address) == best)
+                .count();
+            if count > 1 {
+                return Ok(Some(here(format!(
+                    "{count} sockets listen on {address}, and each gets a part of the connections"
+                ))));
+            }
+        }
+        // Node's cluster module and the like: the primary accepts, and hands what it accepted to its children. It stops to
+        // listen where none of them is left.
+        if !matches!(kind, None | Some(Kind::Node | Kind::PythonHttpServer)) {
+            return Ok(None);
+        }
+        let processes = self.processes()?;
+        let holds = |pid: u32| holders.iter().any(|holder| holder.pid == pid);
+        let child = processes
+            .values()
+            .find(|child| !child.is_zombie && holds(child.ppid) && !holds(child.pid));
+        Ok(child.map(|child| {
+            here(format!(
+                "{} (pid {}), a child of {}, may be one that answers",
+                program(child),
+                child.pid,
+                reached.who()
+            ))
+        }))
     }
 
     /// What an application was told, by its command line, its environment and the files these name.
@@ -756,6 +878,14 @@ pub(crate) fn spoken_once(incident: &Incident) -> Result<(), Gap> {
 fn is_surely_other(spoken: SpokenProtocol, wanted: Protocol) -> bool {
     !matches!(wanted, Protocol::Grpc | Protocol::Grpcs | Protocol::Suwsgi)
         && !is_same_protocol(spoken, wanted)
+}
+
+/// Whether a program of this name leads on what it accepts; also the name of its version, such as `stunnel4`, and systemd
+/// itself, which starts who answers.
+fn is_relay(comm: &[u8]) -> bool {
+    let unversioned = comm.trim_end_with(|char| char.is_ascii_digit() || char == '.');
+    let is_it = |name: &&str| comm == name.as_bytes() || unversioned == name.as_bytes();
+    comm == b"systemd" || RELAYS.iter().any(is_it)
 }
 
 fn name_of(spoken: SpokenProtocol) -> &'static str {

@@ -293,6 +293,9 @@ impl Application {
 
     /// Whether a single process answers all that it is asked.
     fn answers_alone(&self) -> bool {
+        if self.may_hand_on().is_some() {
+            return false;
+        }
         let holders = self.holders().len();
         match self.kind {
             // A master, and its worker.

@@ -157,7 +157,14 @@ impl Happenings {
             return Ok(None);
         }
         if near == 0 {
-            return Err(self.gap(missing));
+            let gap = self.gap(missing);
+            return Err(match application.and_then(Application::may_hand_on) {
+                Some(others) => Gap {
+                    why: format!("{}; {others}", gap.why).into(),
+                    ..gap
+                },
+                None => gap,
+            });
         }
         let of = counted(of, "failing second");
         let leaning = format!("{what} about the time of {near} of {of}");

@@ -132,7 +132,13 @@ impl Case {
             let names = names.map(|kill| kill.name.as_bytes().to_vec()).collect();
             behind.shared_names = self.shared_names(&behind, &names)?;
             let is_whole = log.since.as_second() <= incident.first_seen.as_second() - BEFORE;
-            let is_none = kills.iter().all(|kill| behind.owned(kill) == Belongs::No);
+            // What was killed may have been another one than what answers now, or than what accepts.
+            let is_known = behind.application.as_ref().is_some_and(|application| {
+                let is_one = application.may_hand_on().is_none();
+                (is_one && application.started_before(incident))
+                    || (kills.is_empty() && application.is_all_local())
+            });
+            let is_none = is_known && kills.iter().all(|kill| behind.owned(kill) == Belongs::No);
             if is_none && found.is_empty() && leaning.is_none() && is_whole {
                 none = Some(Exhibit::Record {
                     probe: "kernel-log",
@@ -147,13 +153,13 @@ impl Case {
                         killed.push(behind.happening(&kill));
                         first.get_or_insert(kill);
                     }
-                    Belongs::Perhaps => {
+                    Belongs::No if is_known => {}
+                    Belongs::Perhaps | Belongs::No => {
                         leaning = Some(format!(
                             "the kernel killed {} (pid {}) then",
                             kill.name, kill.pid
                         ));
                     }
-                    Belongs::No => {}
                 }
             }
             if let Some(application) = &behind.application {

@@ -32,7 +32,9 @@ declare_cause! {
     /// when nothing answers behind it, which is said.
     ///
     /// ## Ruled out when
-    /// The failure is another one, or every process of the application has run since before the first failure.
+    /// The failure is another one, or every process of the application has run since before the first failure, and no
+    /// other one may answer in its place: behind a forwarder or proxy, as a child of the one that listens, or on a socket of
+    /// its own.
     ///
     /// ## Fix
     /// None by program: the reason stands in the application's log, its core dump or its code.
@@ -289,6 +291,41 @@ mod tests {
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - process 14:00:00: serve (pid 4120) has run since before the first failure
         ");
+    }
+
+    #[test]
+    fn unknown_where_who_accepts_may_not_be_who_answers() {
+        let node = "
+            //- process 4120 start=12:30:00
+            node /srv/app.js
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        ";
+        let told = check(ID, [HOST, node]);
+        assert!(told.contains("\nruled out"), "{told}");
+        let child = |what: &str| format!("{node}
+            //- process 4121 ppid=4120 start=12:30:01 {what}
+            node /srv/app.js
+        ");
+        let told = check(ID, [HOST, &child("zombie")]);
+        assert!(told.contains("\nruled out"), "{told}");
+        let other = |command: &str| node.replace("node /srv/app.js", command);
+        let proxy = "/usr/bin/docker-proxy -proto tcp -host-ip 127.0.0.1 -host-port 8000 -container-ip 172.17.0.2 -container-port 8000";
+        for (host, why) in [
+            (child(""), "app.js (pid 4121), a child of app.js (pid 4120), may be one that answers"),
+            (other(proxy), "docker-proxy (pid 4120) leads connections on to 172.17.0.2:8000"),
+            (other("/usr/sbin/haproxy -f /etc/haproxy.cfg"), "haproxy (pid 4120) may lead requests on to another program"),
+            (other("/lib/systemd/systemd --system"), "systemd (pid 4120) may lead requests on to another program"),
+            (
+                format!("{node}//- process 4130 start=14:02:12
+                    node /srv/app.js
+                    //- listen tcp 127.0.0.1:8000 pid=4130
+                "),
+                "2 sockets listen on 127.0.0.1:8000, and each gets a part of the connections",
+            ),
+        ] {
+            let told = check(ID, [HOST, &host]);
+            assert!(told.contains("\nunknown: whether a process of the application died: ") && told.contains(why), "{told}");
+        }
     }
 
     /// Two programs of one unit, of which one answers; a process of the unit left a core dump as nginx's request failed.

@@ -16,7 +16,9 @@ declare_cause! {
     /// (php-fpm answers a fatal error with 500: nginx makes no 502 of it.)
     ///
     /// ## Ruled out when
-    /// The failure is another one, or every process of the application has run since before the first failure.
+    /// The failure is another one, or every process of the application has run since before the first failure, and no
+    /// other one may answer in its place: behind a forwarder or proxy, as a child of the one that listens, or on a socket of
+    /// its own.
     ///
     /// ## Fix
     /// None by program: the error stands in the application's log.

@@ -24,8 +24,10 @@ declare_cause! {
     /// says, or all of them ended: the kernel may kill an idle one for what another asked.
     ///
     /// ## Ruled out when
-    /// The failure is another one, every process of the application has run since before the first failure, or the
-    /// kernel's log is whole and shows no killed process of it.
+    /// The failure is another one; or every process of the application has run since before the first failure; or it ran
+    /// then, and the kernel's log is whole and shows no killed process of it. Neither shows anything where another process
+    /// may answer than the one that listens, as behind a forwarder or proxy; but a whole log without any kill does, on the
+    /// host of who answers.
     ///
     /// ## Fix
     /// None by program: whether it may have more memory or should need less is a person's decision.
@@ -274,6 +276,53 @@ mod tests {
         - log 14:02:11 x1: upstream prematurely closed connection while reading response header from upstream
         - kernel-log 13:05:00: journalctl -k shows no killed process of gunicorn (pid 4120) since then
         ");
+    }
+
+    /// Docker's forwarder listens.
+    const PROXY: &str = "
+        //- process 4120 start=12:30:00
+        /usr/bin/docker-proxy -proto tcp -host-ip 127.0.0.1 -host-port 8000 -container-ip 172.17.0.2 -container-port 8000
+        //- listen tcp 127.0.0.1:8000 pid=4120
+    ";
+
+    /// What was killed then ran in a container.
+    fn of_a_container() -> String {
+        let id = "4f5c5e8c2b3c4f5c5e8c2b3c4f5c5e8c2b3c4f5c5e8c2b3c4f5c5e8c2b3c4f5c";
+        KILLED.replace("/system.slice/shop.service", &format!("/system.slice/docker-{id}.scope"))
+    }
+
+    #[test]
+    fn unknown_where_what_was_killed_may_answer_behind_a_forwarder() {
+        assert_snapshot!(check(ID, [HOST, PROXY, &of_a_container()]), @"
+        answer: none, over
+        unknown: whether a process was killed for lack of memory: nothing of it stands in dmesg -T; docker-proxy (pid 4120) leads connections on to 172.17.0.2:8000
+        leaning: the kernel killed gunicorn (pid 4119) then
+        ");
+    }
+
+    #[test]
+    fn ruled_out_behind_a_forwarder_where_nothing_was_killed_on_the_host() {
+        let told = check(ID, [HOST, PROXY, "
+            //- kernel
+            13:02:11 eth0: link becomes ready
+        "]);
+        assert!(told.contains("\nruled out"), "{told}");
+        // A proxy may lead elsewhere.
+        let told = check(ID, [HOST, "
+            //- process 4120 start=12:30:00
+            haproxy -f /etc/haproxy.cfg
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- kernel
+            13:02:11 eth0: link becomes ready
+        "]);
+        assert!(told.contains("\nunknown"), "{told}");
+    }
+
+    #[test]
+    fn unknown_where_what_answers_now_was_started_after_it_failed() {
+        let now = UNIT.replace("12:30:0", "14:03:0").replace("14:02:12", "14:03:02");
+        let told = check(ID, [HOST, &now, &of_a_container()]);
+        assert!(told.contains("\nunknown") && told.contains("the kernel killed gunicorn (pid 4119) then"), "{told}");
     }
 
     /// The same of a unit in a container, of a kind that the path does not tell; the host has one of that name too.

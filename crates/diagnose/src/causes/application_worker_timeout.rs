@@ -18,7 +18,9 @@ declare_cause! {
     /// request, where that is logged; and no other application of its kind may write there, unless the line names its master.
     ///
     /// ## Ruled out when
-    /// The failure is another one, or every process of the application has run since before the first failure.
+    /// The failure is another one, or every process of the application has run since before the first failure, and no
+    /// other one may answer in its place: behind a forwarder or proxy, as a child of the one that listens, or on a socket of
+    /// its own.
     ///
     /// ## Fix
     /// Make the request faster, or raise the application's time-out, and nginx's read time-out above it.
