@@ -1,14 +1,15 @@
 //! Requests that an application itself answered with 502, 503 or 504: no error line speaks of them, an access log does.
 //!
 //! nginx gives an attempt a `$upstream_header_time` once the application's response header is there: then the status
-//! beside it is the application's own. Only a format in which no client's text can pass for it is believed.
+//! beside it is the application's own. Only a format in which no client's text can pass for it is believed, of a line that
+//! no other format could have written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use conf::Model;
+use conf::{AccessLogs, DirectiveRef, Model};
 use facts::{ConfSpan, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Attempt, Format};
@@ -40,6 +41,17 @@ pub(crate) struct AnsweredFailures {
     pub(crate) last_unlogged: Option<Timestamp>,
 }
 
+/// An access log that is read.
+struct ReadLog {
+    path: PathBuf,
+    /// All that may have written a line of it, by what the configuration says now.
+    formats: Vec<Format>,
+    /// Where the formats stand that tell of an application's own answers.
+    telling: Vec<DirectiveRef>,
+    /// The files that say which formats are written there.
+    files: BTreeSet<PathBuf>,
+}
+
 /// Requests that failed without an access log's telling why.
 #[derive(Default)]
 struct Unlogged {
@@ -61,19 +73,26 @@ impl Case {
             let logs = logs_to_read(&configured.model, instance);
             let texts: Vec<_> = logs
                 .iter()
-                .map(|(path, _)| self.access_text(instance, path))
+                .map(|log| self.access_text(instance, &log.path))
                 .collect();
+            let changes = known(self.last_changes(idx, instance))?;
             let mut found = AnsweredFailures::default();
             let mut incidents: BTreeMap<(String, u16), Incident> = BTreeMap::new();
-            for ((path, format), text) in logs.iter().zip(texts) {
+            for (log, text) in logs.iter().zip(texts) {
                 let Some(bytes) = known(text)? else {
                     continue;
                 };
+                let changed = changes.as_ref().map(|changes| {
+                    let own = changes.iter().filter(|(path, _)| log.files.contains(path));
+                    own.map(|(_, changed)| *changed)
+                        .max()
+                        .unwrap_or(Timestamp::MIN)
+                });
                 let unlogged =
-                    self.read_access(idx, instance, (path, format, &bytes), &mut incidents);
+                    self.read_access(idx, instance, (log, changed, &bytes), &mut incidents);
                 // Those of a log that several instances write to are told once.
                 if self
-                    .other_writers(idx, path)?
+                    .other_writers(idx, &log.path)?
                     .iter()
                     .any(|other| *other < idx)
                 {
@@ -83,7 +102,7 @@ impl Case {
                 if unlogged.count > 0 && found.unlogged.is_none() {
                     found.unlogged = Some(unexplained(
                         unlogged.count,
-                        path,
+                        &log.path,
                         hidden_by(&configured.model).as_ref(),
                     ));
                 }
@@ -145,19 +164,35 @@ impl Case {
         Ok(self.owner_among(&all, incident)? == incident.instance)
     }
 
-    /// Reads one log; gives the requests that got 502 or 504 without its telling why.
+    /// Where the formats stand by which an incident of an access log was read.
+    pub(crate) fn read_by(&self, incident: &Incident) -> Result<Vec<ConfSpan>, Gap> {
+        let (instances, configured) = (self.instances()?, self.configured(incident.instance)?);
+        let Some(instance) = instances.get(incident.instance) else {
+            return Ok(Vec::new());
+        };
+        let model = &configured.model;
+        let logs = logs_to_read(model, instance).into_iter();
+        let telling = logs
+            .filter(|log| Some(&log.path) == incident.log.as_ref())
+            .flat_map(|log| log.telling);
+        Ok(telling.filter_map(|at| span(model, at, None)).collect())
+    }
+
+    /// Reads one log; gives the requests that got 502 or 504 without its telling why. What was written before its formats
+    /// were last changed (or no one knows when) may have been written by others.
     fn read_access(
         &self,
         idx: usize,
         instance: &Instance,
-        (path, format, bytes): (&Path, &Format, &[u8]),
+        (log, changed, bytes): (&ReadLog, Option<Timestamp>, &[u8]),
         incidents: &mut BTreeMap<(String, u16), Incident>,
     ) -> Unlogged {
         let window = self.window_start().as_second()..=self.now().as_second();
-        let is_believed = format.is_unforgeable();
+        let is_believed = log.formats.iter().all(Format::is_unforgeable);
         let mut unlogged = Unlogged::default();
         for line in bytes.lines() {
-            let Some(access) = format.parse(line) else {
+            let mut read = log.formats.iter().filter_map(|format| format.parse(line));
+            let Some(access) = read.next() else {
                 continue;
             };
             let (Some(status @ 502..=504), Some(at)) = (access.status(), access.time()) else {
@@ -169,7 +204,15 @@ impl Case {
             if !window.contains(&at) {
                 continue;
             }
-            let Some(peer) = answered_by(&access, status).filter(|_| is_believed) else {
+            let is_read_alike = |peer: &String| {
+                read.all(|other| {
+                    other.status() == Some(status)
+                        && answered_by(&other, status).as_ref() == Some(peer)
+                })
+            };
+            let is_since = changed.is_some_and(|changed| changed <= time);
+            let peer = answered_by(&access, status).filter(|_| is_believed && is_since);
+            let Some(peer) = peer.filter(is_read_alike) else {
                 if status != 503 {
                     unlogged.count += 1;
                     unlogged.last = unlogged.last.max(Some(time));
@@ -178,7 +221,7 @@ impl Case {
             };
             let incident = incidents
                 .entry((peer.clone(), status))
-                .or_insert_with(|| first(idx, instance, &peer, status, time, (path, line)));
+                .or_insert_with(|| first(idx, instance, &peer, status, time, (&log.path, line)));
             count(incident, &access, time);
         }
         unlogged
@@ -194,31 +237,76 @@ fn answered_by(access: &Access<'_>, status: u16) -> Option<String> {
 }
 
 /// One log for each place that writes some: a request counts once.
-fn logs_to_read(model: &conf::Model, instance: &Instance) -> Vec<(PathBuf, Format)> {
-    let mut logs: Vec<(PathBuf, Format)> = Vec::new();
+fn logs_to_read(model: &Model, instance: &Instance) -> Vec<ReadLog> {
+    let mut logs: Vec<ReadLog> = Vec::new();
     for context in model.servers().chain(model.locations()) {
         let named = named_logs(model, instance, context.id);
-        let mut formats = named
-            .into_iter()
-            .map(|(path, format)| (path, format.map_or_else(Format::combined, compiled)));
-        let Some(first) = formats.next() else {
+        let tells_so = |(_, format): &&(PathBuf, Option<&conf::LogFormat>)| {
+            format.is_some_and(|format| tells(&compiled(format)))
+        };
+        let Some((path, _)) = named.iter().find(tells_so).or(named.first()) else {
             continue;
         };
-        let tells = |(_, format): &(PathBuf, Format)| {
-            format
-                .variables()
-                .any(|name| name == "upstream_header_time")
-        };
-        let (path, format) = if tells(&first) {
-            first
-        } else {
-            formats.find(tells).unwrap_or(first)
-        };
-        if logs.len() < LOGS && !logs.iter().any(|(known, _)| *known == path) {
-            logs.push((path, format));
+        if logs.len() < LOGS && !logs.iter().any(|known| known.path == *path) {
+            logs.push(ReadLog {
+                path: path.clone(),
+                formats: Vec::new(),
+                telling: Vec::new(),
+                files: BTreeSet::new(),
+            });
+        }
+    }
+    add_writers(model, instance, &mut logs);
+    let mut places = model.servers().chain(model.locations());
+    if places.any(|place| matches!(model.access_logs(place.id), AccessLogs::Default)) {
+        let default = &instance.default_access_log;
+        for log in logs.iter_mut().filter(|log| log.path == *default) {
+            log.formats.push(Format::combined());
         }
     }
     logs
+}
+
+/// Adds the formats in which the configuration has lines written to these logs, and where it says so.
+fn add_writers(model: &Model, instance: &Instance, logs: &mut [ReadLog]) {
+    let mut seen = BTreeSet::new();
+    for context in model.contexts() {
+        let AccessLogs::To(targets) = model.access_logs(context.id) else {
+            continue;
+        };
+        for target in targets {
+            let (Some(path), Some(format)) = (
+                target.sink.path(&instance.prefix),
+                model.log_format(target.format.as_bstr()),
+            ) else {
+                continue;
+            };
+            let Some(log) = logs.iter_mut().find(|log| log.path == path) else {
+                continue;
+            };
+            let places = [Some(target.directive), format.directive];
+            let files = places
+                .iter()
+                .flatten()
+                .filter_map(|&at| model.path(at).map(Path::to_owned));
+            log.files.extend(files);
+            if !seen.insert((path, format.name.clone())) {
+                continue;
+            }
+            let format_read = compiled(format);
+            if tells(&format_read) {
+                log.telling.extend(format.directive);
+            }
+            log.formats.push(format_read);
+        }
+    }
+}
+
+/// Whether a format tells of an application's own answers.
+fn tells(format: &Format) -> bool {
+    format
+        .variables()
+        .any(|name| name == "upstream_header_time")
 }
 
 fn first(
@@ -252,9 +340,9 @@ fn first(
         last_seen: at,
         seconds: BTreeMap::new(),
         servers: Vec::new(),
-        paths: std::collections::BTreeSet::new(),
+        paths: BTreeSet::new(),
         requests: crate::incident::Requests::default(),
-        messages: std::collections::BTreeSet::new(),
+        messages: BTreeSet::new(),
         sample: line
             .get(..SHOWN_BYTES)
             .unwrap_or(line)

@@ -1,6 +1,6 @@
 //! See the doc comment of [`APPLICATION_ANSWERED_5XX`].
 
-use facts::Gap;
+use facts::{Exhibit, Gap};
 
 use crate::case::{Case, known};
 use crate::incident::{Incident, Origin};
@@ -11,7 +11,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// The access log shows requests whose last attempt has that status and a `$upstream_header_time`: nginx had read the
-    /// application's own response header. Its format must keep clients' text apart by quotes, else it is not believed.
+    /// application's own response header. Every format that is written to that log must keep clients' text apart by quotes,
+    /// and each that a line fits must say the same of it; what was written before they were last changed is not believed.
     ///
     /// ## Ruled out when
     /// The failure stands in nginx's error log: then nginx made the status.
@@ -56,7 +57,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("{who} answered {status} itself; nginx passed it on"),
-        proof: proof.with(application.map(|application| application.exhibit())),
+        proof: proof
+            .with(case.read_by(incident)?.into_iter().map(Exhibit::Config))
+            .with(application.map(|application| application.exhibit())),
         fixes: vec![Fix {
             summary: "look into the application".to_owned(),
             safety: Safety::DisplayOnly,
@@ -102,6 +105,7 @@ mod tests {
         answer: application-answered-5xx, ongoing
         confirmed: gunicorn (pid 4120) at 127.0.0.1:8000 answered 502 itself; nginx passed it on
         - log 14:04:30 x2: 192.0.2.7 [23/Jun/2026:14:04:30 +0000] "GET /cart HTTP/1.1" 502 us=502 ua=127.0.0.1:8000 uht=0.004
+        - config /etc/nginx/nginx.conf:2: log_format up '$remote_addr [$time_local] "$request" $status us=$upstream_status ua=$upstream_addr uht=$upstream_header_time';
         - sockets 12:30:00: LISTEN 127.0.0.1:8000 pid 4120 gunicorn --bind 127.0.0.1:8000 shop.wsgi
         fix, shown: look into the application
           read why it answers so: its own log
@@ -118,6 +122,7 @@ mod tests {
         answer: application-answered-5xx, over
         confirmed: the application at 127.0.0.1:8000 answered 503 itself; nginx passed it on
         - log 13:30:00 x1: 192.0.2.7 [23/Jun/2026:13:30:00 +0000] "GET / HTTP/1.1" 503 us=503 ua=127.0.0.1:8000 uht=0.004
+        - config /etc/nginx/nginx.conf:2: log_format up '$remote_addr [$time_local] "$request" $status us=$upstream_status ua=$upstream_addr uht=$upstream_header_time';
         fix, shown: look into the application
           read the application's own log of that time
         "#);
@@ -168,6 +173,44 @@ mod tests {
             let log = format!("//- file /var/log/nginx/up.log\n{line}\n");
             assert_eq!(answers([HOST, APPLICATION, &log]), "", "{line}");
         }
+    }
+
+    const LINE: &str = r#"
+        //- file /var/log/nginx/up.log
+        192.0.2.7 [23/Jun/2026:14:04:30 +0000] "GET / HTTP/1.1" 502 us=502 ua=127.0.0.1:8000 uht=0.004
+    "#;
+
+    #[test]
+    fn a_line_that_another_format_fits_is_believed_where_both_say_the_same() {
+        // Another server writes to the same log.
+        let with = |format: &str| {
+            let other = format!("log_format other '{format}';\nserver {{ access_log /var/log/nginx/up.log other; location / {{ proxy_pass http://127.0.0.1:8000; }} }}\nlog_format up");
+            answers([&HOST.replace("log_format up", &other), APPLICATION, LINE])
+        };
+        let own = r#"$remote_addr [$time_local] "$request" $status us=$upstream_status ua=$upstream_addr uht=$upstream_header_time"#;
+        for (format, is_believed) in [
+            (own.to_owned(), true),
+            (r#"$remote_addr - $remote_user [$time_local] "$request" $status"#.to_owned(), true),
+            (own.replace("$upstream_header_time", "$upstream_response_time"), false),
+            (own.replace("$upstream_header_time", "$request_time"), false),
+            // A client may make its lines look like the others.
+            ("$remote_addr [$time_local] $http_user_agent $status".to_owned(), false),
+        ] {
+            let told = with(&format);
+            assert_eq!(told.contains("application-answered-5xx"), is_believed, "{format}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_line_from_before_its_format_was_changed_is_not_believed() {
+        let changed = |at: &str| HOST.replace("nginx.conf\n", &format!("nginx.conf ctime={at}\n"));
+        let told = answers([&changed("14:04:40"), APPLICATION, LINE]);
+        assert_eq!(told, "");
+        // Changed before, and loaded after it failed.
+        let told = check(ID, [&changed("14:04:20"), APPLICATION, LINE]);
+        assert!(told.contains("\nunknown: what nginx's workers have loaded of /etc/nginx/nginx.conf"), "{told}");
+        let told = check(ID, [&changed("12:50:00"), APPLICATION, LINE]);
+        assert!(told.contains("\nconfirmed"), "{told}");
     }
 
     #[test]
