@@ -112,7 +112,7 @@ impl Case {
                     Some(UnitChange::OutOfMemory | UnitChange::KilledForPressure) => {
                         if has_failed_at_once(entry.at, later) {
                             found.push(Happening::of_all(entry.at, "journal", text()));
-                        } else {
+                        } else if is_near(entry.at, incident) {
                             leaning = Some(format!("the journal of {unit} says: {}", text()));
                         }
                     }
@@ -127,7 +127,7 @@ impl Case {
             if kills.iter().any(|kill| behind.is_elsewhere_or_ours(kill)) {
                 behind.sees_whole_paths = known(self.sees_whole_paths())?;
             }
-            let near = kills.iter().filter(|kill| is_near(kill, incident));
+            let near = kills.iter().filter(|kill| is_near(kill.at, incident));
             let names = near.filter(|kill| behind.calls_one_so(kill));
             let names = names.map(|kill| kill.name.as_bytes().to_vec()).collect();
             behind.shared_names = self.shared_names(&behind, &names)?;
@@ -147,7 +147,7 @@ impl Case {
                 });
             }
             let mut killed = Vec::new();
-            for kill in kills.into_iter().filter(|kill| is_near(kill, incident)) {
+            for kill in kills.into_iter().filter(|kill| is_near(kill.at, incident)) {
                 match behind.owned(&kill) {
                     Belongs::Surely => {
                         killed.push(behind.happening(&kill));
@@ -391,8 +391,8 @@ fn is_then(at: Timestamp, kill: &OomKill) -> bool {
     (second - BEFORE..=second + BEFORE).contains(&at.as_second())
 }
 
-fn is_near(kill: &OomKill, incident: &Incident) -> bool {
-    let second = kill.at.as_second();
+fn is_near(at: Timestamp, incident: &Incident) -> bool {
+    let second = at.as_second();
     incident
         .seconds
         .range(second - AFTER..=second + BEFORE)
