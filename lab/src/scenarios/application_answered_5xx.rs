@@ -19,6 +19,23 @@ server {
 }
 ";
 
+/// Another location's lines in the same log have another time in that place.
+const SHARED: &str = "\
+log_format up '$remote_addr [$time_local] \"$request\" $status us=$upstream_status ua=$upstream_addr uht=$upstream_header_time';
+log_format spent '$remote_addr [$time_local] \"$request\" $status us=$upstream_status ua=$upstream_addr uht=$upstream_response_time';
+server {
+    listen @listen;
+    access_log @log up;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+    location /dead {
+        access_log @log spent;
+        proxy_pass http://127.0.0.1:@dead;
+    }
+}
+";
+
 const COMBINED: &str = "\
 server {
     listen @listen;
@@ -63,6 +80,15 @@ pub fn made_by_nginx(lab: &Lab) -> Result<()> {
             Expectation::confirmed("application-answered-5xx").of_status(503).times(2).naming("answered 503 itself"),
         ],
     )
+}
+
+/// nginx's own 502 reads like an application's by the format of the place beside it: no line of that log is believed.
+pub fn read_by_a_format_that_did_not_write_it(lab: &Lab) -> Result<()> {
+    let (_node, nginx) = shop(lab, SHARED)?;
+    nginx.expect(2, "GET", "/502", 502)?;
+    nginx.expect(3, "GET", "/dead", 502)?;
+    lab.written("up.log", "us=502 ua=127.0.0.1")?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").of_failure("connect-refused").times(3)])
 }
 
 /// `combined` does not tell who made the status: nothing is said of it but that it is not known.

@@ -20,6 +20,7 @@ macro_rules! scenarios {
                 made_by_nginx,
                 not_told_by_combined,
                 asked_where_combined_does_not_tell,
+                read_by_a_format_that_did_not_write_it,
             ],
             application_crashed: [
                 gunicorn_worker_segfaults,
