@@ -71,5 +71,5 @@ server {
     lab.settle();
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["[crit]", &format!("connect() to {peer} {NONE_LEFT}")])?;
-    lab.diagnose(&nginx, &[Expectation::undetermined().of_peer(peer)])
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-unreachable").of_peer(peer)])
 }

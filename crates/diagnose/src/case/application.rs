@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use log::error::Protocol;
 
 use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN};
-use super::network::{Reached, listener_on};
+use super::network::Reached;
 use super::processes::{command_line, program};
 use super::{Case, known};
 use crate::incident::Incident;
@@ -473,7 +473,7 @@ impl Case {
                 };
                 let units = self.units_of(&reached.holders)?;
                 let log = self.own_log(kind, &master, &settings, &units)?;
-                let handed_on = self.handed_on(incident, kind, &reached)?;
+                let handed_on = self.handed_on(kind, &reached)?;
                 Ok(Application {
                     reached,
                     kind,
@@ -487,12 +487,7 @@ impl Case {
     }
 
     /// Whether those who hold a socket may not be those who answer.
-    fn handed_on(
-        &self,
-        incident: &Incident,
-        kind: Option<Kind>,
-        reached: &Reached,
-    ) -> Result<Option<HandedOn>, Gap> {
+    fn handed_on(&self, kind: Option<Kind>, reached: &Reached) -> Result<Option<HandedOn>, Gap> {
         let holders = &reached.holders;
         let mut forwarders = holders.iter();
         if let Some(to) = forwarders.find_map(|holder| Forwarder::parse(&holder.args)) {
@@ -515,24 +510,6 @@ impl Case {
                 is_local: false,
             }));
         }
-        let here = |why| HandedOn {
-            why,
-            is_local: true,
-        };
-        // `SO_REUSEPORT`: the kernel shares connections out among the sockets.
-        if let Some(PeerAddress::Tcp(address)) = incident.address {
-            let listeners = self.listeners_near(incident)?;
-            let best = listener_on(&listeners, address)?.map(|listener| listener.address);
-            let count = listeners
-                .iter()
-                .filter(|listener| Some(listener.address) == best)
-                .count();
-            if count > 1 {
-                return Ok(Some(here(format!(
-                    "{count} sockets listen on {address}, and each gets a part of the connections"
-                ))));
-            }
-        }
         // Node's cluster module and the like: the primary accepts, and hands what it accepted to its children. It stops to
         // listen where none of them is left.
         if !matches!(kind, None | Some(Kind::Node | Kind::PythonHttpServer)) {
@@ -543,13 +520,14 @@ impl Case {
         let child = processes
             .values()
             .find(|child| !child.is_zombie && holds(child.ppid) && !holds(child.pid));
-        Ok(child.map(|child| {
-            here(format!(
+        Ok(child.map(|child| HandedOn {
+            why: format!(
                 "{} (pid {}), a child of {}, may be one that answers",
                 program(child),
                 child.pid,
                 reached.who()
-            ))
+            ),
+            is_local: true,
         }))
     }
 

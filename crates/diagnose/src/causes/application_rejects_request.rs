@@ -8,8 +8,7 @@ use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
-    /// The application refused the request, for its size or for where it came from, and closed the connection without an
-    /// answer.
+    /// The application refused the request, for its size or its origin, and closed the connection without an answer.
     ///
     /// ## Confirmed when
     /// The connection was closed or reset before the response, and uWSGI's own log has a refused request for each failed

@@ -96,6 +96,7 @@ fn of_child(message: &[u8]) -> Option<Said> {
                 reason,
                 "Connection disallowed: IP address '{}' has been dropped.",
             )
+            && reason.ends_with(b" has been dropped.")
             && owned(address).parse::<IpAddr>().is_ok()
         {
             return Said::of_worker(
