@@ -35,10 +35,18 @@ const SHOWN_BYTES: usize = 500;
 pub(crate) struct AnsweredFailures {
     /// Those that an application answered so itself.
     pub(crate) incidents: Vec<Incident>,
-    /// Others with 502 or 504, of which only an error log could say why.
-    pub(crate) unlogged: Option<Gap>,
-    /// The last of those.
-    pub(crate) last_unlogged: Option<Timestamp>,
+    /// Others with 502 or 504, of which only an error log could say why, by access log.
+    pub(crate) unlogged: Vec<UnloggedFailures>,
+}
+
+/// Requests of one access log that got 502 or 504.
+pub(crate) struct UnloggedFailures {
+    /// Why they did, which is not known.
+    pub(crate) gap: Gap,
+    /// The last of them.
+    pub(crate) last: Option<Timestamp>,
+    /// The servers that write there, as error lines call them.
+    pub(crate) servers: BTreeSet<String>,
 }
 
 /// An access log that is read.
@@ -98,13 +106,13 @@ impl Case {
                 {
                     continue;
                 }
-                found.last_unlogged = found.last_unlogged.max(unlogged.last);
-                if unlogged.count > 0 && found.unlogged.is_none() {
-                    found.unlogged = Some(unexplained(
-                        unlogged.count,
-                        &log.path,
-                        hidden_by(&configured.model).as_ref(),
-                    ));
+                if unlogged.count > 0 {
+                    let hidden_by = hidden_by(&configured.model);
+                    found.unlogged.push(UnloggedFailures {
+                        gap: unexplained(unlogged.count, &log.path, hidden_by.as_ref()),
+                        last: unlogged.last,
+                        servers: servers_writing_to(&configured.model, instance, &log.path),
+                    });
                 }
             }
             for incident in incidents.into_values() {
@@ -265,6 +273,20 @@ fn logs_to_read(model: &Model, instance: &Instance) -> Vec<ReadLog> {
         }
     }
     logs
+}
+
+/// The servers whose requests, or those of their locations, are written to an access log, as error lines call them.
+fn servers_writing_to(model: &Model, instance: &Instance, path: &Path) -> BTreeSet<String> {
+    let places = model.servers().chain(model.locations());
+    let writes = |place: &&conf::Context| {
+        let named = named_logs(model, instance, place.id);
+        named.iter().any(|(named, _)| named == path)
+    };
+    places
+        .filter(writes)
+        .filter_map(|place| model.server_of(place.id))
+        .map(|server| model.logged_name(server.id).to_string())
+        .collect()
 }
 
 /// Adds the formats in which the configuration has lines written to these logs, and where it says so.
@@ -431,6 +453,50 @@ mod tests {
             "{}",
             said("error")
         );
+    }
+
+    /// One site whose log hides its errors, beside one whose failure is explained.
+    fn beside(selection: Option<&str>) -> (Vec<String>, Option<String>) {
+        let mut fixture = crate::fixture::Fixture::parse("
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            server { server_name mute; error_log /var/log/nginx/mute.log crit; access_log /var/log/nginx/mute.access.log;
+            location / { proxy_pass http://127.0.0.1:8001; } }
+            server { server_name shop.example; access_log /var/log/nginx/shop.access.log; location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- file /var/log/nginx/mute.access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:50 +0000] \"GET / HTTP/1.1\" 502 150 \"-\" \"x\"
+            //- file /var/log/nginx/shop.access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:55 +0000] \"GET / HTTP/1.1\" 502 150 \"-\" \"x\"
+            //- failed 14:04:55 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ");
+        fixture.options.selection = selection.map(|name| crate::Selection(name.to_owned()));
+        let diagnosis = fixture.diagnose();
+        let gaps = diagnosis.gaps.iter().map(|gap| gap.missing.to_string());
+        (
+            gaps.collect(),
+            diagnosis.unexplained.map(|at| at.to_string()),
+        )
+    }
+
+    #[test]
+    fn failures_of_a_mute_site_are_told_beside_another_sites() {
+        for (selection, is_told) in [
+            (None, true),
+            (Some("mute"), true),
+            (Some("shop.example"), false),
+        ] {
+            let (gaps, last) = beside(selection);
+            assert_eq!(last.is_some(), is_told, "{selection:?}: {gaps:?}");
+            let is_named = gaps.iter().any(|gap| gap.contains("mute.access.log"));
+            assert_eq!(is_named, is_told, "{selection:?}: {gaps:?}");
+            assert!(
+                !gaps.iter().any(|gap| gap.contains("shop.access.log")),
+                "{gaps:?}"
+            );
+        }
     }
 
     #[test]

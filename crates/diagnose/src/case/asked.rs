@@ -158,11 +158,21 @@ impl Case {
 
     /// Whether an incident is of a server that listens where the selection says, or that takes requests for it as a name.
     pub(super) fn is_behind(&self, selection: &Selection, incident: &Incident) -> bool {
+        let servers = self.selected_servers(selection, incident.instance);
+        // nginx's log calls a server by its first name.
+        incident
+            .servers
+            .iter()
+            .any(|server| servers.contains(server))
+    }
+
+    /// The servers that a selection means, as error lines call them.
+    fn selected_servers(&self, selection: &Selection, idx: usize) -> BTreeSet<String> {
         let (Ok(mut servers), Ok(configured)) = (
-            self.servers_listening(incident.instance, selection.name()),
-            self.configured(incident.instance),
+            self.servers_listening(idx, selection.name()),
+            self.configured(idx),
         ) else {
-            return false;
+            return BTreeSet::new();
         };
         let model = &configured.model;
         let named = model.servers_named(selection.name()).into_iter();
@@ -175,11 +185,31 @@ impl Case {
                 .chain(literally)
                 .map(|server| model.logged_name(server).to_string()),
         );
-        // nginx's log calls a server by its first name.
-        incident
-            .servers
-            .iter()
-            .any(|server| servers.contains(server))
+        servers
+    }
+
+    /// Whether failed requests that no error line explains are told, by the servers that wrote them down: where one is
+    /// selected, only its own; and beside failures that are explained, only those of other servers.
+    pub(super) fn is_told(&self, idx: usize, is_quiet: bool, servers: &BTreeSet<String>) -> bool {
+        if let Some(selection) = &self.options.selection {
+            let selected = self.selected_servers(selection, idx);
+            if !selected.is_empty() && selected.is_disjoint(servers)
+                || selected.is_empty() && !is_quiet
+            {
+                return false;
+            }
+        }
+        if is_quiet {
+            return true;
+        }
+        let Ok(logs) = self.log_facts(idx) else {
+            return false;
+        };
+        !servers.is_empty()
+            && logs.incidents.iter().all(|incident| {
+                let mut failing = incident.servers.iter();
+                !incident.servers.is_empty() && failing.all(|server| !servers.contains(server))
+            })
     }
 
     /// Whether the selection is an upstream or a host name of the configuration that may lead to the incident's peer.

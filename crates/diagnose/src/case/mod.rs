@@ -146,6 +146,9 @@ impl Selection {
     }
 }
 
+/// Access logs of which failed requests that nothing explains are told.
+const UNLOGGED_TOLD: usize = 3;
+
 /// Everything known about one host.
 pub struct Case {
     pub(crate) options: Options,
@@ -240,9 +243,13 @@ impl Case {
             let is_quiet = logs
                 .as_ref()
                 .is_some_and(|logs| logs.upstream_failures == 0);
-            if is_quiet && let Ok(answered) = self.answered_failures(idx) {
-                gaps.extend(answered.unlogged.clone());
-                unexplained = unexplained.max(answered.last_unlogged);
+            if let Ok(answered) = self.answered_failures(idx) {
+                let told = answered.unlogged.iter();
+                let told = told.filter(|unlogged| self.is_told(idx, is_quiet, &unlogged.servers));
+                for unlogged in told.take(UNLOGGED_TOLD) {
+                    gaps.push(unlogged.gap.clone());
+                    unexplained = unexplained.max(unlogged.last);
+                }
             }
             let mute = self.mute(idx, instance).ok().flatten();
             is_unheard &= mute.as_ref().is_some_and(|mute| mute.is_all);

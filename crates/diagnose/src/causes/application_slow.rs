@@ -175,7 +175,7 @@ mod tests {
             server { server_name bad; access_log /var/log/nginx/bad.log; location / { uwsgi_pass 127.0.0.1:8000; } } }
             //- file /var/log/nginx/good.log
             10.0.0.9 - - [23/Jun/2026:14:03:00 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"
-            //- failed 14:04:30 uwsgi://127.0.0.1:8000 server=bad
+            //- failed 14:04:30 uwsgi://127.0.0.1:8000
             upstream timed out (110: Connection timed out) while reading response header from upstream
             //- process 4120 start=12:30:00
             /srv/bin/serve

@@ -246,7 +246,7 @@ mod tests {
             server { server_name shop.example; location / { proxy_ssl_name a.internal; proxy_pass https://127.0.0.1:8443; } }
             server { server_name other.example; location / { proxy_ssl_name b.internal; proxy_pass https://127.0.0.1:8443; } }
             }
-            //- failed 14:04:30 https://127.0.0.1:8443/ server=shop.example
+            //- failed 14:04:30 https://127.0.0.1:8443/
             upstream SSL certificate does not match \"a.internal\" while SSL handshaking to upstream
         "]);
         assert!(told.contains("unknown: "), "{told}");
