@@ -859,13 +859,24 @@ impl Case {
     /// The file that changed last, and when: its ctime, which no program can set.
     fn newest_change(&self, idx: usize, instance: &Instance) -> Result<(PathBuf, Timestamp), Gap> {
         self.last_changes(idx, instance)?
-            .into_iter()
+            .iter()
             .max_by_key(|(_, changed)| *changed)
+            .cloned()
             .ok_or_else(|| Gap::undecided("when the files changed", "none could be read"))
     }
 
     /// The files of the configuration, with when each was last changed.
     pub(super) fn last_changes(
+        &self,
+        idx: usize,
+        instance: &Instance,
+    ) -> Result<Rc<Vec<(PathBuf, Timestamp)>>, Gap> {
+        self.evidence.once(format!("last changes {idx}"), || {
+            self.changes_of(idx, instance)
+        })
+    }
+
+    fn changes_of(
         &self,
         idx: usize,
         instance: &Instance,

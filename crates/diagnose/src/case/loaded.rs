@@ -68,7 +68,10 @@ impl Case {
     fn was_all_loaded(&self, incident: &Incident) -> Result<(), Gap> {
         let instance = self.instance(incident)?;
         let files = self.last_changes(incident.instance, &instance)?;
-        self.was_loaded(incident, &files.into_iter().map(|(path, _)| path).collect())?;
+        self.was_loaded(
+            incident,
+            &files.iter().map(|(path, _)| path.clone()).collect(),
+        )?;
         match self.changed_includes(incident)? {
             None => Ok(()),
             Some(_) => Err(Gap::too_late(
@@ -90,14 +93,14 @@ impl Case {
         let instance = self.instance(incident)?;
         let changes = self.last_changes(incident.instance, &instance)?;
         let newest = changes
-            .into_iter()
+            .iter()
             .filter(|(path, _)| files.contains(path))
             .max_by_key(|(_, changed)| *changed);
         let Some((path, changed)) = newest else {
             return Ok(());
         };
         let had_loaded =
-            |since: Timestamp| changed <= since.saturating_add(CLOCK_GRAIN).unwrap_or(since);
+            |since: Timestamp| *changed <= since.saturating_add(CLOCK_GRAIN).unwrap_or(since);
         let failed = incident
             .last_seen
             .saturating_add(SECOND)

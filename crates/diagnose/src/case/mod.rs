@@ -251,9 +251,10 @@ impl Case {
                     unexplained = unexplained.max(unlogged.last);
                 }
             }
-            let mute = self.mute(idx, instance).ok().flatten();
-            is_unheard &= mute.as_ref().is_some_and(|mute| mute.is_all);
-            gaps.extend(mute.map(|mute| mute.gap));
+            let mute = self.mute(idx, instance).ok();
+            let mute = mute.as_deref().and_then(Option::as_ref);
+            is_unheard &= mute.is_some_and(|mute| mute.is_all);
+            gaps.extend(mute.map(|mute| mute.gap.clone()));
             if let Some(logs) = &logs {
                 window.lines += logs.lines;
                 window.upstream_failures += logs.upstream_failures;

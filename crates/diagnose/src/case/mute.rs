@@ -1,11 +1,12 @@
 //! What nginx is told not to log: a failure of which no log can tell is not known not to be.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use conf::{ContextId, ContextKind, ErrorLog, LogSink, Model};
 use facts::{Gap, GapKind};
 
-use super::access::logs_of;
+use super::access::named_logs;
 use super::config::span;
 use super::{Case, Instance, known};
 
@@ -31,7 +32,12 @@ pub(super) fn hides(log: &ErrorLog) -> bool {
 
 impl Case {
     /// The passes of a running nginx whose failures are logged nowhere: neither as errors nor as a client's status.
-    pub(super) fn mute(&self, idx: usize, instance: &Instance) -> Result<Option<Mute>, Gap> {
+    pub(super) fn mute(&self, idx: usize, instance: &Instance) -> Result<Rc<Option<Mute>>, Gap> {
+        self.evidence
+            .once(format!("mute {idx}"), || self.mute_of(idx, instance))
+    }
+
+    fn mute_of(&self, idx: usize, instance: &Instance) -> Result<Option<Mute>, Gap> {
         if instance.master.is_none() || self.options.error_log.is_some() {
             return Ok(None);
         }
@@ -101,7 +107,7 @@ fn is_mute(model: &Model, instance: &Instance, context: ContextId) -> bool {
     let is_hidden = !logs.is_empty() && logs.iter().all(hides);
     let is_http = model.protocol_of(context) == Some(ContextKind::Http);
     let tells_clients = is_http
-        && logs_of(model, instance, context)
+        && named_logs(model, instance, context)
             .iter()
             .any(|(path, _)| path != std::path::Path::new("/dev/null"));
     is_hidden && !tells_clients

@@ -21,6 +21,12 @@ pub(crate) struct Held {
 impl Case {
     /// The `listen` of this very nginx that the peer's address reaches: a request sent there comes back to nginx.
     pub(crate) fn dials_itself(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
+        let key = format!("dials itself {}", incident.id);
+        let own = self.evidence.once(key, || self.own_listen(incident))?;
+        Ok((*own).clone())
+    }
+
+    fn own_listen(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
         let Some(address) = &incident.address else {
             return Ok(None);
         };

@@ -36,10 +36,10 @@ impl Case {
         let mut moments = Vec::new();
         moments.extend(of_nginx(&instance));
         let changes = known(self.last_changes(incident.instance, &instance))?.unwrap_or_default();
-        let changed = |(path, at): (PathBuf, Timestamp)| {
-            moment(at, format!("{} was changed", path.display()))
+        let changed = |(path, at): &(PathBuf, Timestamp)| {
+            moment(*at, format!("{} was changed", path.display()))
         };
-        moments.extend(changes.into_iter().map(changed));
+        moments.extend(changes.iter().map(changed));
         moments.extend(self.of_owner(incident)?);
         moments.extend(self.of_packages()?);
         moments.extend(known(self.boot())?.map(|at| moment(at, "the host booted".to_owned())));
