@@ -78,7 +78,7 @@ impl Case {
             else {
                 return Ok(AnsweredFailures::default());
             };
-            let logs = logs_to_read(&configured.model, instance);
+            let logs = self.logs_to_read(idx, &configured.model, instance)?;
             let texts: Vec<_> = logs
                 .iter()
                 .map(|log| self.access_text(instance, &log.path))
@@ -134,6 +134,17 @@ impl Case {
         })
     }
 
+    fn logs_to_read(
+        &self,
+        idx: usize,
+        model: &Model,
+        instance: &Instance,
+    ) -> Result<Rc<Vec<ReadLog>>, Gap> {
+        let key = format!("access logs to read {idx}");
+        self.evidence
+            .once(key, || Ok(logs_to_read(model, instance)))
+    }
+
     /// The other instances that write to an access log.
     pub(super) fn other_writers(&self, idx: usize, path: &Path) -> Result<Vec<usize>, Gap> {
         let instances = self.instances()?;
@@ -179,11 +190,12 @@ impl Case {
             return Ok(Vec::new());
         };
         let model = &configured.model;
-        let logs = logs_to_read(model, instance).into_iter();
+        let logs = self.logs_to_read(incident.instance, model, instance)?;
         let telling = logs
+            .iter()
             .filter(|log| Some(&log.path) == incident.log.as_ref())
-            .flat_map(|log| log.telling);
-        Ok(telling.filter_map(|at| span(model, at, None)).collect())
+            .flat_map(|log| &log.telling);
+        Ok(telling.filter_map(|&at| span(model, at, None)).collect())
     }
 
     /// Reads one log; gives the requests that got 502 or 504 without its telling why. What was written before its formats

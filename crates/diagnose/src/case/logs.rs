@@ -77,6 +77,13 @@ pub(crate) struct LogFacts {
     pub(crate) asked: Vec<Logged>,
 }
 
+/// The error logs that a configuration names.
+struct ConfiguredSinks {
+    sinks: Vec<LogSink>,
+    /// Its main level names one too: nginx does not fall back on the one it was built with.
+    is_all: bool,
+}
+
 /// A line at `emerg`.
 #[derive(Clone, Debug)]
 pub(crate) struct Emergency {
@@ -316,19 +323,10 @@ impl Case {
         facts: &mut LogFacts,
     ) -> Result<Vec<LogSink>, Gap> {
         let mut sinks: Vec<LogSink> = Vec::new();
-        match self.configured(idx) {
+        match self.configured_sinks(idx) {
             Ok(configured) => {
-                let model = &configured.model;
-                let has_own = model
-                    .contexts()
-                    .iter()
-                    .filter(|context| !model.own(context.id, "error_log").is_empty());
-                sinks.extend(
-                    has_own
-                        .flat_map(|context| model.error_logs(context.id))
-                        .map(|log| log.sink),
-                );
-                if !model.error_logs(model.main_context()).is_empty() {
+                sinks.extend(configured.sinks.iter().cloned());
+                if configured.is_all {
                     return Ok(sinks);
                 }
             }
@@ -343,6 +341,22 @@ impl Case {
             LogSink::File(bstr::BString::from(built.to_string_lossy().into_owned()))
         });
         Ok(sinks)
+    }
+
+    fn configured_sinks(&self, idx: usize) -> Result<Rc<ConfiguredSinks>, Gap> {
+        self.evidence.once(format!("error sinks {idx}"), || {
+            let configured = self.configured(idx)?;
+            let model = &configured.model;
+            let has_own = model
+                .contexts()
+                .iter()
+                .filter(|context| !model.own(context.id, "error_log").is_empty());
+            let sinks = has_own.flat_map(|context| model.error_logs(context.id));
+            Ok(ConfiguredSinks {
+                sinks: sinks.map(|log| log.sink).collect(),
+                is_all: !model.error_logs(model.main_context()).is_empty(),
+            })
+        })
     }
 
     /// Where a standard stream of the master's goes: a file, the log of its container's runtime, or the journal of its
