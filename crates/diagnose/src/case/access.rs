@@ -481,6 +481,72 @@ impl Case {
         Ok(())
     }
 
+    /// Whether a server of an upstream that had none left has answered since, by the access logs that tell it, or that
+    /// hold the requests of this upstream alone.
+    pub(crate) fn is_upstream_back(&self, incident: &Incident) -> Result<bool, Gap> {
+        let since = incident.last_seen.as_second() + 1;
+        let members: Vec<String> = self
+            .members(incident)?
+            .iter()
+            .flat_map(|member| &member.addresses)
+            .map(ToString::to_string)
+            .collect();
+        let mut is_back = false;
+        self.each_access_since(incident, since, |access| {
+            is_back |= access.attempts().any(|attempt| {
+                attempt.header_time.is_some()
+                    && attempt
+                        .addr
+                        .is_some_and(|addr| members.iter().any(|member| addr == member.as_bytes()))
+            });
+        })?;
+        if is_back {
+            return Ok(true);
+        }
+        let instance = self.instance(incident)?;
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        let model = &configured.model;
+        let passes_to_it = |id: &conf::ContextId| {
+            model
+                .pass_in_force(*id)
+                .and_then(|pass| match pass.target {
+                    Target::Upstream(id) => model.upstream(id),
+                    _ => None,
+                })
+                .is_some_and(|upstream| upstream.name == incident.peer.as_bytes())
+        };
+        for Writers {
+            path,
+            format,
+            contexts,
+        } in writers_of(model, &instance)
+        {
+            let in_locations = contexts.iter().filter(|&&id| {
+                model
+                    .context(id)
+                    .is_some_and(|context| context.kind == ContextKind::Location)
+            });
+            let is_its_own =
+                in_locations.clone().count() > 0 && in_locations.clone().all(passes_to_it);
+            if !is_its_own {
+                continue;
+            }
+            let Some(bytes) = known(self.access_text(&instance, &path))? else {
+                continue;
+            };
+            let mut lines = bytes.lines().filter_map(|line| format.parse(line));
+            if lines.any(|access| {
+                matches!(access.status(), Some(200..=299))
+                    && access.time().is_some_and(|at| at >= since)
+            }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Every request of the window that the peer answered well, as far as access logs tell.
     pub(super) fn each_answer(
         &self,

@@ -156,6 +156,12 @@ impl Application {
         self.kind
     }
 
+    /// Whether it is a php-fpm of which no file tells the pool: how many children it may have, and where it logs, is not
+    /// known.
+    pub(crate) fn is_of_no_known_pool(&self) -> bool {
+        self.kind == Some(Kind::PhpFpm) && self.settings.name.is_none()
+    }
+
     /// What it was told.
     pub(super) fn settings(&self) -> &Settings {
         &self.settings

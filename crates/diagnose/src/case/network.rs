@@ -734,6 +734,9 @@ impl Case {
                 Err(_) => {}
             }
         }
+        if incident.is(Class::NoLiveUpstreams) && self.is_upstream_back(incident).unwrap_or(false) {
+            return false;
+        }
         self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
     }
 

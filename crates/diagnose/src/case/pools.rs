@@ -6,9 +6,10 @@ use std::rc::Rc;
 use bstr::ByteSlice as _;
 use facts::application::php_fpm::{self, Config};
 use facts::application::{Bind, Kind, LogFile, Setting, Settings};
+use facts::process::Process;
 use facts::{Exhibit, Gap, PeerAddress, ProbeRequest, View};
 
-use super::{Case, known};
+use super::{Case, known, of_each};
 use crate::incident::Incident;
 use crate::tie::Place;
 
@@ -172,9 +173,15 @@ impl Case {
         let masters = processes
             .values()
             .filter(|process| Kind::recognise(&process.args) == Some(Kind::PhpFpm));
-        let mut mains: Vec<PathBuf> = masters
-            .filter_map(|master| php_fpm::main_config(&master.args))
-            .collect();
+        // A master that was told a relative path shows it so.
+        let main_of = |master: &Process| match php_fpm::main_config(&master.args) {
+            Some(main) if main.is_relative() => {
+                let directory = self.working_directory(master)?;
+                Ok(directory.map(|directory| directory.join(main)))
+            }
+            main => Ok(main),
+        };
+        let mut mains: Vec<PathBuf> = of_each(masters, main_of)?.into_iter().flatten().collect();
         let versions = ProbeRequest::Directory {
             view: View::Host,
             path: PathBuf::from("/etc/php"),

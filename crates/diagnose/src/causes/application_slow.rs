@@ -62,6 +62,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::too_late("whether the application's queue had room when it failed", "it is over")
             .leaning("the application was probably slow: it listens, and took the requests"));
     }
+    if application.is_of_no_known_pool() {
+        return Err(Gap::undecided("whether the pool had a free child", "no pool's file says that it listens there"));
+    }
     if let Some(exhausted) = application.is_exhausted(incident) {
         return Err(Gap::undecided("whether the application saw the request", "it may have waited in its queue").leaning(exhausted));
     }

@@ -72,6 +72,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
     }
     if answers
+        && known(case.application(incident))?.is_some_and(|application| application.started_before(incident))
         && let Some(Speaks::Same(exhibit)) = known(case.speaks(incident))?
     {
         return Ok(Verdict::RuledOut(proof.and(exhibit)));

@@ -69,8 +69,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             .leaning("no file on disk names this peer, and a file has changed since the workers started"));
     }
     case.still_runs(incident)?;
-    if refused.is_none() && matches!(&changed, Exhibit::Record { at: Some(at), .. } if at.as_second() > incident.last_seen.as_second()) {
-        return Err(Gap::undecided("whether the change on disk concerns this failure", "it was made after the last failure")
+    if refused.is_none() && matches!(&changed, Exhibit::Record { at: Some(at), .. } if at.as_second() > incident.first_seen.as_second()) {
+        return Err(Gap::undecided("whether the change on disk concerns this failure", "it failed before that as well")
             .leaning("the files name this peer no more since they were changed: nginx -s reload puts that into force"));
     }
     if let Some(upgrade) = case.half_done_upgrade(incident)?.filter(|upgrade| upgrade.is_of_old) {
