@@ -137,7 +137,7 @@ impl Network {
         self.run(&format!(
             "[ -d {own}/etc ] || cp -a /etc/firewalld {own}/etc\n\
              sed -i 's/^CleanupOnExit=.*/CleanupOnExit=no/' {own}/etc/firewalld.conf\n\
-             unshare --mount --propagation private sh -e <<'FIREWALLD'\n\
+             unshare --mount --pid --fork --kill-child --mount-proc --propagation private sh -e <<'FIREWALLD'\n\
              mount -t tmpfs tmpfs /run\nmkdir -p /run/dbus /run/firewalld\n\
              mount --bind {own}/etc /etc/firewalld\nmount -t tmpfs tmpfs /var/log\n\
              dbus-daemon --config-file={own}/bus.conf --nofork --nopidfile 2>{own}/bus.log &\nbus=$!\n\
