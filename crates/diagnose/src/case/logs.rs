@@ -111,6 +111,19 @@ impl Case {
     /// The error logs of an instance, read.
     pub(crate) fn log_facts(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
         self.evidence.once(format!("logs {idx}"), || {
+            let read = self.logs_read(idx)?;
+            let incidents = of_each(&read.incidents, |incident| self.settled(incident.clone()))?;
+            Ok(LogFacts {
+                incidents,
+                ..(*read).clone()
+            })
+        })
+    }
+
+    /// The same before the configuration completes the incidents: that may have to wait for facts, and no log is to be
+    /// read again for it.
+    fn logs_read(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
+        self.evidence.once(format!("logs read {idx}"), || {
             self.after_the_request()?;
             let instances = self.instances()?;
             let instance = instances
@@ -121,8 +134,7 @@ impl Case {
             for place in self.error_places(idx, instance, &mut facts)? {
                 self.read_log(idx, instance, &place, &mut facts, &mut tallies)?;
             }
-            let counted = tallies.into_values().map(Tally::counted);
-            facts.incidents = of_each(counted, |incident| self.settled(incident))?;
+            facts.incidents = tallies.into_values().map(Tally::counted).collect();
             Ok(facts)
         })
     }
