@@ -485,8 +485,12 @@ impl Case {
     /// hold the requests of this upstream alone.
     pub(crate) fn is_upstream_back(&self, incident: &Incident) -> Result<bool, Gap> {
         let since = incident.last_seen.as_second() + 1;
-        let members: Vec<String> = self
-            .members(incident)?
+        let members = self.members(incident)?;
+        // Servers that have all the connections they may answer these, and nginx turns others away meanwhile.
+        if members.iter().any(|member| member.max_conns > 0) {
+            return Ok(false);
+        }
+        let members: Vec<String> = members
             .iter()
             .flat_map(|member| &member.addresses)
             .map(ToString::to_string)
