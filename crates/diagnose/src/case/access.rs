@@ -504,9 +504,11 @@ impl Case {
                         .is_some_and(|addr| members.iter().any(|member| addr == member.as_bytes()))
             });
         })?;
-        if is_back {
-            return Ok(true);
-        }
+        Ok(is_back || self.is_upstream_back_plainly(incident, since)?)
+    }
+
+    /// The same by the logs that only locations of the upstream write to, whatever their format.
+    fn is_upstream_back_plainly(&self, incident: &Incident, since: i64) -> Result<bool, Gap> {
         let instance = self.instance(incident)?;
         let Some(configured) = known(self.configured(incident.instance))? else {
             return Ok(false);
