@@ -6,19 +6,6 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use libfuzzer_sys::fuzz_target;
 
-const KINDS: [Kind; 10] = [
-    Kind::Gunicorn,
-    Kind::Hypercorn,
-    Kind::PhpFpm,
-    Kind::Uwsgi,
-    Kind::Uvicorn,
-    Kind::Node,
-    Kind::Puma,
-    Kind::Unicorn,
-    Kind::Java,
-    Kind::PythonHttpServer,
-];
-
 fuzz_target!(|data: &[u8]| {
     let words: Vec<Vec<u8>> = data.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
     if let Some(kind) = Kind::recognise(&words) {
@@ -27,7 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let Some((&which, text)) = data.split_first() else {
         return;
     };
-    let kind = KINDS[usize::from(which) % KINDS.len()];
+    let kind = Kind::ALL[usize::from(which) % Kind::ALL.len()];
     let lines = text.split(|&byte| byte == b'\n').count();
     assert!(log::events(kind, text, &TimeZone::UTC).len() <= lines);
     log::event(kind, text, &TimeZone::UTC, Some(Timestamp::UNIX_EPOCH));

@@ -10,24 +10,11 @@ use facts::container;
 use facts::forwarder::Forwarder;
 use libfuzzer_sys::fuzz_target;
 
-const KINDS: [Kind; 10] = [
-    Kind::Gunicorn,
-    Kind::Hypercorn,
-    Kind::PhpFpm,
-    Kind::Uwsgi,
-    Kind::Uvicorn,
-    Kind::Node,
-    Kind::Puma,
-    Kind::Unicorn,
-    Kind::Java,
-    Kind::PythonHttpServer,
-];
-
 fuzz_target!(|data: &[u8]| {
     let Some((&which, rest)) = data.split_first() else {
         return;
     };
-    let kind = KINDS[usize::from(which) % KINDS.len()];
+    let kind = Kind::ALL[usize::from(which) % Kind::ALL.len()];
     let (words, file) = match rest.iter().position(|&byte| byte == 0xff) {
         Some(at) => (&rest[..at], &rest[at + 1..]),
         None => (rest, rest),

@@ -45,6 +45,20 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Gunicorn,
+        Self::Hypercorn,
+        Self::PhpFpm,
+        Self::Uwsgi,
+        Self::Uvicorn,
+        Self::Node,
+        Self::Puma,
+        Self::Unicorn,
+        Self::Java,
+        Self::PythonHttpServer,
+    ];
+
     /// The kind of a process, by its command line or the title it gave itself; `None` for any other program.
     pub fn recognise(args: &[Vec<u8>]) -> Option<Self> {
         let first = args.first()?;

@@ -366,17 +366,6 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [Kind; 8] = [
-        Kind::Gunicorn,
-        Kind::PhpFpm,
-        Kind::Uwsgi,
-        Kind::Uvicorn,
-        Kind::Node,
-        Kind::Puma,
-        Kind::Unicorn,
-        Kind::Java,
-    ];
-
     #[test]
     fn the_journals_time_goes_before_the_lines() {
         let line = b"[2026-11-21 03:40:36 +0000] [9695] [CRITICAL] WORKER TIMEOUT (pid:9745)";
@@ -396,7 +385,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_without_a_panic(bytes: Vec<u8>) {
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 events(kind, &bytes, &TimeZone::UTC);
             }
         }
@@ -417,7 +406,7 @@ mod tests {
                 "Error: listen ",
             ];
             let line = format!("{}{rest}\n", STARTS[start]);
-            for kind in KINDS {
+            for kind in Kind::ALL {
                 events(kind, line.as_bytes(), &TimeZone::UTC);
             }
         }
