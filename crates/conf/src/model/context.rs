@@ -121,6 +121,17 @@ impl Model {
         self.contexts_of_kind(ContextKind::Location)
     }
 
+    /// The locations of one server, nested and named ones too.
+    pub fn locations_in(&self, server: ContextId) -> impl Iterator<Item = &Context> {
+        let behind = self.contexts.get(server.0 as usize + 1..);
+        // What stands within a block follows it, before anything else does.
+        let within = behind
+            .unwrap_or_default()
+            .iter()
+            .take_while(move |context| context.parent.is_some_and(|parent| parent >= server));
+        within.filter(|context| context.kind == ContextKind::Location)
+    }
+
     /// The context itself, its parent, and so on to the main context.
     pub fn chain(&self, id: ContextId) -> impl Iterator<Item = &Context> {
         std::iter::successors(self.context(id), |context| self.context(context.parent?))
@@ -178,14 +189,11 @@ impl Model {
 
     /// The addresses the server around a context listens on. Without any `listen`, nginx takes `*:80`, or `*:8000`
     /// without root's rights.
-    pub fn listens(&self, id: ContextId) -> Vec<Listen> {
-        let Some(server) = self.server_of(id) else {
-            return Vec::new();
-        };
-        self.own(server.id, "listen")
-            .iter()
-            .filter_map(|&at| Listen::of(self.directive(at)?, at))
-            .collect()
+    pub fn listens(&self, id: ContextId) -> &[Listen] {
+        let listens = self
+            .server_of(id)
+            .and_then(|server| self.listens.get(&server.id));
+        listens.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// How a location is matched, and the pattern; none for other contexts.
@@ -225,6 +233,15 @@ impl Model {
         }
         label
     }
+}
+
+pub(super) fn listens_of(model: &Model) -> HashMap<ContextId, Vec<Listen>> {
+    let of_server = |server: &Context| {
+        let listens = model.own(server.id, "listen").iter();
+        let listens = listens.filter_map(|&at| Listen::of(model.directive(at)?, at));
+        (server.id, listens.collect())
+    };
+    model.servers().map(of_server).collect()
 }
 
 fn modifier(word: &[u8]) -> Option<LocationModifier> {

@@ -19,7 +19,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use bstr::BStr;
+use bstr::{BStr, BString};
 
 pub use context::{Context, ContextId, ContextKind, LocationModifier};
 pub use listen::Listen;
@@ -48,10 +48,16 @@ pub struct Model {
     globals: Option<ConfFile>,
     /// The main context is the first; a context stands behind its parent.
     contexts: Vec<Context>,
+    /// What each server listens on: every server is asked for every peer.
+    listens: HashMap<ContextId, Vec<Listen>>,
     upstreams: Vec<Upstream>,
     /// The first of each name, in lower case: every pass is looked up here.
     upstreams_by_name: HashMap<(ContextKind, Vec<u8>), UpstreamId>,
     passes: Vec<Pass>,
+    /// How each literal address is dialled: every peer of a log is looked up here.
+    ways: pass::Ways,
+    /// The servers of `http` by what a log calls them: every failing request is looked up here.
+    servers_by_logged_name: HashMap<BString, Vec<ContextId>>,
     log_formats: Vec<LogFormat>,
 }
 
@@ -62,17 +68,23 @@ impl Model {
             files: configuration.files.clone(),
             globals: configuration.globals.clone(),
             contexts: context::contexts_of(configuration),
+            listens: HashMap::new(),
             upstreams: Vec::new(),
             upstreams_by_name: HashMap::new(),
             passes: Vec::new(),
+            ways: pass::Ways::default(),
+            servers_by_logged_name: HashMap::new(),
             log_formats: Vec::new(),
         };
+        model.listens = context::listens_of(&model);
         model.upstreams = upstream::upstreams_of(&model);
         for upstream in &model.upstreams {
             let key = (upstream.protocol, upstream.name.to_ascii_lowercase());
             model.upstreams_by_name.entry(key).or_insert(upstream.id);
         }
         model.passes = pass::passes_of(&model);
+        model.ways = pass::Ways::of(&model.upstreams, &model.passes);
+        model.servers_by_logged_name = turns::servers_by_logged_name(&model);
         model.log_formats = logging::log_formats_of(&model);
         model
     }

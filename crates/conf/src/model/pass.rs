@@ -1,5 +1,6 @@
 //! Who dials what: every `proxy_pass` and its kin, and where it leads.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -218,7 +219,22 @@ impl Model {
 
     /// The ways in which a literal address is dialled.
     pub fn dialers(&self, peer: &PeerAddress) -> Vec<Dialer<'_>> {
-        self.dialers_with(peer, &|_, _| false)
+        let direct = self.ways.direct.get(peer).into_iter().flatten();
+        let mut ways: Vec<(usize, Option<&ServerLine>)> =
+            direct.map(|&pass| (pass, None)).collect();
+        for &(upstream, line) in self.ways.lines.get(peer).into_iter().flatten() {
+            let line = self
+                .upstream(upstream)
+                .and_then(|upstream| upstream.servers.get(line));
+            let passes = self.ways.passes_to.get(&upstream).into_iter().flatten();
+            ways.extend(passes.map(|&pass| (pass, line)));
+        }
+        ways.sort_by_key(|(pass, _)| *pass);
+        let dialer = |(pass, server_line)| {
+            let pass = self.passes.get(pass)?;
+            Some(Dialer { pass, server_line })
+        };
+        ways.into_iter().filter_map(dialer).collect()
     }
 
     /// The same, where a name counts if `is_address_of` says that it stands for the peer's IP address.
@@ -294,6 +310,45 @@ impl Model {
             }
         }
         dialers
+    }
+}
+
+/// The ways to literal addresses, for looking up: passes by their place in [`Model::passes`], lines by upstream and
+/// place in it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ways {
+    /// The passes that name an address themselves.
+    direct: HashMap<PeerAddress, Vec<usize>>,
+    /// The lines of upstreams that name an address.
+    lines: HashMap<PeerAddress, Vec<(UpstreamId, usize)>>,
+    /// The passes that lead to an upstream.
+    passes_to: HashMap<UpstreamId, Vec<usize>>,
+}
+
+impl Ways {
+    pub(super) fn of(upstreams: &[Upstream], passes: &[Pass]) -> Self {
+        let mut ways = Self::default();
+        for upstream in upstreams {
+            for (at, line) in upstream.servers.iter().enumerate() {
+                if let Some(peer) = line.address.as_ref().and_then(Address::literal) {
+                    ways.lines.entry(peer).or_default().push((upstream.id, at));
+                }
+            }
+        }
+        for (at, pass) in passes.iter().enumerate() {
+            for target in pass.target.certain_and_possible() {
+                match target {
+                    Target::Address(address) => {
+                        if let Some(peer) = address.literal() {
+                            ways.direct.entry(peer).or_default().push(at);
+                        }
+                    }
+                    Target::Upstream(id) => ways.passes_to.entry(*id).or_default().push(at),
+                    Target::Variable { .. } | Target::Unreadable(_) => {}
+                }
+            }
+        }
+        ways
     }
 }
 

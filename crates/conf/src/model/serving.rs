@@ -176,10 +176,8 @@ impl Model {
 
     /// The named location of a server, such as `@app`.
     pub fn location_named(&self, server: ContextId, name: &[u8]) -> Option<&Context> {
-        self.locations().find(|location| {
-            self.server_of(location.id).map(|context| context.id) == Some(server)
-                && self.location_pattern(location.id)
-                    == Some((LocationModifier::Named, name.as_bstr()))
+        self.locations_in(server).find(|location| {
+            self.location_pattern(location.id) == Some((LocationModifier::Named, name.as_bstr()))
         })
     }
 

@@ -1,6 +1,8 @@
 //! Where a request may end up: in the location that its path leads to, and in those that nginx may turn to from there
 //! (`try_files`, `index`, `error_page`, `X-Accel-Redirect`).
 
+use std::collections::HashMap;
+
 use bstr::{BStr, BString, ByteSlice as _};
 
 use super::{Context, ContextId, ContextKind, LocationModifier, Model, Unclear};
@@ -44,12 +46,9 @@ impl Model {
     }
 
     /// The servers of `http` that a log calls so.
-    pub fn servers_logged_as(&self, name: &[u8]) -> Vec<ContextId> {
-        let servers = self.servers().filter(|server| {
-            self.protocol_of(server.id) == Some(ContextKind::Http)
-                && self.logged_name(server.id) == name
-        });
-        servers.map(|server| server.id).collect()
+    pub fn servers_logged_as(&self, name: &[u8]) -> &[ContextId] {
+        let servers = self.servers_by_logged_name.get(name.as_bstr());
+        servers.map(Vec::as_slice).unwrap_or_default()
     }
 
     /// The location that a context belongs to: itself, or the one around an `if` or `limit_except`. The server where there
@@ -172,8 +171,8 @@ impl Model {
         }
         if pass.is_some() && !self.ignores_redirects(location) {
             let inner = self
-                .locations()
-                .filter(|inner| self.is_only_turned_to(server, inner));
+                .locations_in(server)
+                .filter(|inner| self.is_only_turned_to(inner));
             turns.extend(inner.map(|inner| (inner.id, path.clone())));
         }
         Ok(turns)
@@ -210,13 +209,12 @@ impl Model {
     }
 
     /// Whether a location is for internal redirects alone.
-    fn is_only_turned_to(&self, server: ContextId, location: &Context) -> bool {
+    fn is_only_turned_to(&self, location: &Context) -> bool {
         let is_named = self
             .location_pattern(location.id)
             .is_some_and(|(modifier, _)| modifier == LocationModifier::Named);
         let is_internal = !self.own(location.id, "internal").is_empty();
-        (is_named || is_internal)
-            && self.server_of(location.id).map(|around| around.id) == Some(server)
+        is_named || is_internal
     }
 
     /// Whether a peer's own errors are answered with nginx's pages.
@@ -238,6 +236,17 @@ impl Model {
             .flat_map(|at| self.args(at))
             .any(|header| header.eq_ignore_ascii_case(b"X-Accel-Redirect"))
     }
+}
+
+pub(super) fn servers_by_logged_name(model: &Model) -> HashMap<BString, Vec<ContextId>> {
+    let mut by_name: HashMap<BString, Vec<ContextId>> = HashMap::new();
+    for server in model.servers() {
+        if model.protocol_of(server.id) == Some(ContextKind::Http) {
+            let name = model.logged_name(server.id);
+            by_name.entry(name).or_default().push(server.id);
+        }
+    }
+    by_name
 }
 
 #[cfg(test)]

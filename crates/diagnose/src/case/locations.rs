@@ -96,7 +96,7 @@ fn locations(model: &Model, requests: &Requests) -> Option<BTreeSet<ContextId>> 
         }
         for path in paths {
             let path = compared(path.as_bstr())?;
-            for &server in &servers {
+            for &server in servers {
                 found.extend(model.possible_locations(server, &path).ok()?);
             }
         }

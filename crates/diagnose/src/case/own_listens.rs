@@ -42,7 +42,7 @@ impl Case {
         let at = model.servers().find_map(|server| {
             let listens = model.listens(server.id);
             let own = listens
-                .into_iter()
+                .iter()
                 .find(|listen| !listen.udp && takes(listen, address))?;
             span(model, own.directive, None)
         });
@@ -116,12 +116,12 @@ impl Case {
         let held = model.servers().find_map(|server| {
             let listens = model.listens(server.id);
             listens
-                .into_iter()
+                .iter()
                 .filter(|listen| !listen.udp)
                 .find_map(|listen| {
                     let by = listeners
                         .iter()
-                        .find(|listener| collide(&listen, listener))?;
+                        .find(|listener| collide(listen, listener))?;
                     Some(Held {
                         listen: span(model, listen.directive, None)?,
                         by: by.clone(),
