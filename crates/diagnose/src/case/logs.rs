@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use log::LocalTime;
 use log::error::{Class, Event, Forgery, Records, Seen, Stream};
 
+use super::config::Site;
 use super::container::{RuntimeLog, StreamText};
 use super::evidence::{settled, stat_of};
 use super::requested::{self, Sent};
@@ -112,11 +113,12 @@ impl Case {
     pub(crate) fn log_facts(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
         self.evidence.once(format!("logs {idx}"), || {
             let read = self.logs_read(idx)?;
-            let incidents = of_each(&read.incidents, |incident| self.settled(incident.clone()))?;
-            Ok(LogFacts {
-                incidents,
-                ..(*read).clone()
-            })
+            let places = of_each(&read.incidents, |incident| known(self.sites(incident)))?;
+            let mut facts = (*read).clone();
+            for (incident, sites) in facts.incidents.iter_mut().zip(places) {
+                settle(incident, sites.as_deref());
+            }
+            Ok(facts)
         })
     }
 
@@ -674,9 +676,7 @@ impl Case {
     /// Completes an incident with what only the configuration knows.
     pub(super) fn settled(&self, mut incident: Incident) -> Result<Incident, Gap> {
         let sites = known(self.sites(&incident))?;
-        incident.explained = sites.as_ref().is_some_and(|sites| !sites.is_empty());
-        let site = sites.as_ref().and_then(|sites| sites.first());
-        incident.upstream = site.and_then(|site| site.upstream.clone());
+        settle(&mut incident, sites.as_deref());
         Ok(incident)
     }
 
@@ -1120,6 +1120,13 @@ pub(super) fn path_of(request: &BStr) -> Option<String> {
     let target = request.split(|&byte| byte == b' ').nth(1)?;
     let path = target.split(|&byte| byte == b'?').next()?;
     (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.to_str_lossy().into_owned())
+}
+
+fn settle(incident: &mut Incident, sites: Option<&Vec<Site>>) {
+    incident.explained = sites.is_some_and(|sites| !sites.is_empty());
+    incident.upstream = sites
+        .and_then(|sites| sites.first())
+        .and_then(|site| site.upstream.clone());
 }
 
 fn text_of(line: &[u8]) -> String {

@@ -13,6 +13,7 @@ mod value;
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::LazyLock;
 use std::thread;
 
 use facts::{Answer, ProbeRequest};
@@ -108,8 +109,7 @@ fn mask(bytes: &mut [u8], shape: Shape) {
         Shape::Passwords => passwords(bytes),
         Shape::Text | Shape::Log => {}
     }
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = bytes.len().div_ceil(threads).max(PART);
+    let share = bytes.len().div_ceil(threads()).max(PART);
     thread::scope(|scope| {
         let mut rest = &mut *bytes;
         while rest.len() > share {
@@ -120,6 +120,13 @@ fn mask(bytes: &mut [u8], shape: Shape) {
         in_parts(rest, shape);
     });
     forms::over_lines(bytes);
+}
+
+/// The processors to be used. Asking for them reads files of control groups, so they are asked for once.
+fn threads() -> usize {
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+    *THREADS
 }
 
 /// Masks part by part, so that a part stays in the processor's cache while it is searched for this and that.
