@@ -14,6 +14,7 @@
 //! folder that takes each capture as a case of the corpus, `WHY502_LAB_KEEP=1` keeps each lab's directory.
 
 mod application;
+mod attempt;
 mod built;
 mod certificates;
 mod client;
@@ -36,6 +37,7 @@ pub mod vm;
 pub mod vm_scenarios;
 
 pub use application::{Gunicorn, Pool};
+pub use attempt::attempt;
 pub use built::{target_dir, why502};
 pub use certificates::Certified;
 pub use container::Container;

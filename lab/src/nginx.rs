@@ -306,21 +306,8 @@ impl Nginx {
         Ok(())
     }
 
-    /// As many GETs at once; gives how many were answered with this status.
-    pub fn crowd(&self, count: u32, path: &str, status: u16) -> usize {
-        let port = self.port;
-        std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..count)
-                .map(|_| scope.spawn(move || client::request(port, "GET", path).ok()))
-                .collect();
-            let answers = clients
-                .into_iter()
-                .map(|client| client.join().ok().flatten());
-            answers.filter(|answer| *answer == Some(status)).count()
-        })
-    }
-
-    /// As [`Nginx::crowd`], but nginx has let every client in before the first has asked.
+    /// As many GETs at once, of clients who are all let in before the first has asked; gives how many were answered with
+    /// this status.
     ///
     /// # Errors
     /// When a client is not let in.

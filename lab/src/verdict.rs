@@ -11,6 +11,7 @@ use std::{env, fs};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::attempt;
 use crate::built;
 use crate::corpus::{self, Keep};
 use crate::lab::Lab;
@@ -417,6 +418,7 @@ impl Scene<'_> {
                 .collect()
         };
         let before = files();
+        attempt::judge();
         let live = Answer::ask(self.run, self.flags.clone())?;
         self.note(&live, expected)?;
         live.check(expected).with_context(|| live.shown("live"))?;
@@ -668,6 +670,7 @@ fn run(args: &[OsString]) -> Result<Output> {
 }
 
 fn run_program(program: &Path, args: &[OsString]) -> Result<Output> {
+    attempt::judge();
     // `timeout` so that a run without end is an answer like any other.
     let mut command = Command::new("timeout");
     command

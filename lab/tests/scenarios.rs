@@ -6,8 +6,7 @@ macro_rules! tests {
         $(mod $cause {
             $(#[test]
             fn $scenario() -> anyhow::Result<()> {
-                let lab = why502_lab::Lab::new()?;
-                why502_lab::scenarios::$cause::$scenario(&lab)
+                why502_lab::attempt(why502_lab::scenarios::$cause::$scenario)
             })*
         })*
     };

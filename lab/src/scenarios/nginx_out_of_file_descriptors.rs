@@ -21,7 +21,7 @@ pub fn worker_rlimit_nofile_is_small(lab: &Lab) -> Result<()> {
     let _application = lab.application(&["slow", "2"], &peer)?;
     let nginx = lab.nginx_setup().main("worker_rlimit_nofile 25;").start(SITE, &[("peer", &peer)])?;
     lab.settle();
-    let failed = nginx.crowd(40, "/slow", 500);
+    let failed = nginx.gathering(40, "/slow", 500)?;
     ensure!(failed > 0, "every client was served:\n{}", nginx.log());
     nginx.logged(&["[alert]", "socket() failed (24: Too many open files) while connecting to upstream", &peer])?;
     nginx.logged(&["[crit]", "accept4() failed (24: Too many open files)"])?;
@@ -35,7 +35,7 @@ pub fn worker_was_replaced_since(lab: &Lab) -> Result<()> {
     let _application = lab.application(&["slow", "2"], &peer)?;
     let mut nginx = lab.nginx_setup().main("worker_rlimit_nofile 25;").start(SITE, &[("peer", &peer)])?;
     lab.settle();
-    let failed = nginx.crowd(40, "/slow", 500);
+    let failed = nginx.gathering(40, "/slow", 500)?;
     ensure!(failed > 0, "every client was served:\n{}", nginx.log());
     nginx.logged(&["[alert]", "socket() failed (24: Too many open files) while connecting to upstream", &peer])?;
     nginx.logged(&["[crit]", "accept4() failed (24: Too many open files)"])?;

@@ -70,7 +70,7 @@ pub fn servers_have_all_the_connections_they_may(lab: &Lab) -> Result<()> {
     let site = SITE.replace("proxy_read_timeout 1s;", "");
     let nginx = lab.nginx(&site, &[("name", &name), ("one", &one), ("other", &other)])?;
     lab.settle();
-    let failed = nginx.crowd(6, "/slow", 502);
+    let failed = nginx.gathering(6, "/slow", 502)?;
     ensure!(failed > 0, "every client was served:\n{}", nginx.log());
     nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/slow\"")])?;
     lab.diagnose(&nginx, &[Expectation::at_most("no-live-peers").of_peer(name)])
