@@ -291,7 +291,8 @@ impl Case {
                 .is_some_and(|at| (first..=last + 1).contains(&at));
             let is_failure = matches!(access.status(), Some(499 | 502 | 504));
             let path = access.request().and_then(super::logs::path_of);
-            let is_of_it = path.is_some_and(|path| incident.paths.contains(&path));
+            let is_of_it =
+                path.is_some_and(|path| incident.paths.contains(path.to_str_lossy().as_ref()));
             if is_then && is_failure && is_of_it && failed.len() < MOST {
                 failed.extend(asked(access));
             }
@@ -362,10 +363,9 @@ impl Case {
                         .filter_map(|line| format.parse(line))
                         .filter(|access| {
                             matches!(access.status(), Some(200..=399))
-                                && access
-                                    .request()
-                                    .and_then(super::logs::path_of)
-                                    .is_some_and(|path| incident.paths.contains(&path))
+                                && access.request().and_then(super::logs::path_of).is_some_and(
+                                    |path| incident.paths.contains(path.to_str_lossy().as_ref()),
+                                )
                         });
                 last = last.max(answered.filter_map(|access| access.time()).max());
             }

@@ -399,7 +399,7 @@ fn count(incident: &mut Incident, access: &Access<'_>, at: Timestamp) {
     if let Some(path) = access.request().and_then(path_of)
         && incident.paths.len() < NAMES_KEPT
     {
-        incident.paths.insert(path);
+        incident.paths.insert(path.to_str_lossy().into_owned());
     }
 }
 

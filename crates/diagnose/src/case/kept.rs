@@ -84,6 +84,7 @@ impl Answers {
             && let Some(method) = request.fields().next()
         {
             let method = method.to_str_lossy().into_owned();
+            let path = path.to_str_lossy().into_owned();
             self.requests.entry(path).or_default().insert(method);
         }
     }

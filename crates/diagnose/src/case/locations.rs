@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use bstr::{BStr, BString, ByteSlice as _};
+use bstr::{BStr, ByteSlice as _};
 use conf::{ContextId, Model};
 use facts::Gap;
 use log::error::Event;
@@ -21,21 +21,15 @@ impl Requests {
     pub(super) fn add(&mut self, event: &Event<'_>) {
         self.has_clients_own |= event.subrequest.is_none();
         let path = match event.subrequest {
-            Some(uri) => Some(uri.to_owned()),
-            None => event
-                .request
-                .and_then(super::logs::path_of)
-                .map(BString::from),
+            Some(uri) => Some(uri),
+            None => event.request.and_then(super::logs::path_of),
         };
         let (Some(server), Some(path)) = (event.server, path) else {
             self.are_partial = true;
             return;
         };
-        if self
-            .paths
-            .get(server)
-            .is_some_and(|paths| paths.contains(&path))
-        {
+        let known = self.paths.get(server);
+        if known.is_some_and(|paths| paths.contains(path)) {
             return;
         }
         let kept: usize = self.paths.values().map(BTreeSet::len).sum();
@@ -44,7 +38,7 @@ impl Requests {
             return;
         }
         let paths = self.paths.entry(server.to_owned()).or_default();
-        paths.insert(path);
+        paths.insert(path.to_owned());
     }
 }
 

@@ -1035,8 +1035,10 @@ impl Reader<'_> {
         }
         if incident.paths.len() < PATHS_KEPT
             && let Some(path) = event.request.and_then(path_of)
+            && let path = path.to_str_lossy()
+            && !incident.paths.contains(path.as_ref())
         {
-            incident.paths.insert(path);
+            incident.paths.insert(path.into_owned());
         }
         incident.requests.add(event);
         if words_decide(event.class)
@@ -1116,10 +1118,10 @@ fn words_decide(class: Class) -> bool {
 }
 
 /// The path of a request line, as the client sent it: `/index.php` of `GET /index.php?x=1 HTTP/1.1`.
-pub(super) fn path_of(request: &BStr) -> Option<String> {
+pub(super) fn path_of<'r>(request: &'r BStr) -> Option<&'r BStr> {
     let target = request.split(|&byte| byte == b' ').nth(1)?;
     let path = target.split(|&byte| byte == b'?').next()?;
-    (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.to_str_lossy().into_owned())
+    (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.as_bstr())
 }
 
 fn settle(incident: &mut Incident, sites: Option<&Vec<Site>>) {
