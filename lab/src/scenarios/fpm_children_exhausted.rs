@@ -60,7 +60,7 @@ pub fn more_requests_than_children(lab: &Lab) -> Result<()> {
         ensure!(status == 504, "a client got {status}");
     }
     nginx.logged_times(6, &[TIMED_OUT, "GET /hold.php"])?;
-    let truth = truth(lab).times(6).naming("requests waited at one time");
+    let truth = truth(lab).times(6).naming("requests waited for an answer at one time");
     lab.diagnose(&nginx, &[truth.also("application-slow")])
 }
 

@@ -101,7 +101,7 @@ fn of_waiting(incident: &Incident, case: &Case, pool: &FpmPool) -> Result<Verdic
         );
         return Err(lean(gap, incident, pool, time_out));
     }
-    let what = format!("{} waited at one time", counted(waited, "request"));
+    let what = format!("{} waited for an answer at one time", counted(waited, "request"));
     let at_once = Exhibit::Record {
         probe: "lines-since",
         at: None,
@@ -262,9 +262,9 @@ mod tests {
     fn confirmed_where_more_requests_waited_than_children_may_run() {
         assert_snapshot!(check(ID, [NGINX, TIMED_OUT, POOL, RUNNING, QUEUE_EMPTY]), @"
         answer: fpm-children-exhausted, ongoing
-        confirmed: all 2 children of the php-fpm pool www were busy (pm.max_children = 2), and 3 requests waited at one time
+        confirmed: all 2 children of the php-fpm pool www were busy (pm.max_children = 2), and 3 requests waited for an answer at one time
         - log 14:04:30 x3: upstream timed out (110: Connection timed out) while reading response header from upstream
-        - lines-since: 3 requests waited at one time, 2 children may answer
+        - lines-since: 3 requests waited for an answer at one time, 2 children may answer
         - process 12:30:00: pool www has 2 children, and may have 2
         fix, shown: find what keeps the children busy
           see what the children of php-fpm (pid 900) do: request_slowlog_timeout and slowlog in the pool's file name the script

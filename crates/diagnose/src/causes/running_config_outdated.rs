@@ -50,7 +50,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         // A file may be gone, or a worker that died was started anew with what its master had read.
         Drift::None(_) => match case.changed_includes(incident)? {
             Some(changed) => (changed, None),
-            None => return Err(Gap::undecided("which configuration dials this peer", "none on disk does, though none has changed")),
+            None => return Err(Gap::undecided("which configuration dials this peer", "none on disk does, and the workers run what stands there")),
         },
         Drift::Changed { changed, refused } => (changed, refused),
     };
@@ -203,7 +203,7 @@ mod tests {
             server { location / { proxy_pass http://127.0.0.1:8001; } }
             //- path /etc/nginx/sites dir 755 0:0 ctime=12:00:00
         "]);
-        assert!(untouched.contains("none on disk does, though none has changed"), "{untouched}");
+        assert!(untouched.contains("none on disk does, and the workers run what stands there"), "{untouched}");
     }
 
     #[test]
@@ -373,7 +373,7 @@ mod tests {
             connect() failed (111: Connection refused) while connecting to upstream
         "]), @"
         answer: peer-not-listening, ongoing
-        unknown: which configuration dials this peer: none on disk does, though none has changed
+        unknown: which configuration dials this peer: none on disk does, and the workers run what stands there
         ");
     }
 
