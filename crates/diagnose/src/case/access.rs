@@ -13,7 +13,7 @@ use conf::{
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
-use log::error::{Class, Protocol, While};
+use log::error::{Class, Protocol};
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -235,24 +235,17 @@ impl Case {
         Ok((*found).clone())
     }
 
-    /// Whether the requests that failed once nginx had connected are answered well by the same peer since, and none was
-    /// between the failures: what fails now and then is not over after one success. Of many requests a few tell; the same
-    /// path by another method or with another query is another request. What was closed or reset may have been refused for
-    /// its cookies, which no log tells: then it has to be the same client's too.
+    /// Whether the requests that failed are answered well by the same peer since, and none was between the failures: what
+    /// fails now and then is not over after one success. Of many requests a few tell; the same path by another method or
+    /// with another query is another request. Where a failure may hang on what one client sends, such as its cookies, it
+    /// has to be the same client's too.
     pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
         const FEW: usize = 3;
         const MOST: usize = 64;
-        let is_later = matches!(
-            incident.action,
-            Some(
-                While::SslHandshakingToUpstream
-                    | While::SendingRequest
-                    | While::ReadingResponseHeader
-                    | While::ReadingUpstream
-            )
-        );
+        if incident.origin != Origin::ErrorLog {
+            return Ok(false);
+        }
         let is_cut = incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset);
-        // A header that is too long or no header at all is one client's, perhaps.
         let is_anybodys = [
             Class::ReadTimeout,
             Class::TlsHandshake,
@@ -261,9 +254,6 @@ impl Case {
         ]
         .iter()
         .any(|class| incident.is(*class));
-        if !is_later || !(is_cut || is_anybodys) || incident.origin != Origin::ErrorLog {
-            return Ok(false);
-        }
         if is_cut
             && let Some(application) = known(self.application(incident))?
             && application.refuses()
@@ -272,7 +262,7 @@ impl Case {
         }
         let asked = |access: &Access<'_>| -> Option<Vec<u8>> {
             let mut asked = without_version(access.request()?).to_vec();
-            if is_cut {
+            if !is_anybodys {
                 for part in [access.remote_addr(), access.get("http_referer")] {
                     asked.push(b' ');
                     asked.extend(part.unwrap_or_default().iter());
@@ -289,7 +279,8 @@ impl Case {
             let is_then = access
                 .time()
                 .is_some_and(|at| (first..=last + 1).contains(&at));
-            let is_failure = matches!(access.status(), Some(499 | 502 | 504));
+            // 9 stands for an answer without a header.
+            let is_failure = matches!(access.status(), Some(9 | 499 | 500 | 502 | 504));
             let path = access.request().and_then(super::logs::path_of);
             let is_of_it =
                 path.is_some_and(|path| incident.paths.contains(path.to_str_lossy().as_ref()));

@@ -727,7 +727,11 @@ impl Case {
             || incident.is(Class::ProxyBind);
         if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
-                Ok(Repeated::Same(_) | Repeated::Other(..) | Repeated::Silent(_)) => return true,
+                Ok(Repeated::Same(_)) => return true,
+                // What fails otherwise now may be another fault, after this one was mended.
+                Ok(Repeated::Other(..) | Repeated::Silent(_)) => {
+                    return !self.is_answered_since(incident).unwrap_or(false);
+                }
                 // A port may come free for this one.
                 Ok(Repeated::Succeeds) if incident.is(Class::EphemeralPorts) => {}
                 Ok(Repeated::Succeeds) => return false,
