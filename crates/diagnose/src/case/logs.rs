@@ -100,6 +100,19 @@ struct Key {
     peer: BString,
     class: &'static str,
     action: &'static str,
+    /// What the message says, where one class says different things; empty otherwise.
+    words: BString,
+}
+
+impl Key {
+    /// The class, and what tells it apart.
+    fn failure(&self) -> Cow<'static, str> {
+        if self.words.is_empty() {
+            Cow::Borrowed(self.class)
+        } else {
+            Cow::Owned(format!("{} {}", self.class, self.words))
+        }
+    }
 }
 
 /// One incident while it is counted.
@@ -503,6 +516,7 @@ impl Case {
             pids: self.pids_inside(instance)?,
             sent: self.sent(idx)?,
             names: BTreeSet::new(),
+            words: BTreeSet::new(),
             doubtful: Vec::new(),
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
@@ -829,6 +843,8 @@ struct Reader<'a> {
     doubtful: Vec<Vec<u8>>,
     /// The names that could not be resolved so far.
     names: BTreeSet<BString>,
+    /// The words by which incidents were told apart so far.
+    words: BTreeSet<BString>,
     /// The last local second and its time: lines of one second share the work.
     last: (i64, Timestamp),
     /// Some line of it is nginx's.
@@ -1008,7 +1024,27 @@ impl Reader<'_> {
             peer: peer.to_owned(),
             class: event.class.as_str(),
             action: event.action.map_or("", log::error::While::as_str),
+            words: self.words(event),
         }
+    }
+
+    /// The words that tell an incident apart from another of its class. Peers may choose them: those beyond the first ones
+    /// count together, as none.
+    fn words(&mut self, event: &Event<'_>) -> BString {
+        let words: BString = if words_decide(event.class) {
+            event.message.to_owned()
+        } else {
+            let code = event.unresolved().and_then(|name| name.code);
+            code.map(|code| code.to_string().into()).unwrap_or_default()
+        };
+        if self.words.contains(&words) {
+            return words;
+        }
+        if self.words.len() == MESSAGES_KEPT {
+            return BString::default();
+        }
+        self.words.insert(words.clone());
+        words
     }
 
     fn count(&mut self, event: &Event<'_>, line: &[u8], at: Timestamp) {
@@ -1073,7 +1109,7 @@ fn first(
         .and_then(|all| all.get(idx).map(|instance| instance.config.clone()))
         .unwrap_or_default();
     Incident {
-        id: identity(&config, &key.peer, key.class, key.action),
+        id: identity(&config, &key.peer, &key.failure(), key.action),
         instance: idx,
         origin: Origin::ErrorLog,
         peer: key.peer.to_str_lossy().into_owned(),
