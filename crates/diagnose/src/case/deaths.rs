@@ -26,6 +26,10 @@ const GUNICORN_START: [i32; 2] = [3, 4];
 /// one does nothing; any other signal comes from outside, and meets idle ones as well.
 const OWN_SIGNALS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
 
+/// Those of them that only its own instructions draw upon it, in the middle of what it does: `ILL BUS FPE SEGV SYS`. A
+/// watchdog sends SIGABRT as well (systemd.service(5), `WatchdogSignal=`).
+const FAULTS: [i32; 5] = [4, 7, 8, 11, 31];
+
 /// So many seconds after a process left a core dump its place is taken at the latest, where that is to show whose it was.
 const REPLACED: i64 = 5;
 
@@ -200,7 +204,13 @@ impl Application {
                 UnitChange::ProcessExited { command, how } => {
                     let is_death = command.as_deref() == Some("ExecStart")
                         && !matches!(how, None | Some(Ended::Exited(0)));
-                    found.extend(is_death.then_some(death));
+                    let late = match how {
+                        Some(Ended::Killed(signal) | Ended::Dumped(signal)) => {
+                            is_fault(Exit::Signal(*signal))
+                        }
+                        _ => false,
+                    };
+                    found.extend(is_death.then_some(Happening { late, ..death }));
                 }
                 UnitChange::CoreDumped { pid, signal } => {
                     let is_told = pid.is_some_and(|pid| told.contains(&pid));
@@ -208,6 +218,7 @@ impl Application {
                     let death = Happening {
                         requests: self.at_once(),
                         doubt: self.doubt_of(how),
+                        late: is_fault(how),
                         ..death
                     };
                     if is_told {
@@ -337,6 +348,12 @@ impl Application {
                 text: event.text.trim().to_owned(),
                 requests: self.at_once(),
                 doubt: self.doubt_whose(event).or_else(|| doubt(event)),
+                late: match event.what {
+                    What::WorkerExited { how, .. } => is_fault(how),
+                    // It had been answering for long, and the time is that of its successor's start.
+                    What::WorkerTimeout { .. } => event.at.is_none(),
+                    _ => false,
+                },
             })
             .collect()
     }
@@ -410,6 +427,11 @@ impl Application {
             .find(|holder| holder.pid == successor)?;
         Some(process.start)
     }
+}
+
+/// Whether a process ended so by what it was doing at that moment.
+fn is_fault(how: Exit) -> bool {
+    matches!(how, Exit::Signal(signal) if FAULTS.contains(&signal))
 }
 
 impl Case {

@@ -12,9 +12,13 @@ use super::application::Application;
 use crate::incident::Incident;
 
 /// A worker's end is logged up to so many seconds before nginx notices (a second each for both clocks' rounding, and one
-/// for a worker that has to be killed twice), or one after.
+/// for a worker that has to be killed twice), or one after, where the second turned meanwhile (see [`Happening::late`]).
 pub(super) const BEFORE: i64 = 2;
 pub(super) const AFTER: i64 = 1;
+
+/// Of so many failures whose process is told of by the end of their second, one more may be told of in the next one:
+/// what comes a while after each failure is not so quick.
+const IN_TIME: u64 = 8;
 
 /// Exhibits of events that are shown.
 pub(super) const EVENTS_SHOWN: usize = 4;
@@ -32,6 +36,10 @@ pub(crate) struct Happening {
     pub(super) requests: Option<u64>,
     /// Why its process may have been answering none of them, where nothing shows that it was.
     pub(super) doubt: Option<String>,
+    /// Whether it accounts for a failure of the second before it as well. Who ends is told of a moment later, so that the
+    /// second may have turned; but as well it may have closed the connection itself, and been ended for that. Only an
+    /// end that it met at work, or whose time is known late only, is taken for the former.
+    pub(super) late: bool,
 }
 
 /// What happened, and where it was read.
@@ -56,12 +64,18 @@ impl Happening {
             text,
             requests: None,
             doubt: None,
+            late: false,
         }
     }
 
     /// Whether it may explain a failure in this second.
     pub(super) fn is_near(&self, second: i64) -> bool {
         (second - BEFORE..=second + AFTER).contains(&self.at.as_second())
+    }
+
+    /// Whether it is told of in a later second than this one's failure, and does not account for it therefore.
+    fn is_after(&self, second: i64) -> bool {
+        !self.late && self.at.as_second() > second
     }
 }
 
@@ -173,26 +187,51 @@ impl Happenings {
 
     /// How many failures of the seconds in which the incident failed have something of their own that accounts for them,
     /// of how many, and why another has none. The earliest goes to the earliest failure that it is near to: no other way
-    /// explains more.
+    /// explains more. What is told of a second late goes to what is left.
     fn explained(&self, incident: &Incident) -> (u64, u64, Option<String>) {
         let mut left: Vec<Option<u64>> = self.found.iter().map(|found| found.requests).collect();
-        let (mut explained, mut of, mut doubt) = (0, 0, None);
-        for (&second, &count) in &self.failed {
-            let mut wanted = count;
-            let near = self.found.iter().zip(&mut left);
-            for (happening, left) in near.filter(|(happening, _)| happening.is_near(second)) {
+        let mut doubt = None;
+        let mut give = |second: i64, wanted: u64, is_late: bool| {
+            let mut missing = wanted;
+            let near = self.found.iter().zip(&mut left).filter(|(happening, _)| {
+                happening.is_near(second) && happening.is_after(second) == is_late
+            });
+            for (happening, left) in near {
                 if happening.doubt.is_some() {
-                    doubt = doubt.or_else(|| happening.doubt.clone());
+                    doubt = doubt.take().or_else(|| happening.doubt.clone());
                     continue;
                 }
-                let taken = left.map_or(wanted, |left| left.min(wanted));
+                let taken = left.map_or(missing, |left| left.min(missing));
                 *left = left.map(|left| left - taken);
-                wanted -= taken;
+                missing -= taken;
             }
+            wanted - missing
+        };
+        let in_time: Vec<(i64, u64, u64)> = self
+            .failed
+            .iter()
+            .map(|(&second, &count)| (second, count, give(second, count, false)))
+            .collect();
+        let late: Vec<u64> = in_time
+            .iter()
+            .map(|&(second, count, given)| give(second, count - given, true))
+            .collect();
+        let sum = |counts: &mut dyn Iterator<Item = u64>| counts.sum::<u64>();
+        let (all_in_time, all_late) = (
+            sum(&mut in_time.iter().map(|(_, _, given)| *given)),
+            sum(&mut late.iter().copied()),
+        );
+        let is_lag = all_late * IN_TIME <= all_in_time;
+        let (mut explained, mut of) = (0, 0);
+        for ((second, count, given), late) in in_time.into_iter().zip(late) {
             if incident.seconds.contains_key(&second) {
-                explained += count - wanted;
+                explained += given + if is_lag { late } else { 0 };
                 of += count;
             }
+        }
+        if !is_lag {
+            let why = "it is told of in the second after a failure: it may have closed the connection itself, and have ended then";
+            doubt.get_or_insert_with(|| why.to_owned());
         }
         (explained, of, doubt)
     }

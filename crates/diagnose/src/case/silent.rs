@@ -60,6 +60,7 @@ impl Application {
                         ),
                         requests: self.at_once(),
                         doubt: self.doubt_of(Exit::Unknown),
+                        late: false,
                     });
                 }
                 _ => {}

@@ -20,6 +20,8 @@ declare_cause! {
     /// - The process ended by what it did (SIGSEGV, SIGABRT and the like, or an exit status), which an idle one does not;
     ///   or whoever was answering must have ended: it answers alone, the unit's main process ended, or as many ended at
     ///   once as there are workers. A signal from outside, such as SIGKILL, meets idle workers as well.
+    /// - It is told of by the end of the failing second, for a watchdog may end what has closed the connection itself; in the
+    ///   next second only a fault of its own counts (SIGSEGV and the like), or where that is rare among many failures.
     /// - Of several processes, no more ended where no request failed than where one did.
     /// - A core dump within its unit is of a worker that its log names, or all that answers was started just after it: a
     ///   unit may run other programs as well. What has run since before the first failure has not died, whatever is said.
@@ -592,6 +594,74 @@ mod tests {
         uwsgi --socket 127.0.0.1:3031 --master --processes 1 --logto /srv/py/u.log
         //- listen tcp 127.0.0.1:3031 pid=4120,40
     ";
+
+    /// A unit whose only process ended so and was started anew.
+    fn ended(journal: &str) -> String {
+        format!("
+            //- unit shop.service ActiveState=active SubState=running
+            //- process 4120 start=14:03:30 cgroup=/system.slice/shop.service
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- journal shop.service
+            {journal}
+        ")
+    }
+
+    #[test]
+    fn unknown_where_it_was_killed_after_the_failing_second() {
+        // It closed the connection, and a watchdog ended it for that.
+        assert_snapshot!(check(ID, [HOST, &ended("14:02:12.4 exited ExecStart killed 9")]), @"
+        answer: none, over
+        unknown: whether what ended was answering the requests that failed: it is told of in the second after a failure: it may have closed the connection itself, and have ended then
+        leaning: a process of serve (pid 4120) died about the time of every failing second
+        ");
+        for how in ["killed 6", "dumped 6", "exited 1"] {
+            let told = check(ID, [HOST, &ended(&format!("14:02:12 exited ExecStart {how}"))]);
+            assert!(told.contains("\nunknown: whether what ended was answering"), "{told}");
+            let told = check(ID, [HOST, &ended(&format!("14:02:11.9 exited ExecStart {how}"))]);
+            assert!(told.contains("\nconfirmed"), "{told}");
+        }
+        let kill = |second: u32| format!("
+            //- process 4120 start=12:30:00
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- process 4122 ppid=4120 start=14:02:13
+            gunicorn --bind 127.0.0.1:8000 shop.wsgi
+            //- listen tcp 127.0.0.1:8000 pid=4120,4122
+            //- link /proc/4120/fd/2 -> /var/log/shop.log
+            //- file /var/log/shop.log
+            [2026-06-23 14:02:{second} +0000] [4120] [ERROR] Worker (pid:4119) was sent SIGKILL! Perhaps out of memory?
+        ");
+        let told = check(ID, [HOST, &kill(12)]);
+        assert!(told.contains("\nunknown: whether what ended was answering"), "{told}");
+        let told = check(ID, [HOST, &kill(10)]);
+        assert!(told.contains("\nconfirmed"), "{told}");
+    }
+
+    #[test]
+    fn confirmed_where_a_fault_of_its_own_is_told_of_as_the_second_turns() {
+        for how in ["killed 11", "dumped 8"] {
+            let told = check(ID, [HOST, &ended(&format!("14:02:12 exited ExecStart {how}"))]);
+            assert!(told.contains("\nconfirmed"), "{told}");
+        }
+    }
+
+    #[test]
+    fn what_is_told_of_as_the_second_turns_counts_where_it_is_rare() {
+        let failed = |second: u32| HOST.rsplit_once("//- failed").map(|(_, line)| format!("//- failed{line}"))
+            .unwrap_or_default().replace("14:02:11", &format!("14:02:{second}"));
+        let several = |late: u32| {
+            let seconds: Vec<u32> = (0..9).map(|idx| 14 + 5 * idx).collect();
+            let failures: String = seconds.iter().map(|&second| failed(second)).collect();
+            let exits: Vec<String> = seconds.iter().enumerate().map(|(idx, second)| {
+                let told = second + u32::from(idx < late as usize);
+                format!("14:02:{told} exited ExecStart exited 1")
+            }).collect();
+            let host = HOST.rsplit_once("//- failed").map(|(host, _)| host).unwrap_or_default();
+            check(ID, [host, &failures, &ended(&exits.join("\n            "))])
+        };
+        assert!(several(1).contains("\nconfirmed"), "{}", several(1));
+        assert!(several(2).contains("\nunknown: whether what ended was answering"), "{}", several(2));
+    }
 
     #[test]
     fn confirmed_by_the_start_of_the_worker_that_took_its_place() {
