@@ -178,8 +178,8 @@ pub fn nobody_listens_behind_it(lab: &Lab) -> Result<()> {
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     failed(&nginx, REFUSED)?;
-    let truth = Expectation::confirmed(CAUSE).rules_out("peer-not-listening");
-    lab.diagnose(&nginx, &[truth.naming("nothing listens on")])
+    let truth = Expectation::confirmed(CAUSE).naming("this alone will not do: nothing listens on");
+    lab.diagnose(&nginx, &[truth])
 }
 
 /// A firewall full of rules, none of which is for this connection: the application is dead.

@@ -275,6 +275,21 @@ fn stands_at_device(chain: &BaseChain, is_local: bool) -> bool {
     is_such && !chain.is_idle() && (chain.devices.is_empty() || chain.devices.iter().any(passes))
 }
 
+/// That a rule refuses the connection before anything else can: what else is wrong comes to light only after it.
+pub(crate) fn stands_before(rule: &Exhibit, other: &str) -> Gap {
+    let rule = match rule {
+        Exhibit::Record { text, .. } => format!(": {text}"),
+        _ => String::new(),
+    };
+    Gap::undecided(
+        "what the connection meets behind the firewall",
+        format!("a rule refuses it before{rule}"),
+    )
+    .leaning(format!(
+        "{other}: that comes next, once the firewall lets the connection pass"
+    ))
+}
+
 impl Case {
     /// What the firewall makes of a connection to the incident's peer.
     pub(crate) fn firewall(&self, incident: &Incident) -> Result<Rc<Firewall>, Gap> {

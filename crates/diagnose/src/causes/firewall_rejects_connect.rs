@@ -7,7 +7,7 @@ use crate::allow;
 use crate::case::firewall::{self, Ruling};
 use crate::case::{Case, known, network};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Proof, Verdict};
+use crate::verdict::{Confirmation, Proof, Step, Verdict};
 
 declare_cause! {
     /// A firewall rule of this host rejects nginx's connections to the peer.
@@ -51,11 +51,20 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let again = case.still_failing(incident)?;
     let firewall = case.firewall(incident)?;
     match firewall.ruling(incident.errno.unwrap_or(0))? {
-        Ruling::Rejects(rule) => Ok(Verdict::Confirmed(Confirmation {
-            summary: format!("{} rejects connections to {address}", allow::rule_of(&rule)),
-            proof: proof.and(again).and(firewall::exhibit(&rule)).with(next(incident, case, address)?),
-            fixes: vec![allow::fix(&firewall, &rule, false)],
-        })),
+        Ruling::Rejects(rule) => {
+            let next = next(incident, case, address)?;
+            let mut fix = allow::fix(&firewall, &rule, false);
+            if let Next::Nobody(_) = &next {
+                fix.steps.push(Step::Advice {
+                    text: format!("this alone will not do: nothing listens on {address}; then start what is to listen there"),
+                });
+            }
+            Ok(Verdict::Confirmed(Confirmation {
+                summary: format!("{} rejects connections to {address}", allow::rule_of(&rule)),
+                proof: proof.and(again).and(firewall::exhibit(&rule)).with(next.exhibit()),
+                fixes: vec![fix],
+            }))
+        }
         Ruling::Passes(_) if !firewall.is_local => Err(Gap::new(
             GapKind::Absent,
             format!("the firewall of {} and those on the way", address.ip()),
@@ -82,19 +91,36 @@ fn may_be_rejected(incident: &Incident) -> bool {
     )
 }
 
-/// What comes next once the firewall lets the connection pass: perhaps nobody listens.
-fn next(incident: &Incident, case: &Case, address: std::net::SocketAddr) -> Result<Option<Exhibit>, Gap> {
+/// What comes next once the firewall lets the connection pass.
+enum Next {
+    Listener(Exhibit),
+    /// Nobody listens: the firewall hides that.
+    Nobody(Exhibit),
+    /// The peer is another host, or its listeners are not known.
+    Unknown,
+}
+
+impl Next {
+    fn exhibit(self) -> Option<Exhibit> {
+        match self {
+            Self::Listener(exhibit) | Self::Nobody(exhibit) => Some(exhibit),
+            Self::Unknown => None,
+        }
+    }
+}
+
+fn next(incident: &Incident, case: &Case, address: std::net::SocketAddr) -> Result<Next, Gap> {
     let Some(listeners) = known(case.listeners_near(incident))? else {
-        return Ok(None);
+        return Ok(Next::Unknown);
     };
     Ok(match network::listener_on(&listeners, address) {
-        Ok(Some(listener)) => Some(listener.exhibit()),
-        Ok(None) => Some(Exhibit::Record {
+        Ok(Some(listener)) => Next::Listener(listener.exhibit()),
+        Ok(None) => Next::Nobody(Exhibit::Record {
             probe: "sockets",
             at: None,
             text: format!("nothing listens on {address} either: that comes next"),
         }),
-        Err(_) => None,
+        Err(_) => Next::Unknown,
     })
 }
 
@@ -240,6 +266,7 @@ mod tests {
         fix, unsafe: let connections to 127.0.0.1:8000 pass
           $ iptables-legacy -t filter -I OUTPUT 1 -p tcp -d 127.0.0.1 --dport 8000 -j ACCEPT
           add it where these rules are kept (/etc/iptables or what loads them): it is lost when they are loaded anew
+          this alone will not do: nothing listens on 127.0.0.1:8000; then start what is to listen there
         ");
     }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::Class;
 
-use crate::case::Case;
+use crate::case::{Case, firewall};
 use crate::incident::Incident;
 use crate::tie::{
     self, Place,
@@ -69,7 +69,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     };
     let proof = match case.unhindered(incident)? {
         Ok(unhindered) => proof.and(unhindered),
-        Err(rule) => return Ok(Verdict::RuledOut(proof.and(rule))),
+        Err(rule) => {
+            let other = format!("{} listens on {} in {}", tied.apart.listener.who(), tied.apart.listener.address, tied.network);
+            return Err(firewall::stands_before(&rule, &other));
+        }
     };
     let own = case.nginx_network(incident)?;
     let ways = ways(incident, case, &tied, address)?;

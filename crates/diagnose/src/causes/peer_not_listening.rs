@@ -3,7 +3,7 @@
 use facts::{Exhibit, Gap, GapKind, PeerAddress};
 use log::error::Class;
 
-use crate::case::{Case, known, network};
+use crate::case::{Case, firewall, known, network};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
 
@@ -17,8 +17,8 @@ declare_cause! {
     /// in every failing second.
     ///
     /// ## Ruled out when
-    /// The failure is another one, a socket listens there while the connection is still refused, or a firewall rule of
-    /// this host refuses it before it gets there.
+    /// The failure is another one, or a socket listens there while the connection is still refused.
+    /// Where a firewall rule of this host refuses it before it gets there, that is why; that nothing listens comes next.
     ///
     /// ## Fix
     /// Start the unit that owns the address, or repair what keeps it from starting.
@@ -76,8 +76,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let again = case.still_failing(incident)?;
     let unhindered = match case.unhindered(incident)? {
         Ok(unhindered) => unhindered,
-        // Nobody listens, and yet that is not why: the connection does not get as far.
-        Err(rule) => return Ok(Verdict::RuledOut(proof.and(again).and(rule))),
+        // The connection does not get as far: what is true as well comes to light once it does.
+        Err(rule) => return Err(firewall::stands_before(&rule, &format!("nothing listens on {address} either"))),
     };
     let silence = Exhibit::Record {
         probe: "sockets",
@@ -611,7 +611,7 @@ mod tests {
     }
 
     #[test]
-    fn ruled_out_where_a_rule_refuses_what_nobody_would_answer() {
+    fn unknown_where_a_rule_refuses_what_nobody_would_answer() {
         assert_snapshot!(check(ID, [HOST, "
             //- iptables
             *filter
@@ -619,10 +619,8 @@ mod tests {
             -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
         "]), @"
         answer: firewall-rejects-connect, ongoing
-        ruled out
-        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
-        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
-        - command: table ip filter, chain OUTPUT: -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        unknown: what the connection meets behind the firewall: a rule refuses it before: table ip filter, chain OUTPUT: -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        leaning: nothing listens on 127.0.0.1:8000 either: that comes next, once the firewall lets the connection pass
         ");
     }
 

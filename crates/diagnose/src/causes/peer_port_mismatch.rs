@@ -107,6 +107,20 @@ mod tests {
     }
 
     #[test]
+    fn unknown_where_a_rule_refuses_it_before() {
+        assert_snapshot!(check(ID, [HOST, MOVED, GUNICORN, "
+            //- iptables
+            *filter
+            :OUTPUT ACCEPT
+            -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        "]), @"
+        answer: firewall-rejects-connect, ongoing
+        unknown: what the connection meets behind the firewall: a rule refuses it before: table ip filter, chain OUTPUT: -A OUTPUT -p tcp -m tcp --dport 8000 -j REJECT --reject-with tcp-reset
+        leaning: gunicorn (pid 4120) listens on 127.0.0.1:8001: that comes next, once the firewall lets the connection pass
+        ");
+    }
+
+    #[test]
     fn confirmed_by_a_master_whose_workers_listen() {
         assert_snapshot!(check(ID, [HOST, MOVED, "
             //- process 4120 start=14:02:10 cgroup=/system.slice/crm.service

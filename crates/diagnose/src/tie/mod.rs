@@ -20,7 +20,7 @@ use facts::application::Kind;
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 
-use crate::case::{Case, LocalhostAnswered, Owner, Site, known, network, of_each};
+use crate::case::{Case, LocalhostAnswered, Owner, Site, firewall, known, network, of_each};
 use crate::incident::Incident;
 use crate::verdict::{Confirmation, Proof, Verdict};
 use candidate::{Candidate, Source, candidates};
@@ -377,8 +377,11 @@ pub(crate) fn verdict(
     let proof = match incident.address {
         Some(PeerAddress::Tcp(_)) => match case.unhindered(incident)? {
             Ok(unhindered) => proof.and(again).and(unhindered),
-            // Even at the right address nobody would be reached.
-            Err(rule) => return Ok(Verdict::RuledOut(proof.and(again).and(rule))),
+            // It is refused before; at the right address it may not be.
+            Err(rule) => {
+                let other = format!("{} listens on {}", tied.who, tied.place);
+                return Err(firewall::stands_before(&rule, &other));
+            }
         },
         _ => proof.and(again),
     };
