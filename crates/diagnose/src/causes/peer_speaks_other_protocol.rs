@@ -18,7 +18,8 @@ declare_cause! {
     /// in another one while it goes on failing: a server that answers in HTTP/2 and does not in HTTP/1 speaks HTTP/2 alone.
     ///
     /// ## Ruled out when
-    /// The failure is another one, or the program is set to speak that protocol, or it answered others in it.
+    /// The failure is another one, or the program is set to speak that protocol, or it answered others in it, or, with
+    /// `--handshake`, it answers in it. That it speaks TLS says nothing of what it speaks within.
     ///
     /// ## Fix
     /// Have nginx speak what the peer speaks: `http://` for `https://`, `fastcgi_pass` for `proxy_pass`, and so on; or point the
@@ -205,9 +206,37 @@ fn by_experiment(incident: &Incident, case: &Case, wanted: Protocol, proof: Proo
         return beside_http2(incident, case, proof);
     }
     if is_tongue(tongue, wanted) {
-        return Ok(Verdict::RuledOut(proof));
+        return match inside_tls(incident, wanted) {
+            Some(gap) if tongue == Tongue::Tls => Err(gap),
+            _ => Ok(Verdict::RuledOut(proof)),
+        };
     }
     Ok(confirmed(incident, case, wanted, Spoken::Known(tongue), proof))
+}
+
+/// What a TLS handshake leaves open where it is not what failed: the protocol within, for which our hello does not ask
+/// (ALPN), as nginx's does not either. A server of gRPC, say, closes the connection on HTTP/1 there as well.
+fn inside_tls(incident: &Incident, wanted: Protocol) -> Option<Gap> {
+    let is_of_tls = matches!(
+        incident.failure,
+        Some(
+            Class::TlsHandshake
+                | Class::TlsHandshakeClosed
+                | Class::TlsHandshakeTimeout
+                | Class::TlsPlaintextBeforeHandshake
+        )
+    );
+    if is_of_tls {
+        return None;
+    }
+    let gap = Gap::undecided("which protocol the peer speaks inside TLS", "its TLS handshake does not tell");
+    let is_http = matches!(wanted, Protocol::Https | Protocol::Grpcs);
+    Some(match &incident.address {
+        Some(PeerAddress::Tcp(address)) if is_http => gap.learn(format!(
+            "openssl s_client -connect {address} -alpn h2,http/1.1 </dev/null | grep ALPN"
+        )),
+        _ => gap,
+    })
 }
 
 /// A server of HTTP/2 may speak HTTP/1 as well (`h2c` beside it), or not (gRPC): its answer in HTTP/1 tells.
@@ -533,6 +562,30 @@ mod tests {
         - config /etc/nginx/nginx.conf:1: proxy_pass https://127.0.0.1:8000;
         - handshake 14:05:00: TLS handshake without a name: refused with alert 40 (handshake failure)
         ");
+    }
+
+    #[test]
+    fn unknown_of_what_is_spoken_inside_tls() {
+        // A server that speaks HTTP/2 alone does so.
+        let tls = "
+            //- options handshake
+            //- handshake 127.0.0.1:8000 tls1.3
+            received 160303007a
+            tls version=TLSv1.3 suite=TLS13_AES_256_GCM_SHA384
+        ";
+        assert_snapshot!(check(ID, [HTTPS, STRANGER, "
+            //- failed 14:04:30 https://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        ", tls]), @"
+        answer: none, ongoing
+        unknown: which protocol the peer speaks inside TLS: its TLS handshake does not tell
+        learn: openssl s_client -connect 127.0.0.1:8000 -alpn h2,http/1.1 </dev/null | grep ALPN
+        ");
+        let grpcs = check(ID, [&HTTPS.replace("proxy_pass https", "grpc_pass grpcs"), STRANGER, "
+            //- failed 14:04:30 grpcs://127.0.0.1:8000
+            upstream prematurely closed connection while reading response header from upstream
+        ", tls]);
+        assert!(grpcs.contains("\nunknown: which protocol the peer speaks inside TLS"), "{grpcs}");
     }
 
     #[test]
