@@ -41,7 +41,7 @@ pub(crate) struct Configured {
     /// Its meaning.
     pub(crate) model: Model,
     /// A part of it that nobody was let read.
-    unread: Option<Gap>,
+    pub(super) unread: Option<Gap>,
     /// The directories that its includes were looked up in.
     pub(super) folders: BTreeSet<PathBuf>,
 }

@@ -76,7 +76,7 @@ pub(crate) use instances::Instance;
 pub(crate) use limits::Descriptors;
 pub use logs::{MESSAGES_KEPT, SECONDS_KEPT};
 pub(crate) use memory::MemoryKills;
-pub(crate) use names::{Answered, Resolver, RunTimePass};
+pub(crate) use names::{Answered, Resolver, RunTimePass, listed};
 pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListener};
 pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;

@@ -16,7 +16,7 @@ use crate::incident::Incident;
 /// Name servers of a `resolv.conf` that are asked, and spellings of a name.
 const SERVERS: usize = 2;
 const SPELLINGS: usize = 4;
-/// Addresses of a name that are dialled.
+/// Addresses of a name that are dialled, or told.
 const DIALLED: usize = 4;
 
 /// A pass whose peer nginx looks up for each request.
@@ -96,6 +96,39 @@ impl Case {
             ));
         }
         Ok(addresses)
+    }
+
+    /// That no file of the configuration dials the peer any more, in a sentence that says what a reload would take in its
+    /// place; `None` where one does, or something may have named it while nginx runs.
+    pub(crate) fn taken_by_a_reload(&self, incident: &Incident) -> Result<Option<String>, Gap> {
+        let Some(PeerAddress::Tcp(old)) = &incident.address else {
+            return Ok(None);
+        };
+        if incident.explained || self.run_time_giver(incident)?.is_some() {
+            return Ok(None);
+        }
+        if let Some(unread) = &self.configured(incident.instance)?.unread {
+            return Err(unread.clone());
+        }
+        let names = self.names_dialled(incident)?;
+        if names.iter().any(|named| named.is_resolved_again) {
+            return Ok(None);
+        }
+        let now = match names.as_slice() {
+            [named] => known(self.look_up(incident.instance, &named.name))?
+                .filter(|now| !now.is_empty() && !now.contains(&old.ip()))
+                .map(|now| (&named.name, now)),
+            _ => None,
+        };
+        Ok(Some(match now {
+            Some((name, now)) => format!(
+                "no file of the configuration dials {old}; {name}, which one dials on that port, has {} now: a reload takes that",
+                listed(&now)
+            ),
+            None => format!(
+                "no file of the configuration dials {old} any more: a reload takes what stands there"
+            ),
+        }))
     }
 
     /// The same, where nothing found is an answer too: by the hosts file that nginx sees, then by the host's resolver.
@@ -524,4 +557,14 @@ fn told(kind: RecordKind, code: u16, count: usize) -> String {
         (110, _) => format!("{kind}: no answer"),
         (code, _) => format!("{kind}: {}", facts::dns::code_text(code)),
     }
+}
+
+/// Some of a name's addresses, for people.
+pub(crate) fn listed(addresses: &[IpAddr]) -> String {
+    let addresses: Vec<String> = addresses
+        .iter()
+        .take(DIALLED)
+        .map(ToString::to_string)
+        .collect();
+    addresses.join(", ")
 }

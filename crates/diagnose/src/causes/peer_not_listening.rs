@@ -5,7 +5,7 @@ use log::error::Class;
 
 use crate::case::{Case, firewall, known, network};
 use crate::incident::Incident;
-use crate::verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};
+use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
     /// Nothing accepts connections on the peer's address.
@@ -23,6 +23,7 @@ declare_cause! {
     /// ## Fix
     /// Start the unit that owns the address, or repair what keeps it from starting.
     /// Unsafe: it starts a service.
+    /// Where no file of the configuration dials the address any more, reload nginx first.
     ///
     /// ## Looks like
     /// `connect() failed (111: Connection refused) while connecting to upstream`
@@ -91,14 +92,26 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Some(pid) => format!("{address} in nginx's network namespace (that of pid {pid})"),
         None => address.to_string(),
     };
-    Ok(Verdict::Confirmed(match owner {
+    let mut confirmation = match owner {
         Some(owner) => Confirmation {
             summary: format!("nothing listens on {place}: {}", owner.state()),
             proof: proof.with(owner.exhibits()),
             fixes: vec![owner.start()],
         },
         None => unowned(&place, proof, address, netns),
-    }))
+    };
+    if let Some(text) = known(case.taken_by_a_reload(incident))?.flatten() {
+        // What is to start where no file points to any more, nobody knows.
+        confirmation.fixes.retain(|fix| fix.safety != Safety::DisplayOnly);
+        let reload = Fix {
+            summary: "have nginx take what stands in its files now".to_owned(),
+            safety: Safety::Unsafe,
+            steps: [vec![Step::Advice { text }], case.reload_steps(incident)?].concat(),
+            verify: Some(AGAIN.to_owned()),
+        };
+        confirmation.fixes.insert(0, reload);
+    }
+    Ok(Verdict::Confirmed(confirmation))
 }
 
 /// The listeners that are there, so that nobody has to look for them.

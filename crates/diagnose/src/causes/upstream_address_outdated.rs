@@ -1,18 +1,14 @@
 //! See the doc comment of [`UPSTREAM_ADDRESS_OUTDATED`].
 
-use std::net::IpAddr;
-
 use facts::{Exhibit, Gap, PeerAddress};
 use log::error::While;
 
-use crate::case::{Case, Drift};
+use crate::case::{Case, Drift, listed};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 /// Since this version nginx itself has `resolve`, without a subscription.
 const HAS_RESOLVE: (u32, u32, u32) = (1, 27, 3);
-/// Addresses of a name that are told.
-const TOLD: usize = 4;
 
 declare_cause! {
     /// nginx dials an address that the upstream's name no longer has.
@@ -26,6 +22,8 @@ declare_cause! {
     ///
     /// ## Ruled out when
     /// The configuration names the address, or a name that has it.
+    ///
+    /// Where a file has changed, what the workers had loaded is not known: then `peer-not-listening` names the new address.
     ///
     /// ## Fix
     /// Reload nginx: it looks every name up again.
@@ -108,11 +106,6 @@ fn lasting(name: &str, version: (u32, u32, u32)) -> Fix {
         steps: vec![Step::Advice { text }],
         verify: None,
     }
-}
-
-fn listed(addresses: &[IpAddr]) -> String {
-    let addresses: Vec<String> = addresses.iter().take(TOLD).map(ToString::to_string).collect();
-    addresses.join(", ")
 }
 
 #[cfg(test)]
@@ -226,6 +219,34 @@ mod tests {
         unknown: whether the running configuration dials a name: a file has changed since the workers started
         leaning: nginx dials 10.0.0.4:8000, which app.example no longer has: it has 10.0.0.5
         ");
+    }
+
+    #[test]
+    fn the_answer_that_nothing_listens_names_the_new_address_where_a_file_has_changed_since() {
+        // The edit came after the first failure, and may be of anything.
+        let host = HOST.replace("113: No route to host", "111: Connection refused").replace("errno 113", "errno 111");
+        let changed = "
+            //- file /etc/nginx/nginx.conf ctime=14:03:00
+            http { server { location / { proxy_pass http://app.example:8000; } } }
+            //- local 10.0.0.4
+            //- command getent ahosts app.example
+            10.0.0.5 STREAM app.example
+        ";
+        assert_snapshot!(check("peer-not-listening", [&host, changed]), @"
+        answer: peer-not-listening, ongoing
+        confirmed: nothing listens on 10.0.0.4:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - connect 14:05:00: connect 10.0.0.4:8000 as nginx's worker: 111: Connection refused
+        - sockets: no socket listens on 10.0.0.4:8000; nothing but nginx listens on TCP
+        - netfilter-chains: no firewall rule is in force on this host
+        fix, unsafe: have nginx take what stands in its files now
+          no file of the configuration dials 10.0.0.4:8000; app.example, which one dials on that port, has 10.0.0.5 now: a reload takes that
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        let two = changed.replace("location / {", "location /b { proxy_pass http://b.example:8000; } location / {");
+        let answer = check("peer-not-listening", [&host, &two]);
+        assert!(answer.contains("no file of the configuration dials 10.0.0.4:8000 any more: a reload takes"), "{answer}");
     }
 
     #[test]
