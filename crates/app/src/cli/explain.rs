@@ -1,4 +1,4 @@
-//! `why502 explain`: what a pasted text says, or the page of a cause. Needs no host.
+//! `why502 explain`: what a pasted text says, the page of a cause, or the causes of a failure. Needs no host.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -18,8 +18,9 @@ const LIMIT: u64 = 16 << 20;
 /// What to explain.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A line of an error log, a file of them, '-' for standard input, or a cause's id; without one, all ids are listed
-    #[arg(value_name = "LINE|FILE|-|CAUSE-ID")]
+    /// A line of an error log, a file of them, '-' for standard input, a cause's id, or a failure's as a report names it
+    /// (connect-refused); without one, the causes' ids are listed
+    #[arg(value_name = "LINE|FILE|-|ID")]
     what: Option<String>,
     /// How to print
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
@@ -41,7 +42,10 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         None => list(args.format)?,
         Some(id) if causes::by_id(id).is_some() => page(id, args.format, global)?,
         Some(what) => {
-            let explanation = explain::explain(&text(what)?);
+            let explanation = match Class::from_name(what) {
+                Some(class) => explain::explain_class(class),
+                None => explain::explain(&text(what)?),
+            };
             anyhow::ensure!(!explanation.lines.is_empty(), nothing(&explanation));
             print(&explanation, args.format, global)?;
         }
@@ -73,20 +77,25 @@ fn text(what: &str) -> anyhow::Result<Vec<u8>> {
     }
     match nearest(what) {
         Some(id) => anyhow::bail!(
-            "there is no cause and no file '{what}': is {id} meant? why502 explain {id}"
+            "there is no cause, failure or file '{what}': is {id} meant? why502 explain {id}"
         ),
         None => anyhow::bail!(
-            "there is no cause and no file '{what}': why502 explain lists the causes; a pasted line needs quotes"
+            "there is no cause, failure or file '{what}': why502 explain lists the causes; a pasted line needs quotes"
         ),
     }
 }
 
-/// The cause whose id a word is a misspelling of: a letter in four may differ.
+/// The cause or failure whose id a word is a misspelling of: a letter in four may differ.
 fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_lowercase().replace('_', "-");
+    let failures = Class::ALL
+        .iter()
+        .filter(|class| class.may_be_upstream_failure());
     let (steps, id) = causes::ALL
         .iter()
-        .map(|cause| (distance(&word, cause.id), cause.id))
+        .map(|cause| cause.id)
+        .chain(failures.map(|class| class.as_str()))
+        .map(|id| (distance(&word, id), id))
         .min()?;
     (steps * 4 <= id.len()).then_some(id)
 }
@@ -220,6 +229,7 @@ mod tests {
         for word in ["socket-mising", "socket_missing", "Socket-Missing"] {
             assert_eq!(nearest(word), Some("socket-missing"), "{word}");
         }
+        assert_eq!(nearest("conect-refused"), Some("connect-refused"));
         assert_eq!(nearest("error.log"), None);
         assert_eq!(nearest("x"), None);
     }

@@ -33,7 +33,7 @@ pub struct Explanation {
 /// One record of an upstream failure.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// As it was read: unescaped, unwrapped.
+    /// As it was read: unescaped, unwrapped; empty where a class was asked for, and no line.
     pub text: String,
     /// What failed.
     pub failure: Class,
@@ -98,6 +98,59 @@ pub fn explain(text: &[u8]) -> Explanation {
     explanation.candidates = whole(&explanation.lines);
     explanation.remarks = remarks;
     explanation
+}
+
+/// What lines of a class say, whatever their peers: as one line would that tells no address. How likely a cause is among
+/// its kinds of lines is weighed by how many threads have such a line.
+pub fn explain_class(class: Class) -> Explanation {
+    if !class.may_be_upstream_failure() {
+        return Explanation {
+            other: vec![(class, String::new())],
+            ..Explanation::default()
+        };
+    }
+    let rows: Vec<Vec<Candidate>> = table::signatures_of(class)
+        .map(|signature| candidates(signature, None, None, &[]))
+        .collect();
+    let met = |row: &[Candidate]| row.first().map_or(0, |candidate| candidate.threads.1);
+    let all: usize = rows.iter().map(|row| met(row)).sum();
+    let weight = |threads: usize| f64::from(u32::try_from(threads).unwrap_or(u32::MAX));
+    let total = weight(all + rows.len());
+    let mut candidates: Vec<Candidate> = Vec::new();
+    for row in &rows {
+        let share = weight(met(row) + 1) / total;
+        for candidate in row {
+            let likelihood = candidate.likelihood * share;
+            let same = |known: &&mut Candidate| known.cause == candidate.cause;
+            match candidates.iter_mut().find(same) {
+                Some(known) => {
+                    known.likelihood += likelihood;
+                    known.threads.0 += candidate.threads.0;
+                }
+                None => candidates.push(Candidate {
+                    likelihood,
+                    threads: (candidate.threads.0, all),
+                    ..candidate.clone()
+                }),
+            }
+        }
+    }
+    candidates.sort_by(|one, other| other.likelihood.total_cmp(&one.likelihood));
+    let line = Line {
+        text: String::new(),
+        failure: class,
+        errno: None,
+        action: None,
+        peer: None,
+        protocol: None,
+        status: None,
+        candidates: candidates.clone(),
+    };
+    Explanation {
+        lines: vec![line],
+        candidates,
+        ..Explanation::default()
+    }
 }
 
 /// What nginx's lines tell of when and how it spoke to its peers.

@@ -104,6 +104,18 @@ pub(super) fn signature(event: &Event<'_>, way: Option<Way>) -> Option<&'static 
     of_class().find(fits).or_else(|| of_class().next())
 }
 
+/// The signatures of lines of a class, of every way and errno.
+pub(super) fn signatures_of(class: Class) -> impl Iterator<Item = &'static Signature> {
+    let by_errno = BY_ERRNO
+        .iter()
+        .filter(move |_| class == Class::ConnectError)
+        .map(|(_, signature)| signature);
+    SIGNATURES
+        .iter()
+        .filter(move |signature| signature.classes.contains(&class))
+        .chain(by_errno)
+}
+
 /// The signature of a connection that was denied this way.
 pub(super) fn denied(way: Way) -> Option<&'static Signature> {
     SIGNATURES

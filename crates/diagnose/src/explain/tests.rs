@@ -316,3 +316,31 @@ fn a_stream_has_no_status() {
     let line = "2026/06/23 14:02:11 [error] 1#1: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.1, server: 0.0.0.0:5432, upstream: \"127.0.0.1:5433\", bytes from/to client:0/0, bytes from/to upstream:0/0";
     assert_eq!(explain(line.as_bytes()).lines[0].status, None);
 }
+
+#[test]
+fn a_class_is_explained_by_all_of_its_kinds_of_lines() {
+    for &class in Class::ALL
+        .iter()
+        .filter(|class| class.may_be_upstream_failure())
+    {
+        let explanation = explain_class(class);
+        let sum: f64 = explanation
+            .candidates
+            .iter()
+            .map(|candidate| candidate.likelihood)
+            .sum();
+        assert!(sum < 1.0, "{class}: {sum}");
+    }
+    let refused = explain_class(Class::ConnectRefused);
+    let causes: Vec<&str> = refused
+        .candidates
+        .iter()
+        .map(|candidate| candidate.cause)
+        .collect();
+    // Of TCP as of unix sockets.
+    assert!(
+        causes.contains(&"peer-not-listening") && causes.contains(&"socket-stale"),
+        "{causes:?}"
+    );
+    assert!(explain_class(Class::ListenBind).lines.is_empty());
+}

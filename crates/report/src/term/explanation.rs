@@ -32,7 +32,7 @@ pub fn explanation(
     };
     for (line, count) in kinds.iter().take(most_kinds) {
         headline(&mut sheet, line, *count);
-        if !style.quiet {
+        if !style.quiet && !line.text.is_empty() {
             sheet.under(
                 5,
                 &[Piece::new(DIM, shortened(&line.text, SHOWN))],
