@@ -197,6 +197,7 @@ connect-refused | 111 | 502 | failure | error | connecting to upstream | connect
 connect-refused | 111 | 502 | failure | error | connecting to upstream | connect() to unix:/srv/lab/socks/regular.sock failed
 connect-refused | 111 | 502 | failure | error | connecting to upstream | connect() to unix:/srv/lab/socks/stale.sock failed
 connect-refused | 111 | truncated | failure | error | proxying and reading from upstream | recv() failed
+connect-refused | 111 | unknown | failure | error | connecting to upstream | connect() failed
 connect-timeout | 110 | 502 | failure | error | connecting to upstream | upstream timed out
 connect-timeout | 110 | 504 | failure | error | connecting to upstream | upstream timed out
 connection-reset | 104 | 502 | failure | error | connecting to upstream | connect() failed

@@ -156,7 +156,12 @@ impl Case {
 
     /// That no client got 502 or 504 while it failed, from access logs of any format.
     fn no_client_failed(&self, incident: &Incident) -> Result<bool, Gap> {
-        if !matches!(incident.status, Some(502 | 504)) {
+        // What a part of a request does to the whole, as `mirror` or an include, its line does not tell.
+        let is_part = || {
+            let seen = incident.said(|event| event.subrequest.map(|_| event.outcome()));
+            incident.status.is_none() && seen == Some(log::error::Seen::Unknown)
+        };
+        if !matches!(incident.status, Some(502 | 504)) && !is_part() {
             return Ok(false);
         }
         let instance = self.instance(incident)?;

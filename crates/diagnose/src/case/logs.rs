@@ -126,10 +126,10 @@ impl Case {
     pub(crate) fn log_facts(&self, idx: usize) -> Result<Rc<LogFacts>, Gap> {
         self.evidence.once(format!("logs {idx}"), || {
             let read = self.logs_read(idx)?;
-            let places = of_each(&read.incidents, |incident| known(self.sites(incident)))?;
+            let told = of_each(&read.incidents, |incident| self.told_of(incident))?;
             let mut facts = (*read).clone();
-            for (incident, sites) in facts.incidents.iter_mut().zip(places) {
-                settle(incident, sites.as_deref());
+            for (incident, told) in facts.incidents.iter_mut().zip(told) {
+                told.settle(incident);
             }
             Ok(facts)
         })
@@ -689,9 +689,14 @@ impl Case {
 
     /// Completes an incident with what only the configuration knows.
     pub(super) fn settled(&self, mut incident: Incident) -> Result<Incident, Gap> {
-        let sites = known(self.sites(&incident))?;
-        settle(&mut incident, sites.as_deref());
+        self.told_of(&incident)?.settle(&mut incident);
         Ok(incident)
+    }
+
+    fn told_of(&self, incident: &Incident) -> Result<Told, Gap> {
+        let sites = known(self.sites(incident))?;
+        let is_checked = incident.status.is_none() && self.is_of_auth_request(incident)?;
+        Ok(Told { sites, is_checked })
     }
 
     /// What nginx said when it refused a reload after `since`: the master in its log, or the `nginx -s reload` that its
@@ -1058,6 +1063,8 @@ impl Reader<'_> {
             requested::keep(&mut self.facts.asked, &incident.id, event, text_of(line));
         }
         incident.count += 1;
+        // That of a subrequest's client its line does not tell; another line may be of a request.
+        incident.status = incident.status.or_else(|| status_of(event));
         let protocol = event.upstream.map(|upstream| upstream.protocol);
         incident.has_other_protocols |= protocol.is_some() && protocol != incident.protocol;
         incident.first_seen = incident.first_seen.min(at);
@@ -1120,10 +1127,7 @@ fn first(
         failure: Some(event.class),
         errno: event.errno,
         action: event.action,
-        status: match event.outcome() {
-            Seen::Status(status) => Some(status),
-            Seen::Truncated | Seen::Nothing | Seen::Unknown => None,
-        },
+        status: status_of(event),
         count: 0,
         first_seen: at,
         last_seen: at,
@@ -1136,6 +1140,14 @@ fn first(
         last_writer: event.pid,
         log: Some(log.to_owned()),
         explained: false,
+    }
+}
+
+/// What the client of a line saw, where that is a status.
+fn status_of(event: &Event<'_>) -> Option<u16> {
+    match event.outcome() {
+        Seen::Status(status) => Some(status),
+        Seen::Truncated | Seen::Nothing | Seen::Unknown => None,
     }
 }
 
@@ -1160,11 +1172,23 @@ pub(super) fn path_of<'r>(request: &'r BStr) -> Option<&'r BStr> {
     (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.as_bstr())
 }
 
-fn settle(incident: &mut Incident, sites: Option<&Vec<Site>>) {
-    incident.explained = sites.is_some_and(|sites| !sites.is_empty());
-    incident.upstream = sites
-        .and_then(|sites| sites.first())
-        .and_then(|site| site.upstream.clone());
+/// What only the configuration knows of an incident.
+struct Told {
+    /// The places that dial the peer, where they are known.
+    sites: Option<Rc<Vec<Site>>>,
+    /// Whether its requests are those of `auth_request`.
+    is_checked: bool,
+}
+
+impl Told {
+    fn settle(&self, incident: &mut Incident) {
+        let first = self.sites.as_ref().and_then(|sites| sites.first());
+        incident.explained = first.is_some();
+        incident.upstream = first.and_then(|site| site.upstream.clone());
+        if self.is_checked {
+            incident.status = Some(500);
+        }
+    }
 }
 
 fn text_of(line: &[u8]) -> String {
@@ -1209,6 +1233,43 @@ mod tests {
         let mut all: Vec<String> = diagnosis.incidents.iter().map(of).collect();
         all.sort();
         all
+    }
+
+    #[test]
+    fn what_fails_in_a_subrequest_is_what_its_client_saw_of_it() {
+        let statuses = |lines: &str| {
+            let host = format!(
+                "
+                //- nginx
+                //- file /etc/nginx/nginx.conf
+                http {{ server {{
+                location / {{ auth_request /authz; proxy_pass http://127.0.0.1:9000; }}
+                location /authz {{ proxy_pass http://127.0.0.1:8000; }}
+                location /part {{ proxy_pass http://127.0.0.1:8000; }}
+                }} }}
+                //- file /var/log/nginx/error.log
+                {lines}
+                "
+            );
+            let diagnosis = crate::fixture::Fixture::parse(&host).diagnose();
+            let incidents = diagnosis.incidents.iter();
+            let statuses = incidents.map(|judged| judged.incident.status);
+            statuses.collect::<Vec<_>>()
+        };
+        let line = |subrequest: &str| {
+            format!(
+                "2026/06/23 14:02:11 [error] 2842#2842: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: , request: \"GET / HTTP/1.1\", {subrequest}upstream: \"http://127.0.0.1:8000/authz\", host: \"a\""
+            )
+        };
+        let (auth, part, whole) = (
+            line("subrequest: \"/authz\", "),
+            line("subrequest: \"/part\", "),
+            line(""),
+        );
+        assert_eq!(statuses(&auth), [Some(500)]);
+        assert_eq!(statuses(&part), [None]);
+        let both = format!("{part}\n                {whole}");
+        assert_eq!(statuses(&both), [Some(502)]);
     }
 
     const TWO: &str = "

@@ -22,7 +22,11 @@ pub enum Seen {
 
 pub(super) fn outcome(event: &Event<'_>) -> Seen {
     if event.is_upstream_failure() {
-        attempt(event)
+        match attempt(event) {
+            // `auth_request` answers 500 for it, a mirror or an include something else: the request decides, not the part.
+            Seen::Status(_) if event.subrequest.is_some() => Seen::Unknown,
+            seen => seen,
+        }
     } else {
         other(event)
     }
