@@ -699,6 +699,22 @@ impl Case {
         Ok(Told { sites, is_checked })
     }
 
+    /// Whether an incident is of subrequests that `auth_request` makes, whose failure its client gets as 500
+    /// (`ngx_http_auth_request_handler`).
+    fn is_of_auth_request(&self, incident: &Incident) -> Result<bool, Gap> {
+        let asked = incident.said(|event| Some(event.subrequest?.to_owned()));
+        let (Some(asked), Some(configured)) = (asked, known(self.configured(incident.instance))?)
+        else {
+            return Ok(false);
+        };
+        let model = &configured.model;
+        let mut directives = model
+            .contexts()
+            .iter()
+            .flat_map(|context| model.in_force(context.id, "auth_request"));
+        Ok(directives.any(|at| model.args(at).first() == Some(&asked.as_bstr())))
+    }
+
     /// What nginx said when it refused a reload after `since`: the master in its log, or the `nginx -s reload` that its
     /// unit ran, in its journal.
     pub(crate) fn refused_reload(
@@ -1166,7 +1182,7 @@ fn words_decide(class: Class) -> bool {
 }
 
 /// The path of a request line, as the client sent it: `/index.php` of `GET /index.php?x=1 HTTP/1.1`.
-pub(super) fn path_of<'r>(request: &'r BStr) -> Option<&'r BStr> {
+pub(super) fn path_of(request: &BStr) -> Option<&BStr> {
     let target = request.split(|&byte| byte == b' ').nth(1)?;
     let path = target.split(|&byte| byte == b'?').next()?;
     (path.starts_with(b"/") && path.len() <= PATH_LENGTH).then(|| path.as_bstr())

@@ -260,7 +260,10 @@ mod tests {
             SSL_do_handshake() failed (SSL: error:0A000410:SSL routines::sslv3 alert handshake failure:SSL alert number 40) while SSL handshaking to upstream
             //- failed 14:04:31 https://127.0.0.1:8443/
             SSL_do_handshake() failed (SSL: error:0A000438:SSL routines::tlsv1 alert internal error:SSL alert number 80) while SSL handshaking to upstream
-        "]), @"");
+        "]), @"
+        127.0.0.1:8443 SSL handshaking to upstream: answer: upstream-tls-handshake-fails, ongoing
+        127.0.0.1:8443 SSL handshaking to upstream: answer: upstream-tls-handshake-fails, ongoing
+        ");
     }
 
     #[test]
