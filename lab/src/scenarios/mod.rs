@@ -255,6 +255,7 @@ macro_rules! scenarios {
             ],
             response_header_too_big: [
                 node_sends_many_cookies,
+                answered_since,
                 no_longer_passed_to,
                 shows_only_when_asked,
                 php_sends_a_long_header,

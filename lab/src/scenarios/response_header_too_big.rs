@@ -37,6 +37,30 @@ server {
     mend(lab, &mut nginx, "/big")
 }
 
+/// The buffer has been made larger, and the same client's requests are answered since.
+pub fn answered_since(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _node = lab.node(peer, MANY_COOKIES)?;
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/big", 502)?;
+    nginx.logged(&["[error]", TOO_BIG])?;
+    lab.settle();
+    nginx.edit("location / {", "location / { proxy_buffer_size 16k; proxy_buffers 8 16k;")?;
+    nginx.reload()?;
+    lab.settle();
+    nginx.expect(3, "GET", "/big", 200)?;
+    lab.diagnose(&nginx, &[Expectation::at_most("response-header-too-big").over()])
+}
+
 /// Nothing passes requests there any more by the time it is looked at.
 pub fn no_longer_passed_to(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -22,6 +22,19 @@ use crate::incident::{Incident, Origin};
 /// The newest part of an access log that is read: its stamps do not sort, so the window cannot be searched for.
 pub(super) const ACCESS_LIMIT: u64 = 8 << 20;
 
+/// What fails under load, and not while there is little: a few requests that are answered show no end of it.
+const SCARCE: [Class; 9] = [
+    Class::FdExhaustion,
+    Class::WorkerConnections,
+    Class::EphemeralPorts,
+    Class::AddressInUse,
+    Class::UnixBacklogFull,
+    Class::NoBuffers,
+    Class::OutOfMemory,
+    Class::LocalSocketSetup,
+    Class::NoLiveUpstreams,
+];
+
 /// Where `localhost` answered nginx.
 pub(crate) enum LocalhostAnswered {
     /// Where the peer is dialled: something has listened there.
@@ -247,7 +260,8 @@ impl Case {
     pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
         const FEW: usize = 3;
         const MOST: usize = 64;
-        if incident.origin != Origin::ErrorLog {
+        let is_scarcity = SCARCE.iter().any(|class| incident.is(*class));
+        if incident.origin != Origin::ErrorLog || is_scarcity {
             return Ok(false);
         }
         let is_cut = incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset);
