@@ -13,7 +13,7 @@ use conf::{
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
-use log::error::{Class, Protocol};
+use log::error::{Class, Protocol, While};
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -256,7 +256,7 @@ impl Case {
     /// Whether the requests that failed are answered well by the same peer since, and none was between the failures: what
     /// fails now and then is not over after one success. Of many requests a few tell; the same path by another method or
     /// with another query is another request. Where a failure may hang on what one client sends, such as its cookies, it
-    /// has to be the same client's too.
+    /// has to be the same client's too, and nginx or the program that listens has to be a new one.
     pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
         const FEW: usize = 3;
         const MOST: usize = 64;
@@ -273,6 +273,11 @@ impl Case {
         ]
         .iter()
         .any(|class| incident.is(*class));
+        let is_later = incident.action != Some(While::ConnectingToUpstream);
+        // What a cookie decides is not over because others are answered.
+        if is_later && !is_cut && !is_anybodys && !self.is_renewed_since(incident)? {
+            return Ok(false);
+        }
         if is_cut
             && let Some(application) = known(self.application(incident))?
             && application.refuses()
@@ -323,6 +328,14 @@ impl Case {
             }
         })?;
         Ok(!failed.is_empty() && !is_now_and_then && since.len() >= failed.len().min(FEW))
+    }
+
+    /// Whether all of nginx's workers, or the program that listens, started after the last failure.
+    fn is_renewed_since(&self, incident: &Incident) -> Result<bool, Gap> {
+        let workers = self.instance(incident)?.workers_since();
+        let program = known(self.listener_of(incident))?.and_then(|reached| reached.since());
+        let is_new = |start: Timestamp| start.as_second() > incident.last_seen.as_second();
+        Ok(workers.is_some_and(is_new) || program.is_some_and(is_new))
     }
 
     /// When the peer last answered a request, as far as an access log tells.
