@@ -89,6 +89,21 @@ proptest! {
     }
 }
 
+/// Found by the fuzz target `error_log`: the far lines of a record that begins at the end of the window had not come yet.
+#[test]
+fn what_begins_at_the_end_of_the_window_is_seen_as_a_whole_in_pieces_too() {
+    let between = "2026/11/21 01:43:17 [error] 7#7: *9 %0a\n".repeat(100);
+    let path = "y\n".repeat(1500);
+    let request = format!("GET /{} HTTP/1.1", "y%0a".repeat(300));
+    let last = format!(
+        "2026/11/21 01:43:17 [error] 7#7: *9 open() \"/srv/{path}\" failed (2: No such file or directory), client: 192.0.2.7, server: a, request: \"{request}\"\n"
+    );
+    let text = [between.as_str(), &last, &between, &between, &between].concat();
+    let whole: Vec<Kept> = Records::new(text.as_bytes()).map(keep).collect();
+    assert!(whole[0].3.is_some(), "{:?}", whole[0]);
+    assert_eq!(split(text.as_bytes(), Vec::new()), whole);
+}
+
 #[test]
 fn continuation_lines_belong_to_the_record_before() {
     let log = format!("left over\n{LINE}\n{TRACE}\r\n{LINE}");

@@ -11,8 +11,11 @@ use std::io::{self, Read};
 
 /// A line that is longer is cut into several records: no logger writes such lines, but files have holes.
 const MAX_LINE: usize = 1 << 20;
-/// How far a record of nginx's can reach, and thus how much must be seen of what follows one.
+/// How far a record of nginx's can reach.
 const WINDOW: usize = 4096;
+/// How much must be seen of what follows one, and the line that it ends in: what begins within the window of a record has
+/// one itself.
+const AHEAD: usize = 2 * WINDOW;
 /// How much [`Splitter`] reads at once.
 const CHUNK: usize = 1 << 16;
 
@@ -110,7 +113,7 @@ impl<R: Read> Splitter<R> {
 
     /// The next record, or `None` at the end of the input.
     pub fn next_record(&mut self) -> io::Result<Option<Record<'_>>> {
-        // A record, the line that ends it, and the window behind both must be there to be judged.
+        // A record, and what is ahead of it, must be there to be judged.
         while !self.end && !self.complete() {
             self.fill()?;
         }
@@ -126,14 +129,13 @@ impl<R: Read> Splitter<R> {
 
     fn complete(&self) -> bool {
         let text = self.buffer.get(self.start..self.filled).unwrap_or_default();
-        // The record, one line more than its window, and the window of that.
         let Some(ahead) = text.get(Cut::of(text, self.state.carrier).length..) else {
             return false;
         };
-        let Some(window) = ahead.get(WINDOW..) else {
+        let Some(behind) = ahead.get(AHEAD..) else {
             return false;
         };
-        memchr::memchr(b'\n', window).is_some() || window.len() >= MAX_LINE
+        memchr::memchr(b'\n', behind).is_some() || behind.len() >= MAX_LINE
     }
 
     fn fill(&mut self) -> io::Result<()> {
