@@ -222,12 +222,9 @@ impl Model {
         let direct = self.ways.direct.get(peer).into_iter().flatten();
         let mut ways: Vec<(usize, Option<&ServerLine>)> =
             direct.map(|&pass| (pass, None)).collect();
-        for &(upstream, line) in self.ways.lines.get(peer).into_iter().flatten() {
-            let line = self
-                .upstream(upstream)
-                .and_then(|upstream| upstream.servers.get(line));
-            let passes = self.ways.passes_to.get(&upstream).into_iter().flatten();
-            ways.extend(passes.map(|&pass| (pass, line)));
+        for (upstream, line) in self.server_lines_at(peer) {
+            let passes = self.ways.passes_to.get(&upstream.id).into_iter().flatten();
+            ways.extend(passes.map(|&pass| (pass, Some(line))));
         }
         ways.sort_by_key(|(pass, _)| *pass);
         let dialer = |(pass, server_line)| {
@@ -268,22 +265,18 @@ impl Model {
 
     /// The passes that lead to an upstream.
     pub fn passes_to(&self, upstream: UpstreamId) -> impl Iterator<Item = &Pass> {
-        self.passes.iter().filter(move |pass| {
-            pass.target
-                .certain_and_possible()
-                .contains(&&Target::Upstream(upstream))
-        })
+        let passes = self.ways.passes_to.get(&upstream).into_iter().flatten();
+        passes.filter_map(|&at| self.passes.get(at))
     }
 
     /// The lines of upstreams that name this literal address, whether a pass is known to lead there or not.
     pub fn server_lines_at(&self, peer: &PeerAddress) -> Vec<(&Upstream, &ServerLine)> {
-        let lines = self
-            .upstreams
-            .iter()
-            .flat_map(|upstream| upstream.servers.iter().map(move |line| (upstream, line)));
-        let literal = |line: &ServerLine| line.address.as_ref().and_then(Address::literal);
+        let lines = self.ways.lines.get(peer).into_iter().flatten();
         lines
-            .filter(|(_, line)| literal(line).as_ref() == Some(peer))
+            .filter_map(|&(id, line)| {
+                let upstream = self.upstream(id)?;
+                Some((upstream, upstream.servers.get(line)?))
+            })
             .collect()
     }
 
@@ -343,7 +336,13 @@ impl Ways {
                             ways.direct.entry(peer).or_default().push(at);
                         }
                     }
-                    Target::Upstream(id) => ways.passes_to.entry(*id).or_default().push(at),
+                    Target::Upstream(id) => {
+                        // Several values of a variable may name the same one.
+                        let passes = ways.passes_to.entry(*id).or_default();
+                        if passes.last() != Some(&at) {
+                            passes.push(at);
+                        }
+                    }
                     Target::Variable { .. } | Target::Unreadable(_) => {}
                 }
             }
