@@ -1058,7 +1058,7 @@ impl Reader<'_> {
             let code = event.unresolved().and_then(|name| name.code);
             code.map(|code| code.to_string().into()).unwrap_or_default()
         };
-        if self.words.contains(&words) {
+        if words.is_empty() || self.words.contains(&words) {
             return words;
         }
         if self.words.len() == MESSAGES_KEPT {
