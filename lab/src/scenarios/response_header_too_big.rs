@@ -6,6 +6,16 @@ use crate::{Expectation, Lab, Nginx, Pool};
 
 const TOO_BIG: &str = "upstream sent too big header while reading response header from upstream";
 
+/// Nothing is set but where it leads.
+const SITE: &str = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@peer;
+    }
+}
+";
+
 /// `/big` answers with nine kilobytes of cookies, the rest is small.
 const MANY_COOKIES: &str = "\
 require('http').createServer((request, response) => {
@@ -19,15 +29,7 @@ require('http').createServer((request, response) => {
 pub fn node_sends_many_cookies(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let _node = lab.node(peer, MANY_COOKIES)?;
-    let site = "\
-server {
-    listen @listen;
-    location / {
-        proxy_pass http://127.0.0.1:@peer;
-    }
-}
-";
-    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     nginx.expect(2, "GET", "/", 200)?;
     nginx.expect(3, "GET", "/big", 502)?;
@@ -41,15 +43,7 @@ server {
 pub fn answered_since(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let _node = lab.node(peer, MANY_COOKIES)?;
-    let site = "\
-server {
-    listen @listen;
-    location / {
-        proxy_pass http://127.0.0.1:@peer;
-    }
-}
-";
-    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     nginx.expect(3, "GET", "/big", 502)?;
     nginx.logged(&["[error]", TOO_BIG])?;
@@ -65,15 +59,7 @@ server {
 pub fn no_longer_passed_to(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let _node = lab.node(peer, MANY_COOKIES)?;
-    let site = "\
-server {
-    listen @listen;
-    location / {
-        proxy_pass http://127.0.0.1:@peer;
-    }
-}
-";
-    let mut nginx = lab.nginx(site, &[("peer", &peer)])?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     nginx.expect(3, "GET", "/big", 502)?;
     nginx.logged(&["[error]", TOO_BIG])?;
@@ -87,15 +73,7 @@ server {
 pub fn shows_only_when_asked(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let _node = lab.node(peer, MANY_COOKIES)?;
-    let site = "\
-server {
-    listen @listen;
-    location / {
-        proxy_pass http://127.0.0.1:@peer;
-    }
-}
-";
-    let nginx = lab.nginx(site, &[("peer", &peer)])?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     nginx.expect(1, "GET", "/", 200)?;
     lab.diagnose(&nginx, &[])?;
