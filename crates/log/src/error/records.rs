@@ -8,6 +8,7 @@ use super::carrier::{self, Carrier};
 use super::forgery::{Encoded, Forgery, Inside, Sureness, encoded_line_feeds};
 use super::{Event, Glance, Head, Opening, parse};
 use std::io::{self, Read};
+use std::ops::Range;
 
 /// A line that is longer is cut into several records: no logger writes such lines, but files have holes.
 const MAX_LINE: usize = 1 << 20;
@@ -54,11 +55,13 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Iterates over the records of a whole text.
+/// Iterates over the records of a text: of all of it, or of one of its parts ([`Records::parts`]).
 #[derive(Clone, Debug)]
 pub struct Records<'a> {
     rest: &'a [u8],
     state: State,
+    /// Which of them are given out: those that begin here.
+    part: Range<u64>,
 }
 
 impl<'a> Records<'a> {
@@ -67,7 +70,45 @@ impl<'a> Records<'a> {
         Self {
             rest: bytes,
             state: State::new(0),
+            part: 0..bytes.len() as u64,
         }
+    }
+
+    /// The same records in consecutive parts of at least so many bytes, to be read side by side: what reading all of it
+    /// tells of a record, its part tells. One part where lines are carried otherwise than plainly.
+    pub fn parts(bytes: &'a [u8], least: usize) -> Vec<Self> {
+        let whole = Self::new(bytes);
+        let is_plain = {
+            let mut first = whole.clone();
+            first.next();
+            first.carrier() == Some(Carrier::Plain)
+        };
+        let mut parts = vec![whole];
+        if !is_plain {
+            return parts;
+        }
+        let (mut from, mut start) = (0, least.max(1));
+        while start < bytes.len() {
+            // A line with a head begins a record wherever one begins to read, and what stands further back than a record
+            // reaches tells nothing of those in this part.
+            if let Some(at) = last_head(bytes, from..start.saturating_sub(AHEAD)) {
+                from = at;
+                let last = parts.last_mut().map(|part| &mut part.part);
+                if let Some(last) = last {
+                    last.end = start as u64;
+                }
+                parts.push(Self {
+                    rest: bytes.get(at..).unwrap_or_default(),
+                    state: State {
+                        carrier: Some(Carrier::Plain),
+                        ..State::new(at as u64)
+                    },
+                    part: start as u64..bytes.len() as u64,
+                });
+            }
+            start = start.saturating_add(least.max(1));
+        }
+        parts
     }
 
     /// How the lines seen so far are carried; known once the first record with a head is out.
@@ -80,9 +121,27 @@ impl<'a> Iterator for Records<'a> {
     type Item = Record<'a>;
 
     fn next(&mut self) -> Option<Record<'a>> {
-        let (record, rest) = self.state.take(self.rest)?;
-        self.rest = rest;
-        Some(record)
+        while self.state.offset < self.part.end {
+            let (record, rest) = self.state.take(self.rest)?;
+            self.rest = rest;
+            if record.offset >= self.part.start {
+                return Some(record);
+            }
+        }
+        None
+    }
+}
+
+/// Where the last line begins, within these bytes, that has a head. It is searched for from their end.
+fn last_head(bytes: &[u8], within: Range<usize>) -> Option<usize> {
+    let mut end = within.end;
+    loop {
+        let before = bytes.get(within.start..end)?;
+        let line = within.start + memchr::memrchr(b'\n', before)? + 1;
+        if plain_head(bytes.get(line..)?).is_some() {
+            return Some(line);
+        }
+        end = line - 1;
     }
 }
 
@@ -378,7 +437,30 @@ mod tests {
         prop::collection::vec(piece, 1..24)
     }
 
+    /// A path of several lines that look whole, as nginx writes it.
+    const FORGED: &str = "2026/06/23 14:02:11 [error] 1#1: *9 open() \"/srv/x
+2026/06/23 14:02:11 [error] 1#1: *9 y
+2026/06/23 14:02:11 [error] 1#1: *9 z\" failed (2: No such file or directory), client: 192.0.2.7, server: a, request: \"GET /x%0a2026%0az HTTP/1.1\"
+";
+
+    /// A text of several windows, some of whose lines are longer than one.
+    fn long_text() -> impl Strategy<Value = Vec<u8>> {
+        let forged = Just(FORGED.to_owned());
+        let long = prop::sample::select(vec![0, 0, 40, 1900, 2050, 4090, 5000]);
+        let any = (pieces(), long).prop_map(|(pieces, long)| pieces.concat() + &"y".repeat(long));
+        let text = prop::collection::vec(prop_oneof![forged, any], 1..60);
+        text.prop_map(|all| all.concat().into_bytes())
+    }
+
     proptest! {
+        #[test]
+        fn the_parts_of_a_text_hold_what_all_of_it_holds(text in long_text(), least in prop::sample::select(vec![150_usize, 700, 5000, 30_000])) {
+            let parts = Records::parts(&text, least);
+            let in_parts: Vec<Record<'_>> = parts.into_iter().flatten().collect();
+            let whole: Vec<Record<'_>> = Records::new(&text).collect();
+            prop_assert_eq!(in_parts, whole);
+        }
+
         #[test]
         fn nothing_is_held_where_a_look_says_that_nothing_can_be(
             pieces in pieces(),
