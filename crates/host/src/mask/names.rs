@@ -108,10 +108,26 @@ fn step(bytes: &[u8], end: usize, found: &mut Vec<Range<usize>>) -> usize {
     let pair = usize::from(u16::from_le_bytes([first, second]));
     let shift = SHIFTS.get(pair).copied().unwrap_or(0);
     if shift == 0 {
-        found.extend(name_at(bytes, end - WINDOW));
+        // Plain words end a window as often as names do; few begin one.
+        if bytes.get(end - WINDOW..).is_some_and(may_begin) {
+            found.extend(name_at(bytes, end - WINDOW));
+        }
         return 1;
     }
     usize::from(shift)
+}
+
+/// Whether a name's first two letters stand here.
+#[inline]
+fn may_begin(bytes: &[u8]) -> bool {
+    // Of a letter the bit tells its case; what else it turns into a letter is looked at again.
+    let Some(&[first, second]) = bytes.get(..2) else {
+        return false;
+    };
+    matches!(
+        &[first | 0x20, second | 0x20],
+        b"pa" | b"se" | b"to" | b"ap" | b"ac" | b"au" | b"co" | b"my"
+    )
 }
 
 #[cold]
@@ -137,6 +153,7 @@ mod tests {
     fn every_name_fills_the_window_in_lower_case() {
         for name in NAMES {
             assert!(name.len() >= WINDOW && name.to_ascii_lowercase() == *name);
+            assert!(may_begin(name) && may_begin(&name.to_ascii_uppercase()));
         }
     }
 
