@@ -1,4 +1,4 @@
-//! An error log: records cover it exactly, at once as in pieces, and what an event says stands in its record.
+//! An error log: records cover it exactly, at once as in pieces and in parts, and what an event says stands in its record.
 #![no_main]
 
 use std::io::Read;
@@ -46,6 +46,13 @@ fuzz_target!(|data: &[u8]| {
         pieces.push((record.bytes.to_vec(), record.line_count, record.inside));
     }
     assert_eq!(pieces, whole);
+    for least in [300, 9000] {
+        let parts = Records::parts(data, least).into_iter().flatten();
+        let parts: Vec<_> = parts
+            .map(|record| (record.bytes.to_vec(), record.line_count, record.inside))
+            .collect();
+        assert_eq!(parts, whole, "in parts of {least}");
+    }
 
     for (line, event) in Pasted::new(data).events() {
         within(&event, line);
