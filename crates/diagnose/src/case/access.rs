@@ -6,14 +6,14 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use bstr::{BStr, ByteSlice as _};
+use bstr::ByteSlice as _;
 use conf::{
     AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
 };
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
 use log::access::{Access, Format};
-use log::error::{Class, Protocol, While};
+use log::error::Protocol;
 
 use super::{Case, Instance, Site, known};
 use crate::diagnosis::Impact;
@@ -21,19 +21,6 @@ use crate::incident::{Incident, Origin};
 
 /// The newest part of an access log that is read: its stamps do not sort, so the window cannot be searched for.
 pub(super) const ACCESS_LIMIT: u64 = 8 << 20;
-
-/// What fails under load, and not while there is little: a few requests that are answered show no end of it.
-const SCARCE: [Class; 9] = [
-    Class::FdExhaustion,
-    Class::WorkerConnections,
-    Class::EphemeralPorts,
-    Class::AddressInUse,
-    Class::UnixBacklogFull,
-    Class::NoBuffers,
-    Class::OutOfMemory,
-    Class::LocalSocketSetup,
-    Class::NoLiveUpstreams,
-];
 
 /// Where `localhost` answered nginx.
 pub(crate) enum LocalhostAnswered {
@@ -253,91 +240,6 @@ impl Case {
         Ok((*found).clone())
     }
 
-    /// Whether the requests that failed are answered well by the same peer since, and none was between the failures: what
-    /// fails now and then is not over after one success. Of many requests a few tell; the same path by another method or
-    /// with another query is another request. Where a failure may hang on what one client sends, such as its cookies, it
-    /// has to be the same client's too, and nginx or the program that listens has to be a new one.
-    pub(crate) fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
-        const FEW: usize = 3;
-        const MOST: usize = 64;
-        let is_scarcity = SCARCE.iter().any(|class| incident.is(*class));
-        if incident.origin != Origin::ErrorLog || is_scarcity {
-            return Ok(false);
-        }
-        let is_cut = incident.is(Class::PrematureClose) || incident.is(Class::ConnectionReset);
-        let is_anybodys = [
-            Class::ReadTimeout,
-            Class::TlsHandshake,
-            Class::TlsVerify,
-            Class::TlsVerifyName,
-        ]
-        .iter()
-        .any(|class| incident.is(*class));
-        let is_later = incident.action != Some(While::ConnectingToUpstream);
-        // What a cookie decides is not over because others are answered.
-        if is_later && !is_cut && !is_anybodys && !self.is_renewed_since(incident)? {
-            return Ok(false);
-        }
-        if is_cut
-            && let Some(application) = known(self.application(incident))?
-            && application.refuses()
-        {
-            return Ok(false);
-        }
-        let asked = |access: &Access<'_>| -> Option<Vec<u8>> {
-            let mut asked = without_version(access.request()?).to_vec();
-            if !is_anybodys {
-                for part in [access.remote_addr(), access.get("http_referer")] {
-                    asked.push(b' ');
-                    asked.extend(part.unwrap_or_default().iter());
-                }
-            }
-            Some(asked)
-        };
-        let (first, last) = (
-            incident.first_seen.as_second(),
-            incident.last_seen.as_second(),
-        );
-        let mut failed: BTreeSet<Vec<u8>> = BTreeSet::new();
-        let mut note = |access: &Access<'_>| {
-            let is_then = access
-                .time()
-                .is_some_and(|at| (first..=last + 1).contains(&at));
-            // 9 stands for an answer without a header.
-            let is_failure = matches!(access.status(), Some(9 | 499 | 500 | 502 | 504));
-            let path = access.request().and_then(super::logs::path_of);
-            let is_of_it =
-                path.is_some_and(|path| incident.paths.contains(path.to_str_lossy().as_ref()));
-            if is_then && is_failure && is_of_it && failed.len() < MOST {
-                failed.extend(asked(access));
-            }
-        };
-        self.each_access(incident, &mut note)?;
-        self.each_plain(incident, |_, _, access| note(access))?;
-        let (mut since, mut is_now_and_then) = (BTreeSet::new(), false);
-        self.each_answer(incident, |access| {
-            let (Some(request), Some(at)) = (asked(access), access.time()) else {
-                return;
-            };
-            if !matches!(access.status(), Some(200..=299)) || !failed.contains(&request) {
-                return;
-            }
-            is_now_and_then |= (first..last).contains(&at);
-            if at > last {
-                since.insert(request);
-            }
-        })?;
-        Ok(!failed.is_empty() && !is_now_and_then && since.len() >= failed.len().min(FEW))
-    }
-
-    /// Whether all of nginx's workers, or the program that listens, started after the last failure.
-    fn is_renewed_since(&self, incident: &Incident) -> Result<bool, Gap> {
-        let workers = self.instance(incident)?.workers_since();
-        let program = known(self.listener_of(incident))?.and_then(|reached| reached.since());
-        let is_new = |start: Timestamp| start.as_second() > incident.last_seen.as_second();
-        Ok(workers.is_some_and(is_new) || program.is_some_and(is_new))
-    }
-
     /// When the peer last answered a request, as far as an access log tells.
     pub(crate) fn last_answer(&self, incident: &Incident) -> Result<Option<Timestamp>, Gap> {
         let last = self
@@ -472,7 +374,7 @@ impl Case {
     }
 
     /// Every line of the window in the logs that only this peer's locations write to, whatever their format.
-    fn each_plain(
+    pub(super) fn each_plain(
         &self,
         incident: &Incident,
         mut take: impl FnMut(&Path, i64, &Access<'_>),
@@ -872,13 +774,6 @@ fn telling(format: &LogFormat) -> Option<Format> {
 }
 
 /// Whether a request tried the peer.
-/// A request line without its version.
-fn without_version(request: &BStr) -> &[u8] {
-    request
-        .rsplit_once_str(" HTTP/")
-        .map_or(request.as_bytes(), |(asked, _)| asked)
-}
-
 fn tried(access: &Access<'_>, peer: &str) -> bool {
     access
         .attempts()

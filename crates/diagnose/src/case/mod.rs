@@ -41,6 +41,7 @@ mod pools;
 mod ports;
 mod processes;
 mod queue;
+mod recovery;
 mod rejections;
 mod requested;
 mod restarts;

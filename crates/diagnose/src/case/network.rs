@@ -695,60 +695,6 @@ impl Case {
         self.options.connect
     }
 
-    /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
-    /// one, and where nothing may be sent, a failure in the last minute does, unless an access log shows that such requests
-    /// are answered since. An application that ends again and again
-    /// goes on failing while it is up.
-    pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
-        if incident.origin == crate::incident::Origin::Host {
-            return true;
-        }
-        // Clients that leave are told of; no upstream fails.
-        if incident.is(Class::ClientAbort) {
-            return false;
-        }
-        if incident.is(Class::Dns) {
-            let unresolved = self.is_unresolved(incident);
-            return unresolved.unwrap_or_else(|_| self.is_recent(incident));
-        }
-        if self.dials_no_more(incident).unwrap_or(false) {
-            return false;
-        }
-        if self.may_dial_no_more(incident).unwrap_or(false) {
-            return self.is_recent(incident);
-        }
-        if self.is_in_a_loop(incident) {
-            return true;
-        }
-        // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
-        // else does not tell.
-        let is_limit = incident.is(Class::FdExhaustion)
-            || incident.is(Class::WorkerConnections)
-            || incident.is(Class::ProxyBind);
-        if incident.action == Some(log::error::While::ConnectingToUpstream) && !is_limit {
-            match self.repeated(incident) {
-                Ok(Repeated::Same(_)) => return true,
-                // What fails otherwise now may be another fault, after this one was mended.
-                Ok(Repeated::Other(..) | Repeated::Silent(_)) => {
-                    return !self.is_answered_since(incident).unwrap_or(false);
-                }
-                // A port may come free for this one.
-                Ok(Repeated::Succeeds) if incident.is(Class::EphemeralPorts) => {}
-                Ok(Repeated::Succeeds) => return false,
-                Err(_) => {}
-            }
-        }
-        if incident.is(Class::NoLiveUpstreams) && self.is_upstream_back(incident).unwrap_or(false) {
-            return false;
-        }
-        self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
-    }
-
-    /// Whether it failed in the last minute of the window.
-    pub(crate) fn is_recent(&self, incident: &Incident) -> bool {
-        self.now().as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
-    }
-
     /// The listener that the peer's address reaches now.
     pub(crate) fn listener_of(&self, incident: &Incident) -> Result<Reached, Gap> {
         let missing = || format!("the application behind {}", incident.peer);

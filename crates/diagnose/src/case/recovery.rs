@@ -1,0 +1,243 @@
+//! Whether what failed is over.
+//!
+//! It is, as soon as something shows it: the failing act succeeds when it is tried again, nginx dials elsewhere, or an
+//! access log has the requests that failed answered well. Where nothing shows it, a minute without a failure does.
+
+use std::collections::BTreeSet;
+
+use bstr::ByteSlice as _;
+use facts::Gap;
+use jiff::Timestamp;
+use log::access::Access;
+use log::error::{Class, While};
+
+use super::network::{RECENT_SECONDS, Repeated};
+use super::{Case, known};
+use crate::incident::{Incident, Origin};
+
+/// What fails under load, and not while there is little: a few requests that are answered show no end of it.
+const SCARCE: [Class; 9] = [
+    Class::FdExhaustion,
+    Class::WorkerConnections,
+    Class::EphemeralPorts,
+    Class::AddressInUse,
+    Class::UnixBacklogFull,
+    Class::NoBuffers,
+    Class::OutOfMemory,
+    Class::LocalSocketSetup,
+    Class::NoLiveUpstreams,
+];
+
+/// What hangs on no single client: any client's request will do.
+const ANYBODYS: [Class; 4] = [
+    Class::ReadTimeout,
+    Class::TlsHandshake,
+    Class::TlsVerify,
+    Class::TlsVerifyName,
+];
+
+/// Of many requests that failed, so many that are answered tell of all.
+const FEW: usize = 3;
+
+/// Requests that failed, of which more are not looked for.
+const MOST: usize = 64;
+
+/// What makes two requests one and the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Alike {
+    /// Method, path and query: by another method or with another query it is another request.
+    Asked,
+    /// The client too, as far as a log tells: a failure may hang on what it sends, such as its cookies.
+    AskedByOne,
+}
+
+impl Alike {
+    fn of(incident: &Incident) -> Self {
+        if is_one_of(incident, &ANYBODYS) {
+            Self::Asked
+        } else {
+            Self::AskedByOne
+        }
+    }
+
+    fn request(self, access: &Access<'_>) -> Option<Vec<u8>> {
+        let request = access.request()?;
+        let asked = request.rsplit_once_str(" HTTP/");
+        let mut alike = asked
+            .map_or(request.as_bytes(), |(asked, _)| asked)
+            .to_vec();
+        if self == Self::AskedByOne {
+            for part in [access.remote_addr(), access.get("http_referer")] {
+                alike.push(b' ');
+                alike.extend(part.unwrap_or_default().iter());
+            }
+        }
+        Some(alike)
+    }
+}
+
+/// What access logs tell of the requests that failed.
+#[derive(Default)]
+struct Answers {
+    /// Those answered well after the last failure.
+    since: BTreeSet<Vec<u8>>,
+    /// Whether one was answered well between two failures: what fails now and then is not over after a success.
+    is_now_and_then: bool,
+}
+
+impl Case {
+    /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
+    /// one, and where nothing may be sent, a failure in the last minute does, unless an access log shows that such requests
+    /// are answered since. An application that ends again and again goes on failing while it is up.
+    pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
+        if incident.origin == Origin::Host {
+            return true;
+        }
+        // Clients that leave are told of; no upstream fails.
+        if incident.is(Class::ClientAbort) {
+            return false;
+        }
+        if incident.is(Class::Dns) {
+            let unresolved = self.is_unresolved(incident);
+            return unresolved.unwrap_or_else(|_| self.is_recent(incident));
+        }
+        if self.dials_no_more(incident).unwrap_or(false) {
+            return false;
+        }
+        if self.may_dial_no_more(incident).unwrap_or(false) {
+            return self.is_recent(incident);
+        }
+        if self.is_in_a_loop(incident) {
+            return true;
+        }
+        // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
+        // else does not tell.
+        let is_limit = is_one_of(
+            incident,
+            &[
+                Class::FdExhaustion,
+                Class::WorkerConnections,
+                Class::ProxyBind,
+            ],
+        );
+        if incident.action == Some(While::ConnectingToUpstream) && !is_limit {
+            match self.repeated(incident) {
+                Ok(Repeated::Same(_)) => return true,
+                // What fails otherwise now may be another fault, after this one was mended.
+                Ok(Repeated::Other(..) | Repeated::Silent(_)) => {
+                    return !self.is_answered_since(incident).unwrap_or(false);
+                }
+                // A port may come free for this one.
+                Ok(Repeated::Succeeds) if incident.is(Class::EphemeralPorts) => {}
+                Ok(Repeated::Succeeds) => return false,
+                Err(_) => {}
+            }
+        }
+        if incident.is(Class::NoLiveUpstreams) && self.is_upstream_back(incident).unwrap_or(false) {
+            return false;
+        }
+        self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
+    }
+
+    /// Whether it failed in the last minute of the window.
+    pub(crate) fn is_recent(&self, incident: &Incident) -> bool {
+        self.now().as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
+    }
+
+    /// Whether the requests that failed are answered well by the same peer since, and none was between the failures.
+    fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !self.do_answers_tell(incident)? {
+            return Ok(false);
+        }
+        let alike = Alike::of(incident);
+        let failed = self.failed_requests(incident, alike)?;
+        let answers = self.answers_to(incident, &failed, alike)?;
+        Ok(!failed.is_empty()
+            && !answers.is_now_and_then
+            && answers.since.len() >= failed.len().min(FEW))
+    }
+
+    /// Whether answers can show an end of it. What a client's cookies decide is not over because others are answered: such
+    /// a failure also takes a new program, or new workers, that are answered otherwise.
+    fn do_answers_tell(&self, incident: &Incident) -> Result<bool, Gap> {
+        if incident.origin != Origin::ErrorLog || is_one_of(incident, &SCARCE) {
+            return Ok(false);
+        }
+        if is_cut(incident) {
+            let application = known(self.application(incident))?;
+            return Ok(!application.is_some_and(|application| application.refuses()));
+        }
+        let is_later = incident.action != Some(While::ConnectingToUpstream);
+        let is_a_clients = is_later && Alike::of(incident) == Alike::AskedByOne;
+        Ok(!is_a_clients || self.is_renewed_since(incident)?)
+    }
+
+    /// Whether all of nginx's workers, or the program that listens, started after the last failure.
+    fn is_renewed_since(&self, incident: &Incident) -> Result<bool, Gap> {
+        let workers = self.instance(incident)?.workers_since();
+        let program = known(self.listener_of(incident))?.and_then(|reached| reached.since());
+        let is_new = |start: Timestamp| start.as_second() > incident.last_seen.as_second();
+        Ok(workers.is_some_and(is_new) || program.is_some_and(is_new))
+    }
+
+    /// The requests that failed, as access logs have them.
+    fn failed_requests(&self, incident: &Incident, alike: Alike) -> Result<BTreeSet<Vec<u8>>, Gap> {
+        let (first, last) = (
+            incident.first_seen.as_second(),
+            incident.last_seen.as_second(),
+        );
+        let mut failed: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut note = |access: &Access<'_>| {
+            let is_then = access
+                .time()
+                .is_some_and(|at| (first..=last + 1).contains(&at));
+            // 9 stands for an answer without a header.
+            let is_failure = matches!(access.status(), Some(9 | 499 | 500 | 502 | 504));
+            let path = access.request().and_then(super::logs::path_of);
+            let is_of_it =
+                path.is_some_and(|path| incident.paths.contains(path.to_str_lossy().as_ref()));
+            if is_then && is_failure && is_of_it && failed.len() < MOST {
+                failed.extend(alike.request(access));
+            }
+        };
+        self.each_access(incident, &mut note)?;
+        self.each_plain(incident, |_, _, access| note(access))?;
+        Ok(failed)
+    }
+
+    /// When such requests were answered well.
+    fn answers_to(
+        &self,
+        incident: &Incident,
+        failed: &BTreeSet<Vec<u8>>,
+        alike: Alike,
+    ) -> Result<Answers, Gap> {
+        let (first, last) = (
+            incident.first_seen.as_second(),
+            incident.last_seen.as_second(),
+        );
+        let mut answers = Answers::default();
+        self.each_answer(incident, |access| {
+            let (Some(request), Some(at)) = (alike.request(access), access.time()) else {
+                return;
+            };
+            if !matches!(access.status(), Some(200..=299)) || !failed.contains(&request) {
+                return;
+            }
+            answers.is_now_and_then |= (first..last).contains(&at);
+            if at > last {
+                answers.since.insert(request);
+            }
+        })?;
+        Ok(answers)
+    }
+}
+
+fn is_one_of(incident: &Incident, classes: &[Class]) -> bool {
+    classes.iter().any(|class| incident.is(*class))
+}
+
+/// Whether the application ended the connection.
+fn is_cut(incident: &Incident) -> bool {
+    is_one_of(incident, &[Class::PrematureClose, Class::ConnectionReset])
+}
