@@ -25,6 +25,9 @@ impl Case {
     /// Takes a confirmation back that rests on a line of the configuration which the worker that failed may not have
     /// loaded: what was mended since, or never loaded, is not why it failed.
     ///
+    /// What it said is no hint either: it would tell the state of then by a directive of now, such as a size that has been
+    /// made large enough since.
+    ///
     /// Only of what fails once nginx has connected. Before that, the log itself names the address that was dialled, and a
     /// connect that fails still shows that it is dialled still.
     pub(crate) fn confirmed_by_what_ran(
@@ -55,10 +58,7 @@ impl Case {
         match loaded {
             Ok(()) => verdict,
             Err(gap) => CauseVerdict {
-                judgement: Judgement::Unknown(gap.leaning(format!(
-                    "by what stands on disk now: {}",
-                    confirmation.summary
-                ))),
+                judgement: Judgement::Unknown(gap),
                 ..verdict
             },
         }
@@ -236,7 +236,6 @@ mod tests {
         assert_snapshot!(told("start=13:00:00 workers-start=14:04:50 workers=2900", "14:04:45"), @"
         answer: none, ongoing
         unknown: what stood in /etc/nginx/nginx.conf when it failed: it was changed, and the worker that failed has been replaced since
-        leaning: by what stands on disk now: a response header is larger than proxy_buffer_size, which is 64k
         ");
     }
 

@@ -60,6 +60,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided(format!("which addresses nginx has for {name}"), "it looks it up again by itself"));
     }
     let now = case.look_up(incident.instance, name)?;
+    if !case.is_ongoing(incident) {
+        return Err(Gap::too_late("which addresses nginx had when it failed", "it is over"));
+    }
     let leaning = format!("nginx dials {old}, which {name} no longer has: it has {}", listed(&now));
     let has_another = !now.is_empty() && !now.contains(&old.ip());
     let Drift::None(unchanged) = drift else {
