@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Expectation, Gunicorn, Lab, Nginx, Pool};
+use crate::{Certified, Expectation, Gunicorn, Lab, Nginx, Pool};
 
 const CAUSE: &str = "peer-speaks-other-protocol";
 const WRONG_VERSION: &str = "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream";
@@ -21,6 +21,15 @@ fn site(lab: &Lab, pass: &str) -> Result<Nginx> {
     let nginx = lab.nginx(SITE, &[("pass", &pass)])?;
     lab.settle();
     Ok(nginx)
+}
+
+fn tls_server(made: &Certified) -> String {
+    format!(
+        "const fs = require('fs');\nconst options = {{ key: fs.readFileSync('{}'), cert: fs.readFileSync('{}') }};\n\
+         require('https').createServer(options, (request, response) => response.end('ok\\n')).listen(process.argv[2], '127.0.0.1');\n",
+        made.key.display(),
+        made.certificate.display()
+    )
 }
 
 /// uvicorn without a certificate: its command line tells. Plain HTTP mends it.
@@ -54,13 +63,7 @@ pub fn https_to_an_unknown_program(lab: &Lab) -> Result<()> {
 pub fn http_to_tls(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;
     let made = lab.certificate("app.internal")?;
-    let script = format!(
-        "const fs = require('fs');\nconst options = {{ key: fs.readFileSync('{}'), cert: fs.readFileSync('{}') }};\n\
-         require('https').createServer(options, (request, response) => response.end('ok\\n')).listen(process.argv[2], '127.0.0.1');\n",
-        made.key.display(),
-        made.certificate.display()
-    );
-    let _node = lab.node(peer, &script)?;
+    let _node = lab.node(peer, &tls_server(&made))?;
     let mut nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["upstream prematurely closed connection while reading response header from upstream"])?;
@@ -70,6 +73,22 @@ pub fn http_to_tls(lab: &Lab) -> Result<()> {
     nginx.edit("http://", "https://")?;
     nginx.reload()?;
     nginx.expect(2, "GET", "/", 200)
+}
+
+/// The look-alike of a failure that goes on: nginx speaks TLS to it since, and other paths are answered.
+pub fn http_to_tls_was_mended(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let made = lab.certificate("app.internal")?;
+    let _node = lab.node(peer, &tls_server(&made))?;
+    let mut nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["upstream prematurely closed connection while reading response header from upstream"])?;
+    lab.settle();
+    nginx.edit("http://", "https://")?;
+    nginx.reload()?;
+    lab.settle();
+    nginx.expect(1, "GET", "/other", 200)?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().over()])
 }
 
 /// It speaks HTTP/2 alone and closes where another preface comes, as servers of gRPC do.

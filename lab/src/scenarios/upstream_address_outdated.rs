@@ -33,6 +33,23 @@ pub fn name_has_moved(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[truth.also("peer-not-listening").also("peer-address-mismatch")])
 }
 
+/// nginx was reloaded since, and is answered at the new address.
+pub fn reloaded_since(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["ok"], &format!("127.0.0.3:{peer}"))?;
+    let mut nginx = lab.nginx_setup().hosts("127.0.0.2 shop.lab\n").start(SITE, &[("peer", &peer)])?;
+    nginx.change_hosts(lab, "127.0.0.3 shop.lab\n")?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    let old = format!("127.0.0.2:{peer}");
+    nginx.logged(&["connect() failed (111: Connection refused)", &old])?;
+    lab.settle();
+    nginx.reload()?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    lab.diagnose(&nginx, &[Expectation::at_most(CAUSE).of_peer(old).over()])
+}
+
 /// The look-alike: the name has its address still, and nothing listens there.
 pub fn name_has_not_moved(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use bstr::ByteSlice as _;
 use conf::{
-    AccessLogs, Context, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass, Target,
+    AccessLogs, Context, ContextId, ContextKind, Escape, LocationModifier, LogFormat, Model, Pass,
+    Target,
 };
 use facts::{Exhibit, Gap, PeerAddress, counted};
 use jiff::Timestamp;
@@ -387,11 +388,7 @@ impl Case {
             return Ok(());
         };
         let from = self.window_start().as_second();
-        let writers = self
-            .evidence
-            .once(format!("writers {}", incident.instance), || {
-                Ok(writers_of(&configured.model, &instance))
-            })?;
+        let writers = self.writers(incident.instance)?;
         let sole = |log: &&Writers| log.are_only_for(&configured.model, address, incident.protocol);
         for Writers { path, format, .. } in writers.iter().filter(sole) {
             let Some(bytes) = known(self.access_text(&instance, path))? else {
@@ -432,14 +429,15 @@ impl Case {
         Ok(is_back || self.is_upstream_back_plainly(incident, since)?)
     }
 
-    /// The same by the logs that only locations of the upstream write to, whatever their format.
+    /// The same by logs of any format: those that only locations of the upstream write to, and those in which the path tells
+    /// the location.
     fn is_upstream_back_plainly(&self, incident: &Incident, since: i64) -> Result<bool, Gap> {
         let instance = self.instance(incident)?;
         let Some(configured) = known(self.configured(incident.instance))? else {
             return Ok(false);
         };
         let model = &configured.model;
-        let passes_to_it = |id: &conf::ContextId| {
+        let passes_to_it = |id: &ContextId| {
             model
                 .pass_in_force(*id)
                 .and_then(|pass| match pass.target {
@@ -452,7 +450,7 @@ impl Case {
             path,
             format,
             contexts,
-        } in writers_of(model, &instance)
+        } in self.writers(incident.instance)?.iter()
         {
             let in_locations = contexts.iter().filter(|&&id| {
                 model
@@ -464,7 +462,7 @@ impl Case {
             if !is_its_own {
                 continue;
             }
-            let Some(bytes) = known(self.access_text(&instance, &path))? else {
+            let Some(bytes) = known(self.access_text(&instance, path))? else {
                 continue;
             };
             let mut lines = bytes.lines().filter_map(|line| format.parse(line));
@@ -475,7 +473,82 @@ impl Case {
                 return Ok(true);
             }
         }
+        let Some(sites) = known(self.sites(incident))? else {
+            return Ok(false);
+        };
+        let passes = sites.iter().map(|site| site.context).collect();
+        self.is_answered_by_passes_in(incident, &passes, since)
+    }
+
+    /// Whether a request was answered well from a second on (since 1970) by one of these passes, given by the contexts they
+    /// stand in: by an access log of any format that only servers write to in which the path tells the location.
+    pub(super) fn is_answered_by_passes_in(
+        &self,
+        incident: &Incident,
+        passes: &BTreeSet<ContextId>,
+        since: i64,
+    ) -> Result<bool, Gap> {
+        let instance = self.instance(incident)?;
+        let Some(configured) = known(self.configured(incident.instance))? else {
+            return Ok(false);
+        };
+        let model = &configured.model;
+        let passes: BTreeSet<ContextId> = passes
+            .iter()
+            .copied()
+            .filter(|&id| is_answered_by_its_pass(model, id))
+            .collect();
+        for Writers {
+            path,
+            format,
+            contexts,
+        } in self.writers(incident.instance)?.iter()
+        {
+            if !contexts.iter().any(|id| passes.contains(id)) {
+                continue;
+            }
+            let servers: BTreeSet<ContextId> = contexts
+                .iter()
+                .filter_map(|&id| Some(model.server_of(id)?.id))
+                .collect();
+            let Some(bytes) = known(self.access_text(&instance, path))? else {
+                continue;
+            };
+            let is_good = |access: &Access<'_>| {
+                matches!(access.status(), Some(200..=299))
+                    && access.time().is_some_and(|at| at >= since)
+            };
+            let asked: BTreeSet<Vec<u8>> = bytes
+                .lines()
+                .filter_map(|line| format.parse(line))
+                .filter(is_good)
+                .filter_map(|access| {
+                    super::locations::compared(super::logs::path_of(access.request()?)?)
+                })
+                .collect();
+            let is_of_a_pass = |path: &Vec<u8>| {
+                servers
+                    .iter()
+                    .all(|&server| answers_well_only_in(model, server, path, &passes))
+            };
+            if asked.iter().any(is_of_a_pass) {
+                return Ok(true);
+            }
+        }
         Ok(false)
+    }
+
+    /// The access logs of an instance with those who write to them.
+    fn writers(&self, idx: usize) -> Result<Rc<Vec<Writers>>, Gap> {
+        self.evidence.once(format!("writers {idx}"), || {
+            let instances = self.instances()?;
+            let (Some(instance), Some(configured)) =
+                (instances.get(idx), known(self.configured(idx))?)
+            else {
+                return Ok(Vec::new());
+            };
+            Ok(writers_of(&configured.model, instance))
+        })
     }
 
     /// Every request of the window that the peer answered well, as far as access logs tell.
@@ -493,13 +566,17 @@ impl Case {
                     && matches!(attempt.status, Some(200..=499))
             })
         };
+        let instance = self.instance(incident)?;
+        let telling = self.telling_logs(incident, &instance)?;
+        let is_telling = |path: &Path| telling.iter().any(|log| log.path == path);
         self.each_access(incident, |access| {
             if is_answer(access) {
                 take(access);
             }
         })?;
-        self.each_plain(incident, |_, _, access| {
-            if matches!(access.status(), Some(200..=299)) {
+        self.each_plain(incident, |path, _, access| {
+            let is_taken = is_telling(path) && is_answer(access);
+            if matches!(access.status(), Some(200..=299)) && !is_taken {
                 take(access);
             }
         })
@@ -608,7 +685,7 @@ fn logs_of_other_protocols(
 pub(super) fn logs_of(
     model: &Model,
     instance: &Instance,
-    context: conf::ContextId,
+    context: ContextId,
 ) -> Vec<(PathBuf, Format)> {
     named_logs(model, instance, context)
         .into_iter()
@@ -620,7 +697,7 @@ pub(super) fn logs_of(
 pub(super) fn named_logs<'m>(
     model: &'m Model,
     instance: &Instance,
-    context: conf::ContextId,
+    context: ContextId,
 ) -> Vec<(PathBuf, Option<&'m conf::LogFormat>)> {
     match model.access_logs(context) {
         AccessLogs::To(targets) => {
@@ -641,7 +718,7 @@ pub(super) fn named_logs<'m>(
 struct Writers {
     path: PathBuf,
     format: Format,
-    contexts: Vec<conf::ContextId>,
+    contexts: Vec<ContextId>,
 }
 
 impl Writers {
@@ -677,7 +754,7 @@ fn writers_of(model: &Model, instance: &Instance) -> Vec<Writers> {
 
 /// Whether a condition decides who answers: in an `if` or `limit_except` of the context or of one around it.
 fn is_conditional(model: &Model, context: &Context) -> bool {
-    let decides = |id: &conf::ContextId| {
+    let decides = |id: &ContextId| {
         model
             .context(*id)
             .is_some_and(|child| matches!(child.kind, ContextKind::If | ContextKind::LimitExcept))
@@ -747,6 +824,48 @@ fn answers_only_by(
         })
 }
 
+/// Whether what is answered well in the context of a pass is answered by that pass: nothing else in force there may.
+fn is_answered_by_its_pass(model: &Model, pass: ContextId) -> bool {
+    const OTHERS: [&str; 11] = [
+        "access_by_lua_block",
+        "access_by_lua_file",
+        "rewrite_by_lua_block",
+        "rewrite_by_lua_file",
+        "return",
+        "try_files",
+        "proxy_cache",
+        "fastcgi_cache",
+        "uwsgi_cache",
+        "scgi_cache",
+        "stub_status",
+    ];
+    let is_other = |name: &&str| !model.in_force(pass, name).is_empty();
+    !OTHERS.iter().any(|name| is_other(&name))
+        && !substitutes(model, pass)
+        && model
+            .context(pass)
+            .is_some_and(|context| !is_conditional(model, context))
+}
+
+/// Whether a server that answers a request for a path well does it in one of these locations.
+fn answers_well_only_in(
+    model: &Model,
+    server: ContextId,
+    path: &[u8],
+    locations: &BTreeSet<ContextId>,
+) -> bool {
+    let turns_away = |at: &conf::DirectiveRef| {
+        let status = model.arg(*at, 0).unwrap_or_default();
+        matches!(status.first(), Some(b'3'..=b'5')) && status.len() == 3
+    };
+    if model.own(server, "return").iter().any(turns_away) {
+        return true;
+    }
+    let location = model.location_for(server, path).ok();
+    location.is_some_and(|location| locations.contains(&location))
+        && model.possible_locations(server, path).is_ok()
+}
+
 /// Whether a pass leads to one address alone.
 fn only_peer(model: &Model, pass: &Pass) -> bool {
     match &pass.target {
@@ -792,7 +911,7 @@ fn is_failed(attempt: &log::access::Attempt<'_>) -> bool {
 }
 
 /// Whether something may answer in place of a peer that failed, with another status: `error_page ... =`, a stale copy.
-fn substitutes(model: &Model, context: conf::ContextId) -> bool {
+fn substitutes(model: &Model, context: ContextId) -> bool {
     let replaces = |at: &conf::DirectiveRef| {
         let args = model.args(*at);
         args.iter().any(|arg| arg.starts_with(b"="))

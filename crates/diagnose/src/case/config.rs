@@ -901,7 +901,8 @@ impl Case {
     }
 
     /// Whether nginx has been told to dial elsewhere since: nothing on disk dials the peer, nothing at run time may, and
-    /// every worker that serves started after the last failure, from what stands on disk.
+    /// every worker that serves started after the last failure, from what stands on disk. Where it still dials the peer and
+    /// speaks another protocol to it, the peer has to have answered so besides: why it failed may be another thing.
     pub(crate) fn dials_no_more(&self, incident: &Incident) -> Result<bool, Gap> {
         if !self.may_dial_no_more(incident)? {
             return Ok(false);
@@ -911,15 +912,26 @@ impl Case {
             return Ok(false);
         }
         let instance = self.instance(incident)?;
-        let is_current =
-            self.running_config(incident.instance, &instance) == RunningConfig::Current;
-        Ok(is_current && self.dynamic_peers(incident)?.is_none())
+        if self.running_config(incident.instance, &instance) != RunningConfig::Current {
+            return Ok(false);
+        }
+        if incident.explained {
+            let may_be_led_there = self.run_time_giver(incident)?.is_some();
+            return Ok(!may_be_led_there && self.is_answered_in_another_protocol(incident)?);
+        }
+        Ok(self.dynamic_peers(incident)?.is_none())
     }
 
-    /// Whether nothing shows that nginx still dials the peer: nothing on disk does, and every worker that serves started
-    /// after the last failure.
+    /// Whether nothing shows that nginx still dials the peer as it did: nothing on disk does, and every worker that serves
+    /// started after the last failure.
     pub(crate) fn may_dial_no_more(&self, incident: &Incident) -> Result<bool, Gap> {
-        if incident.explained || incident.origin != crate::incident::Origin::ErrorLog {
+        if incident.origin != crate::incident::Origin::ErrorLog || self.is_dialled_so(incident)? {
+            return Ok(false);
+        }
+        // What a worker ran out of is a new one's to use up; what it may not write, a new one may not either.
+        let is_a_workers = incident.is(log::error::Class::FdExhaustion)
+            || incident.is(log::error::Class::WorkerConnections);
+        if incident.peer.is_empty() && !is_a_workers {
             return Ok(false);
         }
         let instance = self.instance(incident)?;
@@ -930,6 +942,34 @@ impl Case {
         let last = incident.last_seen.as_second();
         let since = instance.workers_since().map(Timestamp::as_second);
         Ok(since.is_some_and(|since| since > last || since == last && is_replaced))
+    }
+
+    /// Whether the configuration on disk dials the peer as the failing requests did, in the same protocol. What is spoken
+    /// over a connection does not matter where none was made.
+    fn is_dialled_so(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !incident.explained {
+            return Ok(false);
+        }
+        let is_connected = incident.action != Some(log::error::While::ConnectingToUpstream);
+        let is_of_one = is_connected && !incident.has_other_protocols;
+        let Some(protocol) = incident.protocol.filter(|_| is_of_one) else {
+            return Ok(true);
+        };
+        let is_same = |spoken: conf::Protocol| spoken.scheme() == protocol.as_str();
+        if self
+            .sites(incident)?
+            .iter()
+            .any(|site| is_same(site.protocol))
+        {
+            return Ok(true);
+        }
+        // A name may stand for the peer too.
+        let configured = self.configured(incident.instance)?;
+        let names = self.names_dialled(incident)?;
+        let mut by_name = names
+            .iter()
+            .flat_map(|named| configured.model.dialers_of_name(&named.name));
+        Ok(by_name.any(|dialer| is_same(dialer.pass.protocol)))
     }
 
     /// For the report: whether the workers run what stands on disk.

@@ -99,7 +99,7 @@ fn locations(model: &Model, requests: &Requests) -> Option<BTreeSet<ContextId>> 
 }
 
 /// A path as nginx compares it with its locations; none where it has dots to be resolved, or slashes that nginx may keep.
-fn compared(path: &BStr) -> Option<Vec<u8>> {
+pub(super) fn compared(path: &BStr) -> Option<Vec<u8>> {
     let compared = facts::url::compared(path);
     let is_plain = !path.contains_str("//")
         && !compared

@@ -635,16 +635,20 @@ impl Case {
     /// The time rule: what is true now confirms only what fails now in the same way.
     pub(crate) fn still_failing(&self, incident: &Incident) -> Result<Exhibit, Gap> {
         if self.dials_no_more(incident)? {
-            return Err(Gap::too_late(
-                "whether it held when it failed",
-                "nginx has been told to dial elsewhere since",
-            ));
+            let why = if incident.explained {
+                "nginx has been told to speak another protocol to the peer since"
+            } else {
+                "nginx has been told to dial elsewhere since"
+            };
+            return Err(Gap::too_late("whether it held when it failed", why));
         }
         if self.may_dial_no_more(incident)? {
-            return Err(Gap::too_late(
-                "whether nginx still dials this peer",
-                "no file names it, and the worker that did has been replaced since",
-            ));
+            let why = if incident.explained {
+                "the files have nginx speak another protocol to it, and the worker that failed has been replaced since"
+            } else {
+                "no file names it, and the worker that did has been replaced since"
+            };
+            return Err(Gap::too_late("whether nginx still dials this peer", why));
         }
         if let Some(gap) = self.is_another_episode(incident)? {
             return Err(gap);

@@ -4,15 +4,18 @@
 //! access log has the requests that failed answered well. Where nothing shows it, a minute without a failure does.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 
 use bstr::ByteSlice as _;
-use facts::Gap;
+use conf::{Pass, Target};
+use facts::{Gap, PeerAddress};
 use jiff::Timestamp;
 use log::access::Access;
-use log::error::{Class, While};
+use log::error::{Class, Protocol, While};
 
 use super::network::{RECENT_SECONDS, Repeated};
-use super::{Case, known};
+use super::{Case, known, of_each};
+use crate::diagnosis::RunningConfig;
 use crate::incident::{Incident, Origin};
 
 /// What fails under load, and not while there is little: a few requests that are answered show no end of it.
@@ -105,7 +108,7 @@ impl Case {
             return false;
         }
         if self.may_dial_no_more(incident).unwrap_or(false) {
-            return self.is_recent(incident);
+            return self.is_recent(incident) && !self.is_led_away(incident).unwrap_or(false);
         }
         if self.is_in_a_loop(incident) {
             return true;
@@ -142,6 +145,119 @@ impl Case {
     /// Whether it failed in the last minute of the window.
     pub(crate) fn is_recent(&self, incident: &Incident) -> bool {
         self.now().as_second() - incident.last_seen.as_second() <= RECENT_SECONDS
+    }
+
+    /// Whether the peer answers where the files have nginx speak another protocol to it than the failing requests were
+    /// spoken in, since the workers started.
+    pub(super) fn is_answered_in_another_protocol(&self, incident: &Incident) -> Result<bool, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let sites = self.sites(incident)?;
+        let since = self.first_second_of_the_workers(incident)?;
+        let in_protocol = |spoken: &Protocol| Incident {
+            id: format!("{} in {}", incident.id, spoken.as_str()),
+            protocol: Some(*spoken),
+            ..incident.clone()
+        };
+        let is_spoken = |spoken: &&Protocol| {
+            let mut sites = sites.iter();
+            sites.any(|site| site.protocol.scheme() == spoken.as_str())
+        };
+        let spoken = Protocol::ALL.iter().filter(is_spoken);
+        let answers = of_each(spoken, |spoken| {
+            self.answered(&in_protocol(spoken), &(since..=i64::MAX))
+        })?;
+        if answers.iter().any(Option::is_some) {
+            return Ok(true);
+        }
+        // Of several servers another one may have answered.
+        let is_to_one = |pass: &&Pass| match &pass.target {
+            Target::Address(_) => true,
+            Target::Upstream(id) => {
+                let upstream = configured.model.upstream(*id);
+                upstream.is_some_and(|upstream| upstream.servers.len() == 1)
+            }
+            Target::Variable { .. } | Target::Unreadable(_) => false,
+        };
+        let passes = configured.model.passes().iter().filter(is_to_one);
+        let passes = passes
+            .map(|pass| pass.context)
+            .filter(|&context| sites.iter().any(|site| site.context == context))
+            .collect();
+        self.is_answered_by_passes_in(incident, &passes, since)
+    }
+
+    /// Whether every name that may have led nginx to the peer leads elsewhere now, and nginx is answered there since its
+    /// workers started: it looks a name up when it loads its configuration.
+    fn is_led_away(&self, incident: &Incident) -> Result<bool, Gap> {
+        let Some(PeerAddress::Tcp(old)) = &incident.address else {
+            return Ok(false);
+        };
+        let instance = self.instance(incident)?;
+        if incident.explained
+            || self.draining_writer(incident)?.is_some()
+            || self.run_time_giver(incident)?.is_some()
+            || self.running_config(incident.instance, &instance) != RunningConfig::Current
+        {
+            return Ok(false);
+        }
+        let names = self.names_dialled(incident)?;
+        let now = of_each(&names, |named| self.look_up(incident.instance, &named.name))?;
+        let is_elsewhere = |ips: &Vec<IpAddr>| !ips.is_empty() && !ips.contains(&old.ip());
+        if names.is_empty() || !now.iter().all(is_elsewhere) {
+            return Ok(false);
+        }
+        let answered = of_each(names.iter().zip(&now), |(named, ips)| {
+            self.is_answered_at_the_name(incident, &named.name, (ips, old.port()))
+        })?;
+        Ok(answered.iter().all(|answered| *answered))
+    }
+
+    /// Whether nginx is answered at one of a name's addresses since its workers started.
+    fn is_answered_at_the_name(
+        &self,
+        incident: &Incident,
+        name: &str,
+        (ips, port): (&[IpAddr], u16),
+    ) -> Result<bool, Gap> {
+        let since = self.first_second_of_the_workers(incident)?;
+        let at = |ip: &IpAddr| {
+            let peer = SocketAddr::new(*ip, port);
+            Incident {
+                id: format!("{} at {peer}", incident.id),
+                peer: peer.to_string(),
+                address: Some(PeerAddress::Tcp(peer)),
+                ..incident.clone()
+            }
+        };
+        let answers = of_each(ips, |ip| self.answered(&at(ip), &(since..=i64::MAX)))?;
+        if answers.iter().any(Option::is_some) {
+            return Ok(true);
+        }
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let is_there = |address: &conf::Address| {
+            matches!(address, conf::Address::Tcp { host, port: dialled }
+                if *dialled == port && host.name().is_some_and(|host| host.eq_ignore_ascii_case(name)))
+        };
+        let leads_there = |dialer: &conf::Dialer<'_>| match &dialer.pass.target {
+            Target::Address(address) => is_there(address),
+            Target::Upstream(id) => model.upstream(*id).is_some_and(|upstream| {
+                let mut lines = upstream.servers.iter();
+                lines.all(|line| line.address.as_ref().is_some_and(is_there))
+            }),
+            Target::Variable { .. } | Target::Unreadable(_) => false,
+        };
+        let dialers = model.dialers_of_name(name);
+        let there = dialers.iter().filter(|dialer| leads_there(dialer));
+        let passes = there.map(|dialer| dialer.pass.context).collect();
+        self.is_answered_by_passes_in(incident, &passes, since)
+    }
+
+    /// The first second since 1970 in which no worker answered that had failed.
+    fn first_second_of_the_workers(&self, incident: &Incident) -> Result<i64, Gap> {
+        let after = incident.last_seen.as_second() + 1;
+        let since = self.instance(incident)?.workers_since();
+        Ok(since.map_or(after, |since| since.as_second().max(after)))
     }
 
     /// Whether the requests that failed are answered well by the same peer since, and none was between the failures.
