@@ -1,5 +1,8 @@
 //! nginx has taken every peer of an upstream out of use.
 
+use std::thread;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use crate::{Expectation, Lab};
@@ -32,6 +35,23 @@ pub fn all_peers_are_dead(lab: &Lab) -> Result<()> {
     nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
     let dead = |peer| Expectation::confirmed("peer-not-listening").of_peer(peer);
     lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name), dead(one), dead(other)])
+}
+
+/// Both peers are up again, and their `fail_timeout` has passed. Other locations answer into the same access log.
+pub fn all_peers_are_back(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let (one, other) = (format!("127.0.0.1:{first}"), format!("127.0.0.1:{}", first + 1));
+    let in_use = |peer: &str| format!("{peer} fail_timeout=1s");
+    let site = SITE.replace("    location / {", "    location /static { return 200; }\n    location / {");
+    let nginx = lab.nginx(&site, &[("name", &name), ("one", &in_use(&one)), ("other", &in_use(&other))])?;
+    lab.settle();
+    nginx.expect(4, "GET", "/", 502)?;
+    nginx.logged(&[NO_LIVE, &format!("upstream: \"http://{name}/\"")])?;
+    let _one = lab.application(&["ok"], &one)?;
+    let _other = lab.application(&["ok"], &other)?;
+    thread::sleep(Duration::from_secs(3));
+    let was_dead = |peer| Expectation::at_most("peer-not-listening").of_peer(peer).over();
+    lab.diagnose(&nginx, &[Expectation::confirmed("no-live-peers").of_peer(name).over(), was_dead(one), was_dead(other)])
 }
 
 /// One peer is `down`, nothing listens on the other.

@@ -14,7 +14,7 @@ use log::access::Access;
 use log::error::{Class, Protocol, While};
 
 use super::network::{RECENT_SECONDS, Repeated};
-use super::{Case, known, of_each};
+use super::{Case, Drift, known, of_each};
 use crate::diagnosis::RunningConfig;
 use crate::incident::{Incident, Origin};
 
@@ -136,7 +136,10 @@ impl Case {
                 Err(_) => {}
             }
         }
-        if incident.is(Class::NoLiveUpstreams) && self.is_upstream_back(incident).unwrap_or(false) {
+        if incident.is(Class::NoLiveUpstreams)
+            && (self.is_upstream_back(incident).unwrap_or(false)
+                || self.is_a_server_back(incident).unwrap_or(false))
+        {
             return false;
         }
         self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
@@ -258,6 +261,47 @@ impl Case {
         let after = incident.last_seen.as_second() + 1;
         let since = self.instance(incident)?.workers_since();
         Ok(since.map_or(after, |since| since.as_second().max(after)))
+    }
+
+    /// Whether a server of an upstream that had none left is tried again, and may answer: all that failed at one of its
+    /// addresses is over, and has been for its `fail_timeout` (`ngx_http_upstream_get_peer`,
+    /// ngx_http_upstream_round_robin.c).
+    fn is_a_server_back(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !matches!(self.drift(incident.instance)?, Drift::None(_)) {
+            return Ok(false);
+        }
+        let members = self.members(incident)?;
+        // Servers that have all the connections they may have turn others away without having failed.
+        if members.iter().any(|member| member.max_conns > 0) {
+            return Ok(false);
+        }
+        let facts = self.log_facts(incident.instance)?;
+        let addresses = members
+            .iter()
+            .filter(|member| !member.down)
+            .flat_map(|member| {
+                member
+                    .addresses
+                    .iter()
+                    .map(move |address| (member, address))
+            });
+        let now = self.now().as_second();
+        let is_back: Vec<bool> = addresses
+            .map(|(member, address)| {
+                let pause = i64::try_from(member.fail_timeout.as_secs()).unwrap_or(i64::MAX);
+                let until =
+                    |other: &Incident| other.last_seen.as_second().saturating_add(pause) + 1;
+                // All of them are asked for before any decides.
+                let over: Vec<bool> = facts
+                    .incidents
+                    .iter()
+                    .filter(|other| other.address.as_ref() == Some(address))
+                    .map(|other| !self.is_ongoing(other) && until(other) < now)
+                    .collect();
+                !over.is_empty() && over.iter().all(|over| *over)
+            })
+            .collect();
+        Ok(is_back.contains(&true))
     }
 
     /// Whether the requests that failed are answered well by the same peer since, and none was between the failures.

@@ -92,8 +92,9 @@ fn judge(incident: &Incident, case: &Case, known: &[FirstPass<'_>]) -> Result<Ve
         (0, _) => "max_fails took them out".to_owned(),
         (down, failed) => format!("{down} marked down, {failed} taken out by max_fails"),
     };
+    let is = if case.is_ongoing(incident) { "is" } else { "was" };
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("no server of {} is in use: {how} ({})", incident.peer, said.join("; ")),
+        summary: format!("no server of {} {is} in use: {how} ({})", incident.peer, said.join("; ")),
         proof: proof.with(exhibits),
         fixes,
     }))
@@ -218,7 +219,7 @@ mod tests {
     fn confirmed_with_the_cause_of_each_server() {
         assert_snapshot!(check(ID, [HOST, FIRST, SECOND]), @"
         answer: no-live-peers, over
-        confirmed: no server of shop is in use: max_fails took them out (127.0.0.1:8000: nothing listens on 127.0.0.1:8000; 127.0.0.1:8001: nothing listens on 127.0.0.1:8001)
+        confirmed: no server of shop was in use: max_fails took them out (127.0.0.1:8000: nothing listens on 127.0.0.1:8000; 127.0.0.1:8001: nothing listens on 127.0.0.1:8001)
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
@@ -241,7 +242,7 @@ mod tests {
             no live upstreams while connecting to upstream
         ", FIRST]), @"
         answer: no-live-peers, over
-        confirmed: no server of shop is in use: 1 marked down, 1 taken out by max_fails (127.0.0.1:8000: nothing listens on 127.0.0.1:8000; 127.0.0.1:8001 is marked down)
+        confirmed: no server of shop was in use: 1 marked down, 1 taken out by max_fails (127.0.0.1:8000: nothing listens on 127.0.0.1:8000; 127.0.0.1:8001 is marked down)
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - config /etc/nginx/nginx.conf:1: server 127.0.0.1:8001 down;
@@ -266,7 +267,7 @@ mod tests {
             no live upstreams while connecting to upstream
         "]), @"
         answer: no-live-peers, over
-        confirmed: no server of shop is in use: all are marked down (127.0.0.1:8000 is marked down)
+        confirmed: no server of shop was in use: all are marked down (127.0.0.1:8000 is marked down)
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - config /etc/nginx/nginx.conf:1: server 127.0.0.1:8000 down;
         fix, unsafe: put 127.0.0.1:8000 back into use
@@ -291,7 +292,7 @@ mod tests {
             connect() failed (111: Connection refused) while connecting to upstream
         "]), @"
         answer: no-live-peers, over
-        confirmed: no server of localhost is in use: max_fails took them out ([::1]:8000: nothing listens on [::1]:8000; 127.0.0.1:8000: nothing listens on 127.0.0.1:8000)
+        confirmed: no server of localhost was in use: max_fails took them out ([::1]:8000: nothing listens on [::1]:8000; 127.0.0.1:8000: nothing listens on 127.0.0.1:8000)
         - log 14:02:12 x1: no live upstreams while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
