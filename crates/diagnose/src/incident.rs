@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use bstr::BString;
+use bstr::{BString, ByteSlice as _};
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
@@ -121,6 +121,15 @@ impl Incident {
         let decoded = log::error::decode(line);
         let event = decoded.event().or_else(|| log::error::parse(line))?;
         read(&event)
+    }
+
+    /// The file that its line speaks of, in nginx's own words: `open() "PATH"`.
+    pub(crate) fn quoted_path(&self) -> Option<PathBuf> {
+        self.said(|event| {
+            let path = event.message.split_str("\"").nth(1)?;
+            path.starts_with(b"/")
+                .then(|| path.to_path_lossy().into_owned())
+        })
     }
 
     /// The most of its requests that waited for a response at one time, where each waited for the read time-out, in

@@ -14,7 +14,7 @@ use log::access::Access;
 use log::error::{Class, Protocol, While};
 
 use super::network::{RECENT_SECONDS, Repeated};
-use super::{Case, Drift, known, of_each};
+use super::{Case, Component, Drift, known, of_each};
 use crate::diagnosis::RunningConfig;
 use crate::incident::{Incident, Origin};
 
@@ -140,6 +140,9 @@ impl Case {
             && (self.is_upstream_back(incident).unwrap_or(false)
                 || self.is_a_server_back(incident).unwrap_or(false))
         {
+            return false;
+        }
+        if self.may_be_kept_again(incident).unwrap_or(false) {
             return false;
         }
         self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
@@ -302,6 +305,45 @@ impl Case {
             })
             .collect();
         Ok(is_back.contains(&true))
+    }
+
+    /// Whether nginx may write again where it was kept from writing a temporary file: what kept it away is gone, and has
+    /// been changed since. Room that was short proves nothing: what is freed now is filled again by what is kept next.
+    fn may_be_kept_again(&self, incident: &Incident) -> Result<bool, Gap> {
+        if !is_one_of(incident, &[Class::TempPath, Class::TempFileIo]) {
+            return Ok(false);
+        }
+        let Some(file) = incident.quoted_path() else {
+            return Ok(false);
+        };
+        let walk = self.walk_as_worker(incident, &file)?;
+        match incident.errno {
+            Some(13) => {
+                // Where owner and mode are not all that decides, they show nothing.
+                if self.is_confined(incident)? {
+                    return Ok(false);
+                }
+                let worker = self.worker_identity(incident)?;
+                let is_changed = |directory: Component| directory.changed >= incident.last_seen;
+                Ok(worker.kept_from_making(&walk)?.is_empty()
+                    && walk
+                        .components()
+                        .filter(Component::is_directory)
+                        .any(is_changed))
+            }
+            Some(2) => Ok(walk.missing().is_none_or(|missing| missing == file)),
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether SELinux or AppArmor may keep nginx's workers from what owner and mode let them do.
+    fn is_confined(&self, incident: &Incident) -> Result<bool, Gap> {
+        let Some(worker) = self.instance(incident)?.worker() else {
+            return Ok(true);
+        };
+        // As the kernel has it of a process that no module confines, and of a kernel that has none.
+        let confined = known(self.confinement_of(worker))?;
+        Ok(confined.is_some_and(|confined| !confined.is_empty() && confined != "unconfined"))
     }
 
     /// Whether the requests that failed are answered well by the same peer since, and none was between the failures.

@@ -1,8 +1,7 @@
 //! See the doc comment of [`NGINX_TEMP_PATH_UNWRITABLE`].
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bstr::ByteSlice as _;
 use facts::{Exhibit, Gap};
 use log::error::Class;
 
@@ -46,7 +45,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if !(incident.is(Class::TempPath) || incident.is(Class::TempFileIo)) {
         return Ok(Verdict::RuledOut(proof));
     }
-    let file = file_in(incident).ok_or_else(|| Gap::undecided("which file could not be written", "the line does not name it"))?;
+    let file = incident.quoted_path().ok_or_else(|| Gap::undecided("which file could not be written", "the line does not name it"))?;
     let directive = case.temp_path(incident, &file)?;
     if directive.is_none() {
         // Who forges a line would have any path looked at.
@@ -177,14 +176,6 @@ fn shown(summary: &str, advice: Vec<String>) -> Fix {
         steps: advice.into_iter().map(|text| Step::Advice { text }).collect(),
         verify: Some(AGAIN.to_owned()),
     }
-}
-
-/// The path in nginx's own words: `open() "PATH"`.
-fn file_in(incident: &Incident) -> Option<PathBuf> {
-    incident.said(|event| {
-        let path = event.message.split_str("\"").nth(1)?;
-        path.starts_with(b"/").then(|| path.to_path_lossy().into_owned())
-    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         // A file may be gone, or a worker that died was started anew with what its master had read.
         Drift::None(_) => match case.changed_includes(incident)? {
             Some(changed) => (changed, None),
+            None if incident.peer.is_empty() => return Err(Gap::undecided("what the workers had loaded when it failed", "its lines name no peer to look for in the files")),
             None => return Err(Gap::undecided("which configuration dials this peer", "none on disk does, and the workers run what stands there")),
         },
         Drift::Changed { changed, refused } => (changed, refused),
