@@ -162,6 +162,7 @@ macro_rules! scenarios {
             ],
             no_live_peers: [
                 all_peers_are_dead,
+                all_peers_are_back,
                 one_is_down_by_configuration,
                 all_are_down_by_configuration,
                 servers_have_all_the_connections_they_may,
@@ -220,6 +221,7 @@ macro_rules! scenarios {
                 https_to_uvicorn,
                 https_to_an_unknown_program,
                 http_to_tls,
+                http_to_tls_was_mended,
                 http_to_http2,
                 http_to_php_fpm,
                 http_to_uwsgi,
@@ -311,6 +313,7 @@ macro_rules! scenarios {
             ],
             upstream_address_outdated: [
                 name_has_moved,
+                reloaded_since,
                 name_has_not_moved,
             ],
             upstream_certificate_rejected: [
