@@ -505,6 +505,224 @@ fn is_cut(incident: &Incident) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Answers;
+    use crate::fixture::Fixture;
+
+    /// Whether what a peer failed with is over, in a host of these parts.
+    #[track_caller]
+    fn is_over<const N: usize>(peer: &str, parts: [&str; N]) -> bool {
+        let diagnosis = Fixture::parse(&parts.concat()).diagnose();
+        let mut judged = diagnosis.incidents.iter();
+        let judged = judged.find(|judged| judged.incident.peer == peer);
+        !judged.expect("the peer failed").ongoing
+    }
+
+    fn configuration(nginx: &str, changed: &str, http: &str) -> String {
+        format!(
+            "
+            //- nginx {nginx}
+            //- file /etc/nginx/nginx.conf ctime={changed}
+            http {{ {http} }}
+        "
+        )
+    }
+
+    /// Lines of the access log: when, what, and the answer.
+    fn accesses(lines: &[(&str, &str, u16)]) -> String {
+        let line = |(at, path, status): &(&str, &str, u16)| {
+            format!(
+                "192.0.2.7 - - [23/Jun/2026:{at} +0000] \"GET {path} HTTP/1.1\" {status} 3 \"-\" \"x\"\n"
+            )
+        };
+        let lines: Vec<String> = lines.iter().map(line).collect();
+        format!("\n//- file /var/log/nginx/access.log\n{}", lines.concat())
+    }
+
+    const RELOADED: &str = "workers=2900 workers-start=14:04:40";
+    const TLS: &str = "server { location / { proxy_pass https://127.0.0.1:8443; } }";
+    const CLOSED: &str = "
+        //- failed 14:04:30 http://127.0.0.1:8443/
+        upstream prematurely closed connection while reading response header from upstream
+    ";
+    const FAILED: (&str, &str, u16) = ("14:04:30", "/", 502);
+    const ANSWERED: (&str, &str, u16) = ("14:04:50", "/other", 200);
+
+    #[test]
+    fn over_once_the_peer_answers_in_another_protocol() {
+        let state = |nginx: &str, http: &str, lines: &[(&str, &str, u16)]| {
+            let host = configuration(nginx, "14:04:35", http);
+            is_over("127.0.0.1:8443", [&host, CLOSED, &accesses(lines)])
+        };
+        let both = [FAILED, ANSWERED];
+        assert!(state(RELOADED, TLS, &both));
+        // Nobody has asked since, or the answer is one of before.
+        assert!(!state(RELOADED, TLS, &[FAILED]));
+        assert!(!state(
+            RELOADED,
+            TLS,
+            &[FAILED, ("14:04:36", "/other", 200)]
+        ));
+        assert!(!state(
+            RELOADED,
+            TLS,
+            &[FAILED, ("14:04:50", "/other", 502)]
+        ));
+        // The workers run what they ran when it failed.
+        assert!(!state("", TLS, &both));
+        for (of_others, path) in [
+            // The same peer in the protocol that failed.
+            (
+                "location /old { proxy_pass http://127.0.0.1:8443; }",
+                "/other",
+            ),
+            (
+                "location /old { proxy_pass http://localhost:8443; }",
+                "/other",
+            ),
+            // Another may have answered.
+            ("location /other { root /srv; }", "/other"),
+            ("error_page 502 =200 /sorry;", "/other"),
+        ] {
+            let http = TLS.replace("location / ", &format!("{of_others} location / "));
+            assert!(
+                !state(RELOADED, &http, &[FAILED, ("14:04:50", path, 200)]),
+                "{of_others}"
+            );
+        }
+        let beside = |server: &str| format!("{TLS} server {{ server_name www; {server} }}");
+        assert!(!state(RELOADED, &beside("root /srv;"), &both));
+        assert!(state(
+            RELOADED,
+            &beside("return 301 https://shop.example/;"),
+            &both
+        ));
+    }
+
+    #[test]
+    fn ongoing_where_nothing_lets_connections_in_whatever_is_spoken() {
+        let host = configuration(RELOADED, "14:04:35", TLS);
+        let refused = "
+            //- failed 14:04:30 http://127.0.0.1:8443/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        let lines = accesses(&[FAILED, ANSWERED]);
+        assert!(!is_over("127.0.0.1:8443", [&host, refused, &lines]));
+    }
+
+    #[test]
+    fn over_once_the_name_leads_elsewhere_and_is_answered_there() {
+        let state = |nginx: &str, addresses: &str, lines: &[(&str, &str, u16)]| {
+            let http = "server { location / { proxy_pass http://app.example:8000; } }";
+            let host = configuration(nginx, "12:00:00", http);
+            let name = format!(
+                "
+                //- failed 14:04:30 http://10.0.0.4:8000/
+                connect() failed (113: No route to host) while connecting to upstream
+                //- connect 10.0.0.4:8000 -> errno 113
+                //- command getent ahosts app.example
+                {addresses}
+            "
+            );
+            is_over("10.0.0.4:8000", [&host, &name, &accesses(lines)])
+        };
+        let both = [FAILED, ANSWERED];
+        assert!(state(RELOADED, "10.0.0.5 STREAM app.example", &both));
+        assert!(!state(RELOADED, "10.0.0.5 STREAM app.example", &[FAILED]));
+        assert!(!state(RELOADED, "10.0.0.4 STREAM app.example", &both));
+        assert!(!state("", "10.0.0.5 STREAM app.example", &both));
+    }
+
+    const SHOP: &str = "upstream shop { server 127.0.0.1:8000; server 127.0.0.1:8001; }
+        server { location /static { root /srv; } location / { proxy_pass http://shop; } }";
+    const NONE_LEFT: &str = "
+        //- failed 14:04:40 http://127.0.0.1:8000/
+        connect() failed (111: Connection refused) while connecting to upstream
+        //- failed 14:04:40 http://127.0.0.1:8001/
+        connect() failed (111: Connection refused) while connecting to upstream
+        //- failed 14:04:41 http://shop/
+        no live upstreams while connecting to upstream
+        //- connect 127.0.0.1:8001 -> errno 111
+    ";
+
+    #[test]
+    fn over_once_one_of_the_servers_is_back() {
+        let host = configuration("", "12:00:00", &SHOP.replace('\n', " "));
+        let back = "//- connect 127.0.0.1:8000 -> ok\n";
+        let gone = "//- connect 127.0.0.1:8000 -> errno 111\n";
+        assert!(is_over("shop", [&host, NONE_LEFT, back]));
+        assert!(!is_over("shop", [&host, NONE_LEFT, gone]));
+        // nginx does not try it again yet.
+        let soon = "//- now 2026-06-23T14:04:50Z\n";
+        assert!(!is_over("shop", [soon, &host, NONE_LEFT, back]));
+        let line = accesses(&[("14:04:45", "/cart", 200)]);
+        assert!(is_over("shop", [&host, NONE_LEFT, gone, &line]));
+        let line = accesses(&[("14:04:45", "/static/x", 200)]);
+        assert!(!is_over("shop", [&host, NONE_LEFT, gone, &line]));
+    }
+
+    #[test]
+    fn over_once_the_temporary_path_may_be_written() {
+        let state = |nginx: &str, folder: &str| {
+            let http = "client_body_temp_path /var/lib/nginx/body; server { location / { proxy_pass http://127.0.0.1:8000; } }";
+            let host = configuration(nginx, "12:00:00", http);
+            let denied = format!(
+                "
+                //- logged 14:04:30 level=crit
+                open() \"/var/lib/nginx/body/0000000001\" failed (13: Permission denied)
+                //- file /etc/passwd
+                www-data:x:33:33::/var/www:/usr/sbin/nologin
+                //- file /etc/group
+                www-data:x:33:
+                {folder}
+            "
+            );
+            is_over("", [&host, &denied])
+        };
+        let mended = "//- path /var/lib/nginx/body dir 700 33:33 ctime=14:04:40";
+        assert!(state("", mended));
+        // SELinux may go on denying it.
+        let confined = format!("{mended}\n//- context 2842 system_u:system_r:httpd_t:s0");
+        assert!(!state("", &confined));
+        // Something else denies it: owner and mode were so when it failed.
+        assert!(!state(
+            "",
+            "//- path /var/lib/nginx/body dir 700 33:33 ctime=13:00:00"
+        ));
+        // A reload alone mends nothing.
+        assert!(!state(
+            RELOADED,
+            "//- path /var/lib/nginx/body dir 700 0:0 ctime=13:00:00"
+        ));
+    }
+
+    #[test]
+    fn ongoing_after_few_answers_of_what_closes_now_and_then() {
+        let host = configuration(
+            "",
+            "12:00:00",
+            "server { location / { proxy_pass http://127.0.0.1:8443; } }",
+        );
+        let state = |before: usize, after: usize, program: &str| {
+            let mut lines = vec![("14:04:20", "/", 200); before];
+            lines.push(FAILED);
+            lines.extend(vec![("14:04:40", "/", 200); after]);
+            is_over(
+                "127.0.0.1:8443",
+                [&host, CLOSED, program, &accesses(&lines)],
+            )
+        };
+        assert!(!state(9, 1, ""));
+        assert!(!state(9, 16, ""));
+        assert!(state(9, 17, ""));
+        assert!(state(0, 3, ""));
+        // How often the program before it closed says nothing of this one.
+        let program = "
+            //- process 4120 start=14:04:35
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8443 pid=4120
+        ";
+        assert!(!state(9, 2, program));
+        assert!(state(9, 3, program));
+    }
 
     #[test]
     fn the_rarer_it_came_the_more_answers_show_its_end() {
