@@ -112,6 +112,12 @@ impl Incident {
         })
     }
 
+    /// nginx's own words in its line, without the fields that name client, request and peer; `None` where no line is of
+    /// nginx's form.
+    pub fn message(&self) -> Option<String> {
+        self.said(|event| Some(event.message.to_str_lossy().into_owned()))
+    }
+
     /// What its line says, read again.
     pub(crate) fn said<T>(
         &self,

@@ -1,6 +1,8 @@
 //! What belongs together: alike incidents, causes that miss the same evidence. Arranges, and judges nothing anew.
 
-use diagnose::{Cause, CauseVerdict, Confirmation, Exhibit, Fix, Gap, Judged, Judgement};
+use diagnose::{
+    Cause, CauseVerdict, Confirmation, Exhibit, Fix, Gap, Incident, Judged, Judgement, PeerAddress,
+};
 
 /// Alike incidents, told once. Never empty; the worst leads.
 pub(crate) struct Block<'a> {
@@ -60,32 +62,95 @@ pub(crate) fn blocks(incidents: &[Judged]) -> Vec<Block<'_>> {
 }
 
 /// The same answer (or the same failure without one) at another peer of the same upstream, or in the same words.
+/// Of those without an answer the leader's words are told for all, so they must be all the others' own.
 fn alike(a: &Judged, b: &Judged) -> bool {
     let (one, two) = (&a.incident, &b.incident);
     let same_place =
         one.instance == two.instance && one.origin == two.origin && a.ongoing == b.ongoing;
     let same_upstream = one.upstream.is_some() && one.upstream == two.upstream;
-    let same_act = one.failure == two.failure && one.action == two.action;
+    let same_act = one.failure == two.failure && one.action == two.action && one.errno == two.errno;
     same_place
         && a.cause == b.cause
         && match (answer(a), answer(b)) {
-            (Some(one), Some(two)) => same_upstream || one.summary == two.summary,
-            _ => same_act && (same_upstream || (a.hints == b.hints && same_gaps(a, b))),
+            (Some(one), Some(two)) => {
+                (same_upstream || one.summary == two.summary) && also_ids(a) == also_ids(b)
+            }
+            _ => {
+                same_act
+                    && message(a) == message(b)
+                    && told(a, same_upstream) == told(b, same_upstream)
+            }
         }
 }
 
-fn same_gaps(a: &Judged, b: &Judged) -> bool {
-    let gaps = |judged: &'_ Judged| -> Vec<(&'static str, Gap)> {
-        judged
-            .causes
-            .iter()
-            .filter_map(|verdict| match &verdict.judgement {
-                Judgement::Unknown(gap) => Some((verdict.cause.id, gap.clone())),
-                _ => None,
-            })
-            .collect()
-    };
-    gaps(a) == gaps(b)
+fn also_ids(judged: &Judged) -> Vec<&'static str> {
+    also(judged).iter().map(|(cause, _)| cause.id).collect()
+}
+
+/// What nginx said, the peer's own name left out.
+fn message(judged: &Judged) -> Option<String> {
+    let message = judged.incident.message()?;
+    Some(without_peer(&message, &judged.incident))
+}
+
+/// All that is told of an incident without an answer beside its line: the hints, what is known, what is missing.
+/// Peers of one upstream say the same where only their own addresses differ.
+fn told(judged: &Judged, is_of_one_upstream: bool) -> Vec<String> {
+    let mut told = judged.hints.clone();
+    told.extend(judged.known.iter().map(|exhibit| match exhibit {
+        Exhibit::Log { text, .. } | Exhibit::Record { text, .. } => text.clone(),
+        Exhibit::Config(span) => span.text.clone(),
+    }));
+    for Missing { gap, causes } in missing(judged) {
+        told.extend(causes.iter().map(|cause| cause.id.to_owned()));
+        told.extend([&gap.missing, &gap.why].map(|text| text.to_string()));
+        told.extend(
+            gap.learn
+                .iter()
+                .chain(&gap.leaning)
+                .map(ToString::to_string),
+        );
+    }
+    if is_of_one_upstream {
+        for text in &mut told {
+            *text = without_peer(text, &judged.incident);
+        }
+    }
+    told
+}
+
+/// The text with a mark in place of the peer: of its address as a whole, of its IP address, and of its port.
+fn without_peer(text: &str, incident: &Incident) -> String {
+    let mut text = replaced(text, &incident.peer);
+    if let Some(PeerAddress::Tcp(address)) = &incident.address {
+        for part in [
+            address.to_string(),
+            address.ip().to_string(),
+            format!(":{}", address.port()),
+        ] {
+            text = replaced(&text, &part);
+        }
+    }
+    text
+}
+
+/// The text with a mark in place of each `part` that is no piece of a longer word or number.
+fn replaced(text: &str, part: &str) -> String {
+    const MARK: &str = "\u{fffc}";
+    if part.is_empty() {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once(part) {
+        let is_piece = !part.starts_with(':') && before.ends_with(|c: char| c.is_alphanumeric())
+            || after.starts_with(|c: char| c.is_alphanumeric());
+        out.push_str(before);
+        out.push_str(if is_piece { part } else { MARK });
+        rest = after;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The confirmation of the incident's answer.

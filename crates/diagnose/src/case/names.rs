@@ -503,15 +503,25 @@ impl Case {
         Ok(answers.iter().all(|answered| answered.code.is_some()))
     }
 
-    /// Whether the name still does not resolve, as the log says.
-    pub(crate) fn still_unresolved(&self, incident: &Incident) -> Result<Option<Answered>, Gap> {
+    /// The name server that still does not resolve the name, as the log says; a gap that says what they answer now where
+    /// none does.
+    pub(crate) fn still_unresolved(&self, incident: &Incident) -> Result<Answered, Gap> {
         let resolver = self.resolver_of(incident)?;
         let code = incident.said(|event| event.unresolved()?.code);
         let answers = self.answers(incident, &resolver)?;
         let is_silent = answers.iter().all(|answered| answered.code == Some(110));
+        let resolves = answers.iter().any(|answered| answered.code.is_none());
         // While one of several name servers answers, nginx asks that one next.
         let same = |answered: &Answered| answered.code == code && (code != Some(110) || is_silent);
-        Ok(answers.into_iter().find(same))
+        answers.into_iter().find(same).ok_or_else(|| {
+            let now = match (is_silent, resolves) {
+                (true, _) if resolver.servers.len() == 1 => "the name server does not answer now",
+                (true, _) => "none of the name servers answers now",
+                (_, true) => "it resolves now",
+                _ => "the name servers answer otherwise now",
+            };
+            Gap::too_late("whether the name resolved when it failed", now)
+        })
     }
 }
 

@@ -51,9 +51,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     let resolver = case.resolver_of(incident)?;
-    let Some(failing) = case.still_unresolved(incident)? else {
-        return Err(Gap::too_late("whether the name resolved when it failed", "the name servers answer otherwise now"));
-    };
+    let failing = case.still_unresolved(incident)?;
     let name = &incident.peer;
     let is_silent = failing.code == Some(TIMED_OUT) && !failing.is_for_ipv6_alone;
     let silence = if is_silent { known(silence(incident, case, &failing))? } else { None };
@@ -301,7 +299,7 @@ mod tests {
             //- dns 10.0.0.3:5353 app.example A -> 10.0.0.5
         "]), @"
         answer: none, over
-        unknown: whether the name resolved when it failed: the name servers answer otherwise now
+        unknown: whether the name resolved when it failed: it resolves now
         ");
     }
 
@@ -312,8 +310,17 @@ mod tests {
             //- dns 10.0.0.2:53 app.example AAAA ->
         "]), @"
         answer: none, over
-        unknown: whether the name resolved when it failed: the name servers answer otherwise now
+        unknown: whether the name resolved when it failed: it resolves now
         ");
+    }
+
+    #[test]
+    fn unknown_where_what_denied_the_name_is_silent_now() {
+        let told = check(ID, [CONF, UNKNOWN_NAME, "
+            //- dns 10.0.0.2:53 app.example A -> timeout
+            //- dns 10.0.0.2:53 app.example AAAA -> timeout
+        "]);
+        assert!(told.contains("unknown: whether the name resolved when it failed: the name server does not answer now"), "{told}");
     }
 
     #[test]

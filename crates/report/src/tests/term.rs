@@ -428,6 +428,65 @@ fn peers_of_one_upstream_are_told_once_with_every_edit() {
 }
 
 #[test]
+fn incidents_without_an_answer_fold_only_where_all_that_is_said_is_said_of_each() {
+    let unresolved = |id: &str, name: &str, why: &str, now: &'static str| {
+        let mut judged = undetermined();
+        judged.hints.clear();
+        judged.causes = vec![unknown(
+            "upstream-name-unresolvable",
+            Gap::too_late("whether the name resolved when it failed", now),
+        )];
+        judged.incident = Incident {
+            address: None,
+            errno: None,
+            failure: Some(Class::Dns),
+            action: None,
+            sample: format!(
+                "2026/06/23 14:02:11 [error] 2841#2841: *1 {name} could not be resolved ({why}), client: 198.51.100.7"
+            ),
+            ..incident(id, name)
+        };
+        judged
+    };
+    let (unknown_name, silence) = ("3: Host not found", "110: Operation timed out");
+    let (resolves, silent) = ("it resolves now", "the name server does not answer now");
+    let blocks = |incidents: Vec<Judged>| {
+        crate::fold::blocks(&incidents)
+            .iter()
+            .map(crate::fold::Block::len)
+            .collect::<Vec<_>>()
+    };
+    let first = || unresolved("00000001", "a.example", unknown_name, resolves);
+    let alike = unresolved("00000002", "b.example", unknown_name, resolves);
+    assert_eq!(blocks(vec![first(), alike]), [2]);
+    let of_another_failure = unresolved("00000002", "b.example", silence, resolves);
+    assert_eq!(blocks(vec![first(), of_another_failure]), [1, 1]);
+    let otherwise_now = unresolved("00000002", "b.example", unknown_name, silent);
+    assert_eq!(blocks(vec![first(), otherwise_now]), [1, 1]);
+}
+
+#[test]
+fn peers_of_one_upstream_fold_without_an_answer_where_only_their_addresses_differ() {
+    let of_upstream = |peer: &str, listener: &str| {
+        let mut judged = undetermined();
+        judged.incident = Incident {
+            upstream: Some("shop".to_owned()),
+            ..incident("00000001", peer)
+        };
+        judged.hints = vec![format!("{listener} listens beside {peer}")];
+        judged
+    };
+    let diagnosis = [
+        of_upstream("10.0.0.5:8000", "node"),
+        of_upstream("10.0.0.6:8000", "node"),
+        of_upstream("10.0.0.7:8000", "gunicorn"),
+    ];
+    let blocks = crate::fold::blocks(&diagnosis);
+    let sizes: Vec<usize> = blocks.iter().map(crate::fold::Block::len).collect();
+    assert_eq!(sizes, [2, 1]);
+}
+
+#[test]
 fn where_lines_are_missing_a_count_is_the_least() {
     let mut diagnosis = diagnosis(vec![port_mismatch()]);
     diagnosis.window.is_partial = true;
