@@ -403,7 +403,7 @@ impl Case {
     }
 
     /// The addresses of every host name that the configuration dials, as the host resolves it.
-    fn names_of(&self, idx: usize) -> Result<Rc<Vec<ResolvedName>>, Gap> {
+    pub(super) fn names_of(&self, idx: usize) -> Result<Rc<Vec<ResolvedName>>, Gap> {
         self.evidence.once(format!("names {idx}"), || {
             let configured = self.configured(idx)?;
             let mut names: Vec<String> = dialled_addresses(&configured.model)

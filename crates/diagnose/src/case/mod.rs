@@ -43,6 +43,7 @@ mod processes;
 mod queue;
 mod recovery;
 mod rejections;
+mod reloaded;
 mod requested;
 mod restarts;
 mod reuse;

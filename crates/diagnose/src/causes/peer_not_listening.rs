@@ -103,10 +103,13 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if let Some(text) = known(case.taken_by_a_reload(incident))?.flatten() {
         // What is to start where no file points to any more, nobody knows.
         confirmation.fixes.retain(|fix| fix.safety != Safety::DisplayOnly);
+        let (exhibits, advice): (Vec<_>, Vec<_>) =
+            case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, dead.step)).unzip();
+        confirmation.proof = confirmation.proof.with(exhibits.into_iter().flatten());
         let reload = Fix {
             summary: "have nginx take what stands in its files now".to_owned(),
             safety: Safety::Unsafe,
-            steps: [vec![Step::Advice { text }], case.reload_steps(incident)?].concat(),
+            steps: [vec![Step::Advice { text }], advice, case.reload_steps(incident)?].concat(),
             verify: Some(AGAIN.to_owned()),
         };
         confirmation.fixes.insert(0, reload);

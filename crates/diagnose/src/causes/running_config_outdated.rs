@@ -20,7 +20,8 @@ declare_cause! {
     /// started, or nginx is not running.
     ///
     /// ## Fix
-    /// Test the configuration and reload nginx. Of a half-done upgrade: `QUIT` for the old master, once the new one works.
+    /// Test the configuration and reload nginx. Where nothing listens at what the files dial now either, that is to be
+    /// mended too: the reload alone does not help. Of a half-done upgrade: `QUIT` for the old master, once the new one works.
     /// Unsafe: the new configuration takes effect.
     ///
     /// ## Looks like
@@ -97,9 +98,12 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if refused.is_some() {
         steps.insert(0, Step::Advice { text: "mend what nginx -t names".to_owned() });
     }
+    let (exhibits, advice): (Vec<_>, Vec<_>) =
+        case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, dead.step)).unzip();
+    steps.splice(0..0, advice);
     Ok(Verdict::Confirmed(Confirmation {
         summary,
-        proof: proof.and(changed).with(refused),
+        proof: proof.and(changed).with(refused).with(exhibits.into_iter().flatten()),
         fixes: vec![Fix {
             summary: "reload nginx".to_owned(),
             safety: Safety::Unsafe,
@@ -170,10 +174,58 @@ mod tests {
         confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8001; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect 127.0.0.1:8001 as nginx's worker: 111: Connection refused
         fix, unsafe: reload nginx
+          the reload alone does not help: nothing listens on 127.0.0.1:8001 either, which /etc/nginx/nginx.conf:1 dials: start what is to listen there, or correct the line
           $ nginx -t
           $ nginx -s reload
         ");
+    }
+
+    #[test]
+    fn confirmed_with_what_the_reload_does_not_mend() {
+        let reload = "the reload alone does not help";
+        assert!(!check(ID, [HOST, "
+            //- listen tcp 127.0.0.1:8001 pid=4120
+            //- process 4120 start=13:30:00
+            app
+        "]).contains(reload));
+        // A rule may lead the connection elsewhere: the sockets alone do not tell.
+        assert!(!check(ID, [HOST, "
+            //- connect 127.0.0.1:8001 -> ok
+        "]).contains(reload));
+        assert!(!check(ID, [HOST, "
+            //- unrecorded connect 2842 127.0.0.1:8001
+        "]).contains(reload));
+        let upstream = |second: &str| check(ID, [&format!("
+            //- nginx
+            //- file /etc/nginx/nginx.conf ctime=13:30:00
+            http {{
+                upstream shop {{ server 127.0.0.1:8001; server {second}; }}
+                server {{ server_name shop.example; location / {{ proxy_pass http://shop; }} }}
+                server {{ server_name blog.example; location / {{ proxy_pass http://127.0.0.1:7000; }} }}
+            }}
+            //- file /var/log/nginx/error.log
+            2026/06/23 14:02:11 [error] 2842#2842: *1 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example, request: \"GET / HTTP/1.1\", upstream: \"http://127.0.0.1:8000/\", host: \"shop.example\"
+        ")]);
+        assert_snapshot!(upstream("unix:/run/shop.sock"), @"
+        answer: running-config-outdated, ongoing
+        confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
+        - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
+        - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        - config /etc/nginx/nginx.conf:2: server 127.0.0.1:8001; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect 127.0.0.1:8001 as nginx's worker: 111: Connection refused
+        - config /etc/nginx/nginx.conf:2: server unix:/run/shop.sock; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect unix:/run/shop.sock as nginx's worker: 2: No such file or directory
+        fix, unsafe: reload nginx
+          the reload alone does not help: nothing listens on 127.0.0.1:8001 either, which /etc/nginx/nginx.conf:2 dials: start what is to listen there, or correct the line
+          the reload alone does not help: nothing listens on unix:/run/shop.sock either, which /etc/nginx/nginx.conf:2 dials: start what is to listen there, or correct the line
+          $ nginx -t
+          $ nginx -s reload
+        ");
+        // Another host's may answer.
+        assert!(!upstream("203.0.113.5:8000").contains(reload));
     }
 
     #[test]
@@ -195,7 +247,10 @@ mod tests {
         confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - walk 13:50:00: /etc/nginx/sites/ changed after the workers started
+        - config /etc/nginx/sites/blog:1: proxy_pass http://127.0.0.1:8001; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect 127.0.0.1:8001 as nginx's worker: 111: Connection refused
         fix, unsafe: reload nginx
+          the reload alone does not help: nothing listens on 127.0.0.1:8001 either, which /etc/nginx/sites/blog:1 dials: start what is to listen there, or correct the line
           $ nginx -t
           $ nginx -s reload
         ");
@@ -219,7 +274,10 @@ mod tests {
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
         - log 13:30:05 x1: unknown directive "proxy_pas" in /etc/nginx/nginx.conf:1
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8001; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect 127.0.0.1:8001 as nginx's worker: 111: Connection refused
         fix, unsafe: reload nginx
+          the reload alone does not help: nothing listens on 127.0.0.1:8001 either, which /etc/nginx/nginx.conf:1 dials: start what is to listen there, or correct the line
           mend what nginx -t names
           $ nginx -t
           $ nginx -s reload
@@ -395,7 +453,10 @@ mod tests {
         confirmed: the files changed and were never reloaded: the workers still dial 127.0.0.1:8000
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - file 13:30:00: /etc/nginx/nginx.conf changed after the workers started
+        - config /etc/nginx/nginx.conf:1: proxy_pass http://127.0.0.1:8001; (on disk, and nothing listens here either)
+        - connect 14:05:00: connect 127.0.0.1:8001 as nginx's worker: 111: Connection refused
         fix, unsafe: reload nginx
+          the reload alone does not help: nothing listens on 127.0.0.1:8001 either, which /etc/nginx/nginx.conf:1 dials: start what is to listen there, or correct the line
           $ nginx -t
           $ nginx -s reload
         ");
