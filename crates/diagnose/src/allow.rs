@@ -28,8 +28,42 @@ pub(crate) fn rule_of(rule: &Cited) -> String {
     }
 }
 
-/// Lets this very connection pass, before the rule that hinders it.
+/// What stands behind the rule that hinders, in words to go on a summary with; empty where nothing does.
+pub(crate) fn behind(firewall: &Firewall) -> String {
+    let whose = |answers: bool| firewall.behind().iter().any(|it| it.is_answer == answers);
+    match (whose(false), whose(true)) {
+        (false, false) => "",
+        (true, false) => "; behind it another does",
+        (false, true) => "; behind it the answers are dropped too",
+        (true, true) => "; behind it another does, and the answers are dropped too",
+    }
+    .to_owned()
+}
+
+/// Lets this very connection pass, before the rule that hinders it and those that would after it.
 pub(crate) fn fix(firewall: &Firewall, rule: &Cited, is_answer: bool) -> Fix {
+    let (mut steps, mut safety) = steps(firewall, rule, is_answer);
+    for next in firewall.behind() {
+        let (more, other) = self::steps(firewall, &next.rule, next.is_answer);
+        if other == Safety::DisplayOnly {
+            safety = other;
+        }
+        for step in more {
+            if let Some(same) = steps.iter().position(|known| *known == step) {
+                steps.remove(same);
+            }
+            steps.push(step);
+        }
+    }
+    Fix {
+        summary: format!("let connections to {} pass", firewall.to),
+        safety,
+        steps,
+        verify: Some(AGAIN.to_owned()),
+    }
+}
+
+fn steps(firewall: &Firewall, rule: &Cited, is_answer: bool) -> (Vec<Step>, Safety) {
     let to = firewall.to;
     let in_namespace = |argv: Vec<String>| match firewall.netns {
         Some(pid) => [
@@ -47,7 +81,7 @@ pub(crate) fn fix(firewall: &Firewall, rule: &Cited, is_answer: bool) -> Fix {
     let command = |argv: Vec<String>| Step::Command {
         argv: in_namespace(argv),
     };
-    let (steps, safety) = match (keeper(rule), is_outbound(rule)) {
+    match (keeper(rule), is_outbound(rule)) {
         (Some("ufw"), Some(is_outbound)) if !is_answer => (
             ufw(to, is_outbound, rule)
                 .into_iter()
@@ -84,12 +118,6 @@ pub(crate) fn fix(firewall: &Firewall, rule: &Cited, is_answer: bool) -> Fix {
             vec![command(accept(to, rule)), lasting(rule)],
             Safety::Unsafe,
         ),
-    };
-    Fix {
-        summary: format!("let connections to {to} pass"),
-        safety,
-        steps,
-        verify: Some(AGAIN.to_owned()),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 
-use facts::firewall::evaluate::{Cited, Fate, Passage, sees};
+use facts::firewall::evaluate::{Cited, Fate, Hindrance, Passage, sees};
 use facts::firewall::{
     Backend, Chain, ChainKind, Connection, Family, Hook, Refusal, Ruleset, iptables, nft,
 };
@@ -28,6 +28,8 @@ pub(crate) struct Firewall {
     /// Whether any rule is in force.
     is_there: bool,
     passage: Passage,
+    /// What hinders it behind what certainly does.
+    behind: Vec<Hindrance>,
     /// The same of the data that goes over it once it is there.
     of_data: Passage,
     is_ipv6: bool,
@@ -102,6 +104,14 @@ impl Firewall {
                 };
                 Err(self.unclear(why.or_else(doubt).unwrap_or_default(), &fates))
             }
+        }
+    }
+
+    /// What hinders the connection behind the rule that certainly does: it shows once that one lets it pass.
+    pub(crate) fn behind(&self) -> &[Hindrance] {
+        match self.passage.fates.as_slice() {
+            [_] => &self.behind,
+            _ => &[],
         }
     }
 
@@ -244,6 +254,21 @@ pub(crate) fn exhibit(rule: &Cited) -> Exhibit {
     }
 }
 
+/// A rule that hinders once those before it do not, as an exhibit.
+pub(crate) fn exhibit_behind(hindrance: &Hindrance) -> Exhibit {
+    let whose = if hindrance.is_answer {
+        "the answers"
+    } else {
+        "the connection"
+    };
+    let rule = &hindrance.rule;
+    Exhibit::Record {
+        probe: "command",
+        at: None,
+        text: format!("behind it, for {whose}: {}: {}", rule.place(), rule.text),
+    }
+}
+
 /// The command that shows every rule.
 pub(crate) fn learn(netns: Option<u32>) -> String {
     match netns {
@@ -308,6 +333,7 @@ impl Case {
                 let mut firewall = Firewall {
                     is_there: true,
                     passage: Passage::default(),
+                    behind: Vec::new(),
                     of_data: Passage::default(),
                     is_ipv6,
                     netns,
@@ -347,6 +373,7 @@ impl Case {
                 };
                 let ruleset = self.ruleset(netns, is_ipv6, &relevant, is_legacy)?;
                 firewall.passage = ruleset.passage(&connection);
+                firewall.behind = ruleset.behind(&connection);
                 firewall.of_data = ruleset.passage_of_data(&connection);
                 let unseen = [
                     (!chains.complete, "part of the rules could not be read"),

@@ -14,7 +14,8 @@ declare_cause! {
     ///
     /// ## Confirmed when
     /// A connection made as nginx's worker gets no answer now either, and the firewall's rules, walked as the kernel walks
-    /// them, leave no other outcome for this very connection than a rule that drops it, or the answer to it.
+    /// them, leave no other outcome for this very connection than a rule that drops it, or the answer to it. What would
+    /// hinder it next is named with it.
     ///
     /// ## Ruled out when
     /// The failure is another one, or no rule in nginx's network namespace drops the connection and the peer is this host.
@@ -50,8 +51,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Ruling::Drops { rule, is_answer } => {
             let what = if is_answer { "the answers of" } else { "connections to" };
             Ok(Verdict::Confirmed(Confirmation {
-                summary: format!("{} drops {what} {address}", allow::rule_of(&rule)),
-                proof: proof.and(again).and(firewall::exhibit(&rule)),
+                summary: format!("{} drops {what} {address}{}", allow::rule_of(&rule), allow::behind(&firewall)),
+                proof: proof.and(again).and(firewall::exhibit(&rule)).with(firewall.behind().iter().map(firewall::exhibit_behind)),
                 fixes: vec![allow::fix(&firewall, &rule, is_answer)],
             }))
         }
@@ -155,6 +156,71 @@ mod tests {
         - connect 14:05:00: connect 10.0.0.9:8000 as nginx's worker: no answer
         - command: table ip filter, chain INPUT: policy drop
         fix, shown: let connections to 10.0.0.9:8000 pass
+          accept what belongs to connections that are there already, such as "ct state established accept", in table ip filter, chain INPUT, before it is dropped
+        "#);
+    }
+
+    #[test]
+    fn confirmed_with_what_hinders_next() {
+        assert_snapshot!(check(ID, [REMOTE, "
+            //- iptables
+            *filter
+            :INPUT DROP
+            :OUTPUT DROP
+            -A INPUT -i lo -j ACCEPT
+        "]), @r#"
+        answer: firewall-drops-connect, ongoing
+        confirmed: a firewall rule drops connections to 10.0.0.9:8000; behind it the answers are dropped too
+        - log 14:02:11 x1: upstream timed out (110: Connection timed out) while connecting to upstream
+        - connect 14:05:00: connect 10.0.0.9:8000 as nginx's worker: no answer
+        - command: table ip filter, chain OUTPUT: policy drop
+        - command: behind it, for the answers: table ip filter, chain INPUT: policy drop
+        fix, shown: let connections to 10.0.0.9:8000 pass
+          $ iptables -t filter -A OUTPUT -p tcp -d 10.0.0.9 --dport 8000 -j ACCEPT
+          add it where these rules are kept (/etc/iptables or what loads them): it is lost when they are loaded anew
+          accept what belongs to connections that are there already, such as "ct state established accept", in table ip filter, chain INPUT, before it is dropped
+        "#);
+        // What belongs to connections that are there comes in: one rule suffices.
+        let one = check(ID, [REMOTE, "
+            //- iptables
+            *filter
+            :INPUT DROP
+            :OUTPUT DROP
+            -A INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+        "]);
+        assert!(one.contains("confirmed: a firewall rule drops connections to 10.0.0.9:8000\n") && !one.contains("behind"), "{one}");
+        // What may hinder next and may not is left out.
+        let unsure = check(ID, [REMOTE, "
+            //- iptables
+            *filter
+            :INPUT ACCEPT
+            :OUTPUT DROP
+            -A INPUT -m set --match-set blocked src -j DROP
+        "]);
+        assert!(unsure.contains("confirmed: a firewall rule drops connections to 10.0.0.9:8000\n") && !unsure.contains("behind"), "{unsure}");
+    }
+
+    #[test]
+    fn confirmed_on_both_sides_of_loopback() {
+        assert_snapshot!(check(ID, [LOCAL, "
+            //- iptables
+            *filter
+            :INPUT DROP
+            :OUTPUT DROP
+        "]), @r#"
+        answer: firewall-drops-connect, ongoing
+        confirmed: a firewall rule drops connections to 127.0.0.1:8000; behind it another does, and the answers are dropped too
+        - log 14:02:11 x1: upstream timed out (110: Connection timed out) while connecting to upstream
+        - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: no answer
+        - command: table ip filter, chain OUTPUT: policy drop
+        - command: behind it, for the connection: table ip filter, chain INPUT: policy drop
+        - command: behind it, for the answers: table ip filter, chain OUTPUT: policy drop
+        - command: behind it, for the answers: table ip filter, chain INPUT: policy drop
+        fix, shown: let connections to 127.0.0.1:8000 pass
+          $ iptables -t filter -A OUTPUT -p tcp -d 127.0.0.1 --dport 8000 -j ACCEPT
+          $ iptables -t filter -A INPUT -p tcp -d 127.0.0.1 --dport 8000 -j ACCEPT
+          add it where these rules are kept (/etc/iptables or what loads them): it is lost when they are loaded anew
+          accept what belongs to connections that are there already, such as "ct state established accept", in table ip filter, chain OUTPUT, before it is dropped
           accept what belongs to connections that are there already, such as "ct state established accept", in table ip filter, chain INPUT, before it is dropped
         "#);
     }

@@ -60,8 +60,12 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
                 });
             }
             Ok(Verdict::Confirmed(Confirmation {
-                summary: format!("{} rejects connections to {address}", allow::rule_of(&rule)),
-                proof: proof.and(again).and(firewall::exhibit(&rule)).with(next.exhibit()),
+                summary: format!("{} rejects connections to {address}{}", allow::rule_of(&rule), allow::behind(&firewall)),
+                proof: proof
+                    .and(again)
+                    .and(firewall::exhibit(&rule))
+                    .with(firewall.behind().iter().map(firewall::exhibit_behind))
+                    .with(next.exhibit()),
                 fixes: vec![fix],
             }))
         }
@@ -256,18 +260,20 @@ mod tests {
             *filter
             :OUTPUT ACCEPT
             -A OUTPUT -o lo -j REJECT --reject-with icmp-port-unreachable
-        "]), @"
+        "]), @r#"
         answer: firewall-rejects-connect, ongoing
-        confirmed: a firewall rule rejects connections to 127.0.0.1:8000
+        confirmed: a firewall rule rejects connections to 127.0.0.1:8000; behind it the answers are dropped too
         - log 14:02:11 x1: connect() failed (111: Connection refused) while connecting to upstream
         - connect 14:05:00: connect 127.0.0.1:8000 as nginx's worker: 111: Connection refused
         - command: table ip filter, chain OUTPUT, legacy: -A OUTPUT -o lo -j REJECT --reject-with icmp-port-unreachable
+        - command: behind it, for the answers: table ip filter, chain OUTPUT, legacy: -A OUTPUT -o lo -j REJECT --reject-with icmp-port-unreachable
         - sockets: nothing listens on 127.0.0.1:8000 either: that comes next
-        fix, unsafe: let connections to 127.0.0.1:8000 pass
+        fix, shown: let connections to 127.0.0.1:8000 pass
           $ iptables-legacy -t filter -I OUTPUT 1 -p tcp -d 127.0.0.1 --dport 8000 -j ACCEPT
           add it where these rules are kept (/etc/iptables or what loads them): it is lost when they are loaded anew
+          accept what belongs to connections that are there already, such as "ct state established accept", in table ip filter, chain OUTPUT, legacy, before it is dropped
           this alone will not do: nothing listens on 127.0.0.1:8000; then start what is to listen there
-        ");
+        "#);
     }
 
     #[test]

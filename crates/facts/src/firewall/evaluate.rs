@@ -47,6 +47,29 @@ pub struct Cited {
     pub text: String,
 }
 
+/// What keeps a connection from being made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// The rule or policy.
+    pub rule: Cited,
+    /// It is the answer that it stops.
+    pub is_answer: bool,
+}
+
+impl Hindrance {
+    fn of(fate: &Fate) -> Option<Self> {
+        let (rule, is_answer) = match fate {
+            Fate::Rejected(_, rule) | Fate::Dropped(rule) => (rule, false),
+            Fate::AnswerDropped(rule) => (rule, true),
+            Fate::Passes | Fate::Redirected(..) | Fate::Undecided(_) => return None,
+        };
+        Some(Self {
+            rule: rule.clone(),
+            is_answer,
+        })
+    }
+}
+
 /// Every fate that is possible.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Passage {
@@ -77,15 +100,33 @@ struct Position {
 impl Ruleset {
     /// Walks the chains that the connection's first packet and the answer to it meet.
     pub fn passage(&self, connection: &Connection) -> Passage {
-        self.walk(connection, false)
+        self.walk(connection, false, &[])
+    }
+
+    /// What hinders the connection behind what certainly hinders it: each next rule once those before it accept the
+    /// packet, as long as it is certain. Empty where the passage is not of one fate, or nothing else stands in the way.
+    pub fn behind(&self, connection: &Connection) -> Vec<Hindrance> {
+        /// More than people set up.
+        const MOST: usize = 8;
+        let mut passage = self.passage(connection);
+        let mut met: Vec<Hindrance> = Vec::new();
+        while let [fate] = passage.fates.as_slice()
+            && let Some(hindrance) = Hindrance::of(fate)
+            && met.len() < MOST
+        {
+            met.push(hindrance);
+            passage = self.walk(connection, false, &met);
+        }
+        met.drain(..1.min(met.len()));
+        met
     }
 
     /// Walks those that its data meets once it is there, first the request's, then the response's.
     pub fn passage_of_data(&self, connection: &Connection) -> Passage {
-        self.walk(connection, true)
+        self.walk(connection, true, &[])
     }
 
-    fn walk(&self, connection: &Connection, is_data: bool) -> Passage {
+    fn walk(&self, connection: &Connection, is_data: bool, lifted: &[Hindrance]) -> Passage {
         let packet = |is_answer, is_inbound| Packet {
             connection,
             is_answer,
@@ -118,6 +159,7 @@ impl Ruleset {
             ruleset: self,
             packets,
             entries,
+            lifted,
             passage: Passage::default(),
         };
         walk.run();
@@ -173,6 +215,8 @@ struct Walk<'a> {
     ruleset: &'a Ruleset,
     packets: Vec<Packet<'a>>,
     entries: Vec<Entry<'a>>,
+    /// What accepts the packet instead.
+    lifted: &'a [Hindrance],
     passage: Passage,
 }
 
@@ -219,7 +263,7 @@ impl<'a> Walk<'a> {
             let cited = cite(base, None, "policy drop".to_owned());
             return match policy {
                 Policy::Accept => self.onward(at),
-                Policy::Drop => self.dropped(packet.is_answer, cited),
+                Policy::Drop => self.dropped(at, packet.is_answer, cited),
                 Policy::Unknown => {
                     self.end(Fate::Undecided(format!("the policy of {}", cited.place())));
                     Vec::new()
@@ -275,7 +319,16 @@ impl<'a> Walk<'a> {
         vec![at]
     }
 
-    fn dropped(&mut self, is_answer: bool, cited: Cited) -> Vec<Position> {
+    /// Whether a rule is taken to accept what it hinders.
+    fn is_lifted(&self, is_answer: bool, rule: &Cited) -> bool {
+        let mut lifted = self.lifted.iter();
+        lifted.any(|lifted| lifted.is_answer == is_answer && lifted.rule == *rule)
+    }
+
+    fn dropped(&mut self, at: Position, is_answer: bool, cited: Cited) -> Vec<Position> {
+        if self.is_lifted(is_answer, &cited) {
+            return self.onward(at);
+        }
         self.end(if is_answer {
             Fate::AnswerDropped(cited)
         } else {
@@ -295,9 +348,10 @@ impl<'a> Walk<'a> {
         match &rule.action {
             Action::Nothing => vec![at],
             Action::Accept => self.onward(at),
-            Action::Drop => self.dropped(is_answer, cited()),
+            Action::Drop => self.dropped(at, is_answer, cited()),
             // Who dialled does not learn of a refusal that goes to who answers.
-            Action::Reject(_) if is_answer => self.dropped(true, cited()),
+            Action::Reject(_) if is_answer => self.dropped(at, true, cited()),
+            Action::Reject(_) if self.is_lifted(false, &cited()) => self.onward(at),
             Action::Reject(refusal) => {
                 self.end(Fate::Rejected(*refusal, cited()));
                 Vec::new()
