@@ -148,6 +148,18 @@ impl Incident {
         self.seconds.keys().map(together).max().unwrap_or(0)
     }
 
+    /// When what started at that time started, where that may have been only after the first failure. Of one second no
+    /// order is known.
+    pub(crate) fn too_late(&self, started: Timestamp) -> Option<&'static str> {
+        if started <= self.first_seen {
+            None
+        } else if started.as_second() == self.first_seen.as_second() {
+            Some("started in the same second as the first failure")
+        } else {
+            Some("started after the first failure")
+        }
+    }
+
     /// Whether the failure is of this class.
     pub fn is(&self, class: Class) -> bool {
         self.failure == Some(class)

@@ -244,9 +244,15 @@ impl Application {
 
     /// Whether it ran when the incident began.
     pub(crate) fn started_before(&self, incident: &Incident) -> bool {
-        self.reached
-            .since()
-            .is_some_and(|since| since <= incident.first_seen)
+        self.started_late(incident).is_none()
+    }
+
+    /// Why it may not have run when the incident began, such as `started after the first failure`.
+    pub(crate) fn started_late(&self, incident: &Incident) -> Option<&'static str> {
+        match self.reached.since() {
+            Some(since) => incident.too_late(since),
+            None => Some("started nobody knows when"),
+        }
     }
 
     /// That none of its processes can have ended while it failed: each that holds the socket has run since before, none

@@ -158,12 +158,13 @@ impl Case {
             return Err(Gap::too_late(missing, "it is over"));
         }
         let reached = known(self.listener_of(incident))?;
-        match reached.and_then(|reached| reached.since()) {
-            Some(since) if since > incident.first_seen => Err(Gap::too_late(
+        let since = reached.and_then(|reached| reached.since());
+        match since.and_then(|since| incident.too_late(since)) {
+            Some(late) => Err(Gap::too_late(
                 missing,
-                "the program that listens started after the first failure",
+                format!("the program that listens {late}"),
             )),
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }

@@ -59,14 +59,23 @@ fn of_unix(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
     let listener = case.listener_of(incident)?;
     // A line alone may be forged: that nginx dials this socket, and who listened on it, is not.
-    let ran = listener.since().is_some_and(|since| since <= incident.first_seen);
+    let ran = listening_late(incident, &listener).is_none();
     match case.still_failing(incident) {
         Ok(again) if ran => confirmed(incident, case, &listener, proof.and(again).and(listener.queue_exhibit()), "is"),
         Err(pending) if pending.kind == GapKind::Pending => Err(pending),
         Err(_) if ran && incident.explained => confirmed(incident, case, &listener, proof, "was"),
-        Ok(_) => Err(Gap::too_late("whose queue was full when it failed", "what listens there started after the first failure")),
+        Ok(_) => Err(Gap::too_late("whose queue was full when it failed", listening_late(incident, &listener).unwrap_or_default())),
         Err(gap) => Err(gap.leaning("the queue of what listened on the socket was full when it failed")),
     }
+}
+
+/// Why what listens may not have listened when the incident began.
+fn listening_late(incident: &Incident, listener: &Reached) -> Option<String> {
+    let late = match listener.since() {
+        Some(since) => incident.too_late(since)?,
+        None => "started nobody knows when",
+    };
+    Some(format!("what listens there {late}"))
 }
 
 fn of_tcp(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
@@ -92,8 +101,8 @@ fn of_tcp(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             _ => gap,
         });
     }
-    if listener.since().is_none_or(|since| since > incident.first_seen) {
-        return Err(Gap::too_late("whose queue was full when it failed", "what listens there started after the first failure")
+    if let Some(late) = listening_late(incident, &listener) {
+        return Err(Gap::too_late("whose queue was full when it failed", late)
             .leaning(format!("the queue of {} is full now", listener.who())));
     }
     let again = case.still_failing(incident)?;

@@ -54,8 +54,8 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Speaks::Unknown(gap) => return Err(gap),
     };
     let application = case.application(incident)?;
-    if !application.started_before(incident) {
-        return Err(Gap::too_late("whether the application ran when it failed", "it started after the first failure"));
+    if let Some(late) = application.started_late(incident) {
+        return Err(Gap::too_late("whether the application ran when it failed", format!("it {late}")));
     }
     let lasted = incident.first_seen.as_second()..=incident.last_seen.as_second();
     if !case.is_ongoing(incident) && case.answered(incident, &lasted)?.is_none() {

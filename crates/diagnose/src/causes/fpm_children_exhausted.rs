@@ -46,10 +46,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let Some(pool) = case.fpm_pool(incident)? else {
         let application = case.application(incident)?;
-        return if application.started_before(incident) {
-            Ok(Verdict::RuledOut(proof.and(application.exhibit())))
-        } else {
-            Err(Gap::too_late("what listened there when it failed", "it started after the first failure"))
+        return match application.started_late(incident) {
+            None => Ok(Verdict::RuledOut(proof.and(application.exhibit()))),
+            Some(late) => Err(Gap::too_late("what listened there when it failed", format!("it {late}"))),
         };
     };
     match incident.dialled()? {

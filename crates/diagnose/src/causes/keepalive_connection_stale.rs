@@ -60,7 +60,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let Some(lasting) = application.ran_throughout(incident) else {
         return Err(Gap::undecided(
             "whether the application ran throughout",
-            "one of its processes started after the first failure",
+            "not all of its processes are known to have run since before the first failure",
         ));
     };
     if idle.after > reuse.nginx_keeps {
@@ -374,7 +374,7 @@ mod tests {
             //- listen tcp 127.0.0.1:8000 pid=4120
         "]), @"
         answer: none, over
-        unknown: whether the application ran throughout: one of its processes started after the first failure
+        unknown: whether the application ran throughout: not all of its processes are known to have run since before the first failure
         ");
     }
 

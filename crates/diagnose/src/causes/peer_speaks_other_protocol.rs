@@ -650,6 +650,27 @@ mod tests {
     }
 
     #[test]
+    fn unknown_where_the_program_started_in_the_second_of_the_first_failure() {
+        let told = |start: &str| check(ID, [HTTPS, WRONG_VERSION, &STRANGER.replace("12:30:00", start), "
+            //- options handshake
+            //- handshake 127.0.0.1:8000 tls1.3
+            received 485454502f312e31203430302042616420526571756573740d0a
+            refused received corrupt message
+        "]);
+        for (start, late) in [
+            ("14:04:30.5", Some("started in the same second as the first failure")),
+            ("14:04:31", Some("started after the first failure")),
+            ("14:04:30", None),
+        ] {
+            let told = told(start);
+            match late {
+                Some(late) => assert!(told.contains(&format!("unknown: whether it held when it failed: the program that listens {late}")), "{told}"),
+                None => assert!(told.contains("confirmed: nginx speaks https"), "{told}"),
+            }
+        }
+    }
+
+    #[test]
     fn unknown_where_its_file_of_settings_changed_since() {
         assert_snapshot!(check(ID, [HTTPS, WRONG_VERSION, "
             //- process 4120 start=12:30:00
