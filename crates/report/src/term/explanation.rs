@@ -70,7 +70,8 @@ pub fn explanation(
         whole(&mut sheet, &explanation.candidates);
     }
     if !style.quiet {
-        let honest = "Likelihoods are shares of public threads with such a line, not of this host: why502 there proves one.";
+        let honest = "Likelihoods are weighed shares of public threads with such a line, no plain division: a thread that was searched for by \
+             its cause counts a quarter, the plain meaning of the line more. They know nothing of this host: why502 there proves one.";
         sheet.hanging(
             0,
             &Piece::new(DOUBT, "note"),
@@ -165,7 +166,10 @@ fn basis(candidate: &Candidate) -> String {
     if candidate.is_spoken_for {
         " (the text itself speaks for it)".to_owned()
     } else if all > 0 {
-        format!(" ({of} of {})", words::counted(all, "thread"))
+        format!(
+            " (seen in {of} of {}, weighed)",
+            words::counted(all, "thread")
+        )
     } else {
         String::new()
     }
