@@ -67,7 +67,7 @@ fn boot(lab: &Lab, module: Module, image: &Path, aside: &Path) -> Result<()> {
     let way = Way {
         key: image.join("key"),
         port,
-        control: lab.path("ssh-of-boot"),
+        control: lab.path(&format!("ssh-of-{}", module.name())),
     };
     let connection = way
         .connect(lab)

@@ -42,13 +42,14 @@ chroot $r update-initramfs -u -k all
 ";
 
 /// Run with the tree as `$1` and the image's directory as `$2`. SELinux's labels are set by the tree's own program, with
-/// no kernel that has SELinux.
+/// no kernel that has SELinux; it reaches files by its descriptors in `/proc`.
 const PACK: &str = "\
 ssh-keygen -q -t ed25519 -N '' -C why502-lab -f $2/key
 install -m 600 $2/key.pub $1/root/.ssh/authorized_keys
 cp $1/boot/vmlinuz-* $2/vmlinuz
 cp $1/boot/initrd.img-* $2/initrd.img
-chroot $1 setfiles -F /etc/selinux/default/contexts/files/file_contexts /
+unshare --mount --propagation private sh -ec 'mount -t proc proc $1/proc
+    chroot $1 setfiles -F /etc/selinux/default/contexts/files/file_contexts /' sh $1
 truncate -s 3G $2/disk.img
 mke2fs -q -t ext4 -L root -m0 -d $1 $2/disk.img
 rm -rf --one-file-system $1
