@@ -51,7 +51,7 @@ impl Case {
 
     /// A pass from which a request can come back to it without leaving nginx: through addresses that its own servers
     /// listen on, or through a variable that may name one. Which server takes a request hangs on its `Host`, so all that
-    /// listen there count.
+    /// listen there count. That there is none is told by all files of the configuration.
     pub(crate) fn way_round(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
         let configured = self.configured(incident.instance)?;
         let model = &configured.model;
@@ -70,6 +70,10 @@ impl Case {
         let round = ways
             .iter()
             .find(|(from, to, _)| leads_to(&ways, *to, *from));
+        // A file that could not be read may hold the rest of a way.
+        if let (None, Some(unread)) = (round, &configured.unread) {
+            return Err(unread.clone());
+        }
         let at = round.and_then(|(_, _, directive)| span(model, *directive, None));
         Ok(at.map(|span| labelled(span, "a request can come back here")))
     }

@@ -16,8 +16,8 @@ declare_cause! {
     /// ## Confirmed when
     /// nginx says so, and the number that it names is the one in force: on disk, or in the worker that said it, which
     /// still serves.
-    /// Not where the configuration lets a request come back to where it was passed on: then it may go round, and no
-    /// number of connections is enough.
+    /// Not where the configuration lets a request come back to where it was passed on, or could not be read as a whole:
+    /// then it may go round, and no number of connections is enough.
     ///
     /// ## Ruled out when
     /// The failure is another one.
@@ -122,6 +122,21 @@ mod tests {
           add to the top of /etc/nginx/nginx.conf: worker_rlimit_nofile 4096;
           $ nginx -t
           $ nginx -s reload
+        ");
+    }
+
+    #[test]
+    fn unknown_where_a_file_may_lead_requests_round() {
+        assert_snapshot!(check(ID, [HOST, "
+            //- file /etc/nginx/nginx.conf
+            events { worker_connections 512; } http { include /etc/nginx/conf.d/site.conf; }
+            //- file /etc/nginx/conf.d/site.conf
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            //- denied file host /etc/nginx/conf.d/site.conf
+        "]), @"
+        answer: none, over
+        unknown: /etc/nginx/conf.d/site.conf: needs root
+        learn: sudo why502
         ");
     }
 
