@@ -221,7 +221,17 @@ impl Lab {
     /// # Errors
     /// When it does not come up.
     pub fn name_server(&self, records: &[&str]) -> Result<(Process, String)> {
-        let port = self.port()?;
+        let address = format!("127.0.0.1:{}", self.port()?);
+        let process = self.name_server_at(&address, records)?;
+        Ok((process, address))
+    }
+
+    /// The same where one has been.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn name_server_at(&self, address: &str, records: &[&str]) -> Result<Process> {
+        let (_, port) = address.rsplit_once(':').context("an address has a port")?;
         let mut args: Vec<OsString> = [
             "--no-daemon",
             "--no-resolv",
@@ -242,9 +252,8 @@ impl Lab {
         args.extend(["--local=/lab/".into(), format!("--port={port}").into()]);
         args.extend(records.iter().map(Into::into));
         let mut process = self.start("dnsmasq", "/usr/sbin/dnsmasq", args)?;
-        let address = format!("127.0.0.1:{port}");
-        await_accepting(&mut process, &address)?;
-        Ok((process, address))
+        await_accepting(&mut process, address)?;
+        Ok(process)
     }
 }
 

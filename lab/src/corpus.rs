@@ -64,6 +64,12 @@ impl Judged {
         Some(if is_coarser { answer } else { first })
     }
 
+    /// Every cause that was judged.
+    fn causes(&self) -> impl Iterator<Item = &String> {
+        let verdicts = [&self.confirmed, &self.unknown, &self.ruled_out];
+        verdicts.into_iter().flatten()
+    }
+
     /// The causes that are confirmed and were not so.
     fn false_ones(&self) -> impl Iterator<Item = &String> {
         self.confirmed

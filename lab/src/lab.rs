@@ -23,6 +23,7 @@ pub struct Lab {
     guard: Rc<Guard>,
     ports: RefCell<Ports>,
     started: Cell<u32>,
+    hides_processes: Cell<bool>,
     dir: TempDir,
 }
 
@@ -51,6 +52,7 @@ impl Lab {
             guard: Rc::new(guard),
             ports: RefCell::default(),
             started: Cell::new(0),
+            hides_processes: Cell::new(false),
             dir,
         })
     }
@@ -143,6 +145,15 @@ impl Lab {
             output,
             &self.guard,
         )
+    }
+
+    /// From here on a user who asks `why502` sees no processes but his own, as with `hidepid=2`.
+    pub fn hide_processes(&self) {
+        self.hides_processes.set(true);
+    }
+
+    pub(crate) fn hides_processes(&self) -> bool {
+        self.hides_processes.get()
     }
 
     /// What ends all that is in this lab.

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::client;
 use crate::container::Container;
-use crate::lab::Lab;
+use crate::lab::{Lab, set_mode};
 use crate::process::{Process, children_of, command_line, until, user_of};
 
 const PROGRAM: &str = "/usr/sbin/nginx";
@@ -58,6 +58,7 @@ pub struct Setup<'a> {
     main: &'a str,
     connections: u32,
     container: Option<&'a Container>,
+    hides_site: bool,
 }
 
 /// A running nginx, or one that was stopped.
@@ -90,6 +91,7 @@ impl Lab {
             main: "",
             connections: 256,
             container: None,
+            hides_site: false,
         }
     }
 }
@@ -131,6 +133,15 @@ impl<'a> Setup<'a> {
         }
     }
 
+    /// Only root may read the scenario's part of the configuration, as where it holds secrets.
+    #[must_use]
+    pub fn hidden(self) -> Self {
+        Self {
+            hides_site: true,
+            ..self
+        }
+    }
+
     /// Starts it in a container, its logs led to the standard streams as in nginx's official image.
     #[must_use]
     pub fn container(self, container: &'a Container) -> Self {
@@ -161,8 +172,12 @@ impl<'a> Setup<'a> {
         let mut all: Vec<(&str, &dyn Display)> = vec![("listen", &listen)];
         all.extend(values);
         let config = self.lab.file("nginx/nginx.conf", &main)?;
-        self.lab
+        let site = self
+            .lab
             .file("nginx/conf.d/site.conf", &fill(body, &all)?)?;
+        if self.hides_site {
+            set_mode(&site, 0o600)?;
+        }
 
         let log = prefix.join("error.log");
         let args: Vec<OsString> = vec![

@@ -26,7 +26,7 @@ use crate::client;
 use crate::corpus::Keep;
 use crate::lab::Lab;
 use crate::process::{Process, children_of, until};
-use crate::verdict::{Expectation, Scene};
+use crate::verdict::{Asker, Expectation, Scene, as_user};
 
 pub use rootfs::rootfs;
 
@@ -60,7 +60,16 @@ impl Lab {
     /// # Errors
     /// Where `systemd-nspawn` cannot boot: it needs root, namespaces and cgroups.
     pub fn machine(&self) -> Result<Machine<'_>> {
-        self.boot(false)
+        self.boot(false, &[])
+    }
+
+    /// As [`Lab::machine`], and `IPAddressDeny=` holds in it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn machine_that_filters(&self) -> Result<Machine<'_>> {
+        // systemd gives a unit's control group a program of the kernel's.
+        self.boot(false, &["--capability=all", "--system-call-filter=bpf"])
     }
 
     /// As [`Lab::machine`], and `MemoryMax=` holds in it.
@@ -68,7 +77,7 @@ impl Lab {
     /// # Errors
     /// As there, or where memory cannot be counted by the group.
     pub fn machine_that_counts_memory(&self) -> Result<Machine<'_>> {
-        let machine = self.boot(true)?;
+        let machine = self.boot(true, &[])?;
         // nspawn lets a machine's systemd write to no older hierarchy but its own.
         machine.run(
             "if [ -d /sys/fs/cgroup/memory ]; then\n\
@@ -79,7 +88,7 @@ impl Lab {
         Ok(machine)
     }
 
-    fn boot(&self, counts_memory: bool) -> Result<Machine<'_>> {
+    fn boot(&self, counts_memory: bool, rights: &[&str]) -> Result<Machine<'_>> {
         let root = rootfs()?;
         let mut args: Vec<OsString> = [
             "--mount",
@@ -115,6 +124,7 @@ impl Lab {
             .map(Into::into),
         );
         args.extend(["--console=pipe", "--resolv-conf=off", "--timezone=off"].map(Into::into));
+        args.extend(rights.iter().map(OsString::from));
         args.push(format!("--machine={}", self.unique("machine")).into());
         args.extend(["--directory".into(), root.into()]);
         args.extend(visible(
@@ -318,8 +328,14 @@ impl Machine<'_> {
         let capture = "/var/tmp/capture.tar.zst";
         let scene = Scene {
             flags: Vec::new(),
-            run: &|args| {
-                let command: [OsString; 3] = ["env".into(), "NO_COLOR=1".into(), "why502".into()];
+            run: &|asker, args| {
+                let mut command: Vec<OsString> = vec!["env".into(), "NO_COLOR=1".into()];
+                if asker == Asker::User {
+                    command.push("setpriv".into());
+                    // Debian's group for those who may read logs.
+                    command.extend(as_user("adm"));
+                }
+                command.push("why502".into());
                 self.output(&[&command, args].concat())
             },
             replayer: built::why502()?,

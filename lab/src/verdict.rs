@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
@@ -14,7 +15,7 @@ use serde_json::Value;
 use crate::attempt;
 use crate::built;
 use crate::corpus::{self, Keep};
-use crate::lab::Lab;
+use crate::lab::{Lab, set_mode};
 use crate::nginx::Nginx;
 
 /// What is true of one incident, and so what may be said of it.
@@ -33,6 +34,7 @@ pub struct Expectation {
     command: Option<&'static [&'static str]>,
     count: Option<u64>,
     is_over: bool,
+    needs_root: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,7 @@ impl Expectation {
             command: None,
             count: None,
             is_over: false,
+            needs_root: false,
         }
     }
 
@@ -144,6 +147,13 @@ impl Expectation {
     #[must_use]
     pub fn over(mut self) -> Self {
         self.is_over = true;
+        self
+    }
+
+    /// Who is not root does not learn enough: asked so, the cause is unknown. That is a case of the corpus as well.
+    #[must_use]
+    pub fn needs_root(mut self) -> Self {
+        self.needs_root = true;
         self
     }
 
@@ -240,6 +250,29 @@ impl Expectation {
         Ok(())
     }
 
+    /// Holds what is said to who is not root against what is true: it may be less, and none of it false.
+    fn check_for_a_user(&self, incident: &Value) -> Result<()> {
+        let truth = self.true_causes();
+        for id in causes(incident, "confirmed").keys() {
+            ensure!(
+                truth.contains(&id.as_str()),
+                "{id} is confirmed, and is not so"
+            );
+        }
+        let Some(cause) = truth.first() else {
+            return Ok(());
+        };
+        ensure!(
+            !causes(incident, "ruled-out").contains_key(*cause),
+            "{cause} is true, and is ruled out"
+        );
+        ensure!(
+            !self.needs_root || causes(incident, "unknown").contains_key(*cause),
+            "{cause} should not be known without root"
+        );
+        Ok(())
+    }
+
     /// Holds the answer itself against what it must say.
     fn check_answer(&self, id: &str, answer: &Value) -> Result<()> {
         let said: Vec<&str> = strings(answer);
@@ -286,13 +319,15 @@ impl Lab {
         expected: &[Expectation],
     ) -> Result<()> {
         let named = flags.concat().replace(['/', ':'], "");
-        let capture = self.path(&format!("capture{named}.tar.zst"));
+        let folder = self.directory("captures")?;
+        set_mode(&folder, 0o1777)?;
+        let capture = folder.join(format!("capture{named}.tar.zst"));
         let scene = Scene {
             flags: instance(nginx)
                 .into_iter()
                 .chain(flags.iter().map(OsString::from))
                 .collect(),
-            run: &run,
+            run: &|asker, args| self.run(asker, args),
             replayer: built::why502()?,
             keep: Keep::WithoutTheKernel,
             capture: capture.clone(),
@@ -305,6 +340,45 @@ impl Lab {
             },
         };
         scene.hold(expected)
+    }
+
+    /// Runs `why502` on this host.
+    fn run(&self, asker: Asker, args: &[OsString]) -> Result<Output> {
+        let program = built::why502()?;
+        match asker {
+            Asker::Root => run_program(&program, args),
+            Asker::User => {
+                let program = self.for_all(&program)?;
+                let command = ["setpriv".into()].into_iter().chain(as_user(""));
+                let command: Vec<OsString> = command
+                    .chain([program.into()])
+                    .chain(args.iter().cloned())
+                    .collect();
+                if self.hides_processes() {
+                    run_program(
+                        Path::new("unshare"),
+                        &[&ALONE.map(OsString::from)[..], &command].concat(),
+                    )
+                } else {
+                    run_program(Path::new("env"), &command)
+                }
+            }
+        }
+    }
+
+    /// A program where everybody may run it: the build directory may be below root's own.
+    fn for_all(&self, program: &Path) -> Result<PathBuf> {
+        let is_open = |path: &Path| {
+            fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)
+        };
+        if program.ancestors().all(is_open) {
+            return Ok(program.to_owned());
+        }
+        let copy = self.path("why502");
+        if !copy.exists() {
+            fs::copy(program, &copy).context("copy why502 for a user")?;
+        }
+        Ok(copy)
     }
 }
 
@@ -327,7 +401,7 @@ impl Lab {
         let asked_again = instance(nginx)
             .into_iter()
             .chain(flags.iter().map(OsString::from));
-        let live = Answer::ask(&run, asked_again.collect())?;
+        let live = Answer::ask(&|args| self.run(Asker::Root, args), asked_again.collect())?;
         let request = live.report.get("request").cloned().unwrap_or_default();
         let through = request.get("through").into_iter();
         let hops = through.chain(list(&request, "straight"));
@@ -347,7 +421,7 @@ impl Lab {
     /// # Errors
     /// When there is no answer.
     pub fn edits(&self, nginx: &Nginx) -> Result<Vec<(String, String)>> {
-        let answer = Answer::ask(&run, instance(nginx))?;
+        let answer = Answer::ask(&|args| self.run(Asker::Root, args), instance(nginx))?;
         let cause = answer
             .incidents()
             .into_iter()
@@ -364,12 +438,44 @@ impl Lab {
     }
 }
 
+/// Of `unshare`: becomes the command after it, where `/proc` shows users their own processes alone.
+const ALONE: [&str; 7] = [
+    "--mount",
+    "--propagation",
+    "private",
+    "sh",
+    "-ec",
+    "mount -t proc -o hidepid=2 proc /proc; exec \"$@\"",
+    "sh",
+];
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asker {
+    Root,
+    /// `nobody`, who may read nginx's logs.
+    User,
+}
+
+/// What comes before a program so that `nobody` runs it, as a member of these groups besides his own.
+pub(crate) fn as_user(groups: &str) -> impl Iterator<Item = OsString> {
+    let groups = if groups.is_empty() {
+        "--clear-groups".to_owned()
+    } else {
+        format!("--groups={groups}")
+    };
+    ["--reuid=nobody", "--regid=nogroup"]
+        .map(OsString::from)
+        .into_iter()
+        .chain([groups.into()])
+}
+
 /// Where `why502` is asked: this host, or a machine.
 pub(crate) struct Scene<'a> {
     /// The flags that name nginx.
     pub(crate) flags: Vec<OsString>,
     /// Runs `why502` there.
-    pub(crate) run: &'a dyn Fn(&[OsString]) -> Result<Output>,
+    pub(crate) run: &'a dyn Fn(Asker, &[OsString]) -> Result<Output>,
     /// The program that judges a capture on this host: the same sources as there.
     pub(crate) replayer: PathBuf,
     /// How the capture becomes a case of the corpus, where one is made.
@@ -419,38 +525,69 @@ impl Scene<'_> {
         };
         let before = files();
         attempt::judge();
-        let live = Answer::ask(self.run, self.flags.clone())?;
+        let live = self.ask(Asker::Root)?;
         self.note(&live, expected)?;
         live.check(expected).with_context(|| live.shown("live"))?;
 
-        let mut args: Vec<OsString> =
-            vec!["capture".into(), "-o".into(), self.capture.clone().into()];
+        let replay = self.record(Asker::Root, &self.capture, &self.seen)?;
+        replay
+            .check(expected)
+            .with_context(|| replay.shown("replayed"))?;
+
+        self.compare(Asker::Root, &live, &replay)?;
+        self.redacted(&live)?;
+        corpus::keep(&self.seen, self.keep, Asker::Root, &replay, expected)?;
+        self.as_a_user(expected)?;
+        ensure!(before == files(), "the diagnosis changed nginx's files");
+        Ok(())
+    }
+
+    fn ask(&self, asker: Asker) -> Result<Answer> {
+        Answer::ask(&|args| (self.run)(asker, args), self.flags.clone())
+    }
+
+    /// Has a capture made, and asks it on this host.
+    fn record(&self, asker: Asker, capture: &Path, seen: &Path) -> Result<Answer> {
+        let mut args: Vec<OsString> = vec!["capture".into(), "-o".into(), capture.into()];
         args.extend(self.flags.clone());
-        let output = (self.run)(&args)?;
+        let output = (self.run)(asker, &args)?;
         ensure!(
             output.status.success(),
             "capture failed: {}",
             String::from_utf8_lossy(&output.stderr)
         );
-        // A recording is asked on this host, wherever it was made.
-        let replay = Answer::of_snapshot_by(&self.replayer, &self.seen)?;
-        replay
-            .check(expected)
-            .with_context(|| replay.shown("replayed"))?;
+        Answer::of_snapshot_by(&self.replayer, seen)
+    }
 
+    fn compare(&self, asker: Asker, live: &Answer, replay: &Answer) -> Result<()> {
         let (lived, replayed) = (live.essence(), replay.essence());
         // Processes of other tests come and go between the two: then the capture is like what is answered after it.
         if lived != replayed {
-            let later = Answer::ask(self.run, self.flags.clone())?.essence();
+            let later = self.ask(asker)?.essence();
             ensure!(
                 later == replayed,
                 "a replay differs\nlive     {lived:#?}\nreplayed {replayed:#?}\nlater    {later:#?}"
             );
         }
-        self.redacted(&live)?;
-        corpus::keep(&self.seen, self.keep, &replay, expected)?;
-        ensure!(before == files(), "the diagnosis changed nginx's files");
         Ok(())
+    }
+
+    /// Asks as who is not root, who learns less: nothing else may come of that than less said.
+    fn as_a_user(&self, expected: &[Expectation]) -> Result<()> {
+        let live = self.ask(Asker::User)?;
+        live.check_for_a_user(expected)
+            .with_context(|| live.shown("user's"))?;
+        if !expected.iter().any(|truth| truth.needs_root) {
+            return Ok(());
+        }
+        let of = |path: &Path| path.with_file_name("without-root.tar.zst");
+        let (capture, seen) = (of(&self.capture), of(&self.seen));
+        let replay = self.record(Asker::User, &capture, &seen)?;
+        replay
+            .check_for_a_user(expected)
+            .with_context(|| replay.shown("user's replayed"))?;
+        self.compare(Asker::User, &live, &replay)?;
+        corpus::keep(&seen, self.keep, Asker::User, &replay, expected)
     }
 
     /// A capture with other names in it must be judged just so.
@@ -462,7 +599,7 @@ impl Scene<'_> {
             .into();
         args.push(written.into());
         args.extend(self.flags.clone());
-        let output = (self.run)(&args)?;
+        let output = (self.run)(Asker::Root, &args)?;
         // Certificates cannot be redacted: what hangs on them may be refused, and is then not written.
         if self.flags.iter().any(|flag| flag == "--handshake")
             && String::from_utf8_lossy(&output.stderr).contains("another verdict")
@@ -559,6 +696,32 @@ impl Answer {
                 .with_context(|| format!("against {expectation:?}"))?;
         }
         self.check_exit(expected)
+    }
+
+    /// As [`Answer::check`], for what is said to who is not root.
+    pub(crate) fn check_for_a_user(&self, expected: &[Expectation]) -> Result<()> {
+        for incident in self.incidents() {
+            match expected
+                .iter()
+                .find(|expectation| expectation.is_of(incident))
+            {
+                Some(expectation) => expectation
+                    .check_for_a_user(incident)
+                    .with_context(|| format!("against {expectation:?}"))?,
+                None => ensure!(
+                    causes(incident, "confirmed").is_empty(),
+                    "what nobody made is confirmed"
+                ),
+            }
+        }
+        for expectation in expected.iter().filter(|expectation| expectation.needs_root) {
+            let is_there = self
+                .incidents()
+                .into_iter()
+                .any(|incident| expectation.is_of(incident));
+            ensure!(is_there, "no incident for {expectation:?}");
+        }
+        Ok(())
     }
 
     /// 0 when nothing is ongoing, 1 when all that is has its cause confirmed, 3 otherwise, and where a request that was
@@ -663,10 +826,6 @@ fn instance(nginx: &Nginx) -> Vec<OsString> {
     }
     args.extend(["--since".into(), "1h".into()]);
     args
-}
-
-fn run(args: &[OsString]) -> Result<Output> {
-    run_program(&built::why502()?, args)
 }
 
 fn run_program(program: &Path, args: &[OsString]) -> Result<Output> {

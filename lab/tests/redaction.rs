@@ -60,7 +60,8 @@ fn nothing_planted_is_left_and_the_answer_is_the_same() -> Result<()> {
     )?;
 
     let holds = |name: &str, text: &str| -> Result<bool> {
-        let archive = std::fs::File::open(lab.path(name)).context("open a capture")?;
+        let archive =
+            std::fs::File::open(lab.path("captures").join(name)).context("open a capture")?;
         let bytes = zstd::decode_all(archive).context("unpack a capture")?;
         let text = text.as_bytes();
         Ok(bytes

@@ -13,10 +13,13 @@ use tempfile::NamedTempFile;
 
 use super::said;
 use super::scrub::{Kernel, scrub};
-use crate::verdict::{Answer, Expectation};
+use crate::verdict::{Answer, Asker, Expectation};
 
 /// A case is read by everybody who works on the project: none may be larger.
 const LARGEST: usize = 100 << 10;
+
+/// What follows the scenario's name where who is not root asked.
+const WITHOUT_ROOT: &str = "-without-root";
 
 /// How many cases of each scenario were kept; a scenario runs alone in its process, or beside others.
 static KEPT: Mutex<BTreeMap<String, u32>> = Mutex::new(BTreeMap::new());
@@ -37,6 +40,7 @@ pub(crate) enum Keep {
 pub(crate) fn keep(
     capture: &Path,
     keep: Keep,
+    asker: Asker,
     answer: &Answer,
     expected: &[Expectation],
 ) -> Result<()> {
@@ -62,23 +66,27 @@ pub(crate) fn keep(
     let mut draft = NamedTempFile::new_in(&folder).context("make a case")?;
     draft.write_all(&archive).context("write a case")?;
     let kept = Answer::of_snapshot(draft.path())?;
-    kept.check(expected)
-        .context("without what tells of this host's kernel")?;
+    let checked = match asker {
+        Asker::Root => kept.check(expected),
+        Asker::User => kept.check_for_a_user(expected),
+    };
+    checked.context("without what tells of this host's kernel")?;
     ensure!(
         told(&kept, expected) == told(answer, expected),
         "without what tells of this host's kernel the answer is another:\n{:#}",
         kept.report
     );
-    let number = {
+    let number = if asker == Asker::User {
+        WITHOUT_ROOT.to_owned()
+    } else {
         let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
         let count = kept.entry(scenario.clone()).or_default();
         *count += 1;
-        *count
-    };
-    let number = if number > 1 {
-        format!("-{number}")
-    } else {
-        String::new()
+        if *count > 1 {
+            format!("-{count}")
+        } else {
+            String::new()
+        }
     };
     let snapshot = folder.join(format!("{case}{number}.snapshot"));
     fs::set_permissions(draft.path(), fs::Permissions::from_mode(0o644))

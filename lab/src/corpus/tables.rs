@@ -1,6 +1,6 @@
 //! The whole corpus at once: what was true against what was answered, and whether every cause is met in all its verdicts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::lookalikes::{FAMILIES, Family};
@@ -26,6 +26,17 @@ Where several faults are true at once, the row is the one that has to be answere
 Where a finer cause was true and nothing proves it (an application without a unit that listens on another port), the row is
 the coarser one that is proven.
 
+";
+
+const COVERAGE: &str = "\
+## Every cause in every verdict
+
+How many incidents hold a cause confirmed, unknown though it was true (asked without root, or once it was over), and ruled
+out where nginx logged what it logs for it.
+What is empty cannot be so, and stands in `lab/tests/corpus.rs` with its reason.
+
+| cause | confirmed | unknown | ruled out |
+|---|---|---|---|
 ";
 
 const LOOKALIKES: &str = "\
@@ -60,6 +71,18 @@ pub fn page(cases: &[Case]) -> String {
         .sum();
     writeln!(page, "\nFalse \"confirmed\": {wrong}.").ok();
     page.push_str(NOTE);
+    page.push_str(COVERAGE);
+    for (cause, counts) in coverage(cases) {
+        let counts = counts.map(|count| {
+            if count == 0 {
+                String::new()
+            } else {
+                count.to_string()
+            }
+        });
+        writeln!(page, "| {cause} | {} |", counts.join(" | ")).ok();
+    }
+    page.push('\n');
     page.push_str(LOOKALIKES);
     for family in FAMILIES {
         writeln!(
@@ -106,21 +129,65 @@ pub fn lacking(cases: &[Case]) -> Vec<(&'static str, &'static str)> {
     FAMILIES.iter().flat_map(of_family).collect()
 }
 
-/// The causes that are nowhere confirmed, unknown or ruled out, as `(cause, verdict)`.
+/// A way in which the corpus must hold every cause.
+struct Kind {
+    /// As an excuse names it.
+    name: &'static str,
+    is_met: fn(&Judged, cause: &String, failures: &BTreeSet<&str>) -> bool,
+}
+
+const KINDS: [Kind; 3] = [
+    Kind {
+        name: "confirmed",
+        is_met: |incident, cause, _| incident.confirmed.contains(cause),
+    },
+    // That it is unknown of another fault tells nothing of what is said where it is not learned.
+    Kind {
+        name: "unknown where it was true",
+        is_met: |incident, cause, _| {
+            incident.truth.contains(cause) && incident.unknown.contains(cause)
+        },
+    },
+    // Of other words everything is ruled out.
+    Kind {
+        name: "ruled out of the words that it has",
+        is_met: |incident, cause, failures| {
+            incident.ruled_out.contains(cause)
+                && !incident.truth.contains(cause)
+                && failures.contains(incident.failure.as_str())
+        },
+    },
+];
+
+/// Every cause with how many incidents are of each kind.
+fn coverage(cases: &[Case]) -> BTreeMap<&str, [usize; 3]> {
+    let causes: BTreeSet<&String> = incidents(cases).flat_map(Judged::causes).collect();
+    let of = |cause: &String| {
+        let confirmed = incidents(cases).filter(|incident| incident.confirmed.contains(cause));
+        let failures: BTreeSet<&str> = confirmed
+            .map(|incident| incident.failure.as_str())
+            .filter(|failure| !failure.is_empty())
+            .collect();
+        KINDS.map(|kind| {
+            incidents(cases)
+                .filter(|incident| (kind.is_met)(incident, cause, &failures))
+                .count()
+        })
+    };
+    causes
+        .into_iter()
+        .map(|cause| (cause.as_str(), of(cause)))
+        .collect()
+}
+
+/// What the corpus does not hold of a cause, as `(cause, kind)`.
 pub fn uncovered<'a>(cases: &[Case], causes: &'a [String]) -> Vec<(&'a str, &'static str)> {
-    type Of = fn(&Judged) -> &Vec<String>;
-    const VERDICTS: [(&str, Of); 3] = [
-        ("confirmed", |incident| &incident.confirmed),
-        ("unknown", |incident| &incident.unknown),
-        ("ruled-out", |incident| &incident.ruled_out),
-    ];
+    let coverage = coverage(cases);
     let mut uncovered = Vec::new();
     for cause in causes {
-        for (verdict, of) in VERDICTS {
-            if !incidents(cases).any(|incident| of(incident).contains(cause)) {
-                uncovered.push((cause.as_str(), verdict));
-            }
-        }
+        let counts = coverage.get(cause.as_str()).copied().unwrap_or_default();
+        let lacking = KINDS.iter().zip(counts).filter(|(_, count)| *count == 0);
+        uncovered.extend(lacking.map(|(kind, _)| (cause.as_str(), kind.name)));
     }
     uncovered
 }
@@ -211,11 +278,30 @@ mod tests {
     }
 
     #[test]
-    fn each_verdict_that_no_incident_has_is_named() {
+    fn each_kind_that_no_incident_is_of_is_named() {
         let causes = ["a".to_owned()];
+        let lacking = |cases: &[Case]| {
+            let named = uncovered(cases, &causes).into_iter();
+            named.map(|(_, kind)| kind).collect::<Vec<_>>()
+        };
+        let of = |truth: &[&str], failure: &str, verdict: fn(&mut Judged) -> &mut Vec<String>| {
+            let mut case = case(truth, None, &[]);
+            case.incidents[0].failure = failure.to_owned();
+            verdict(&mut case.incidents[0]).push("a".to_owned());
+            case
+        };
+        let [confirmed, unknown, ruled_out] = KINDS.map(|kind| kind.name);
+        let sure = || of(&["a"], "refused", |incident| &mut incident.confirmed);
+        assert_eq!(lacking(&[]), [confirmed, unknown, ruled_out]);
+        assert_eq!(lacking(&[sure()]), [unknown, ruled_out]);
+        let elsewhere = of(&["b"], "refused", |incident| &mut incident.unknown);
+        let other_words = of(&["b"], "reset", |incident| &mut incident.ruled_out);
         assert_eq!(
-            uncovered(&[case(&["a"], Some("a"), &["a"])], &causes),
-            [("a", "unknown"), ("a", "ruled-out")]
+            lacking(&[sure(), elsewhere, other_words]),
+            [unknown, ruled_out]
         );
+        let not_learned = of(&["b", "a"], "refused", |incident| &mut incident.unknown);
+        let alike = of(&["b"], "refused", |incident| &mut incident.ruled_out);
+        assert_eq!(lacking(&[sure(), not_learned, alike]), Vec::<&str>::new());
     }
 }

@@ -21,7 +21,7 @@ pub fn unix_socket_of_a_deaf_application(lab: &Lab) -> Result<()> {
     let _application = lab.application(&["deaf"], &socket.display().to_string())?;
     let _waiting = fill(&socket)?;
     let nginx = refused(lab, &socket)?;
-    lab.diagnose(&nginx, &[truth(&socket).naming("2 connections wait to be accepted, 1 may")])
+    lab.diagnose(&nginx, &[truth(&socket).naming("2 connections wait to be accepted, 1 may").needs_root()])
 }
 
 /// The same on a port: the kernel drops what does not fit, and nginx waits in vain.

@@ -24,7 +24,7 @@ require('http').createServer((request, response) => {
 
 /// node throws an error that nothing catches.
 pub fn node_throws(lab: &Lab) -> Result<()> {
-    ends_at(lab, "/boom", "Node.js v", Expectation::confirmed("application-fatal-error"))
+    ends_at(lab, "/boom", "Node.js v", Expectation::confirmed("application-fatal-error").needs_root())
 }
 
 /// node's heap reaches the limit that it was given.

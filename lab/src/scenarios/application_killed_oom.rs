@@ -55,7 +55,7 @@ pub fn gunicorn_worker_in_a_memory_group(lab: &Lab) -> Result<()> {
     nginx.logged(&[PREMATURE, "GET /memory"])?;
     lab.written("gunicorn.log", "was terminated due to signal 9")?;
     let truth = Expectation::confirmed("application-killed-oom").also("application-crashed").times(2);
-    lab.diagnose(&nginx, &[truth.naming("had reached its limit of 96 MiB").rules_out("keepalive-connection-stale")])
+    lab.diagnose(&nginx, &[truth.naming("had reached its limit of 96 MiB").rules_out("keepalive-connection-stale").needs_root()])
 }
 
 /// While a worker dies of SIGSEGV, the kernel kills another group's process.

@@ -44,7 +44,7 @@ pub fn longer_than_uwsgis_buffer(lab: &Lab) -> Result<()> {
     lab.written("uwsgi.log", "invalid request block size: ")?;
     nginx.logged(&["while reading response header from upstream"])?;
     let truth = Expectation::confirmed("application-rejects-request").times(3);
-    lab.diagnose(&nginx, &[truth.naming("(max 4096)").naming("set buffer-size = 8192")])
+    lab.diagnose(&nginx, &[truth.naming("(max 4096)").naming("set buffer-size = 8192").needs_root()])
 }
 
 /// php-fpm lets another address in than nginx's; it says so only where it takes down what its children say.

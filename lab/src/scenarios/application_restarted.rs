@@ -47,7 +47,7 @@ pub fn unit_is_restarted_by_hand(lab: &Lab) -> Result<()> {
     machine.accepting("127.0.0.1:8000")?;
     machine.expect(1, "GET", "/", 200)?;
     machine.logged(&["while reading response header from upstream", "GET /slow"])?;
-    machine.diagnose(&[Expectation::confirmed("application-restarted").times(1).naming("shop.service")])
+    machine.diagnose(&[Expectation::confirmed("application-restarted").times(1).naming("shop.service").needs_root()])
 }
 
 /// A restart that takes its time, while clients come: they are refused until it listens again.

@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
+use crate::groups::freeze;
 use crate::{Expectation, Gunicorn, Lab, client};
 
 const TIMED_OUT: &str =
@@ -86,6 +87,37 @@ pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
     nginx.expect(1, "GET", "/", 200)?;
     nginx.logged(&[TIMED_OUT, "GET /"])?;
     lab.diagnose(&nginx, &[Expectation::at_most("application-slow").naming("it may have been stopped as a whole")])
+}
+
+/// All of gunicorn is stopped by a signal, and stays so.
+pub fn is_stopped_by_a_signal(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    gunicorn.pause()?;
+    nginx.expect(2, "GET", "/", 504)?;
+    nginx.logged(&[TIMED_OUT, "GET /"])?;
+    let worker = gunicorn.children()?.first().copied().context("gunicorn has no worker")?;
+    let truth = Expectation::confirmed("application-slow").times(2).naming("its processes are stopped");
+    lab.diagnose(&nginx, &[truth.naming(worker.to_string()).naming("-CONT").rules_out("accept-queue-full")])
+}
+
+/// gunicorn's control group is frozen, as a paused container's is: its processes look like any that wait.
+pub fn its_control_group_is_frozen(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let group = lab.freezable_group()?;
+    let how = Gunicorn { group: Some(&group), ..Gunicorn::default() };
+    let _gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &how)?;
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(1, "GET", "/", 200)?;
+    freeze(&group)?;
+    nginx.expect(2, "GET", "/", 504)?;
+    nginx.logged(&[TIMED_OUT, "GET /"])?;
+    let truth = Expectation::confirmed("application-slow").times(2).naming("its control group is frozen");
+    lab.diagnose(&nginx, &[truth.naming("cgroup.freeze").rules_out("accept-queue-full")])
 }
 
 /// nginx gives up after a second, gunicorn after thirty: its worker goes on for nobody.

@@ -24,7 +24,7 @@ server {
     nginx.expect(2, "GET", "/slow", 502)?;
     nginx.logged(&[PREMATURE, "GET /slow"])?;
     lab.written("gunicorn.log", "WORKER TIMEOUT")?;
-    lab.diagnose(&nginx, &[truth()])
+    lab.diagnose(&nginx, &[truth().needs_root()])
 }
 
 /// php-fpm with `request_terminate_timeout = 1s`.

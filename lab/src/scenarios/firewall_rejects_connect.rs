@@ -61,7 +61,7 @@ fn rejects_on_the_way_in(lab: &Lab, program: &str) -> Result<()> {
     lab.settle();
     failed(&nginx, REFUSED)?;
     let truth = Expectation::confirmed(CAUSE).rules_out("peer-not-listening");
-    lab.diagnose(&nginx, &[truth.naming("--reject-with icmp-port-unreachable").naming(program)])
+    lab.diagnose(&nginx, &[truth.naming("--reject-with icmp-port-unreachable").naming(program).needs_root()])
 }
 
 /// Another host, which a rule of this one prohibits: nginx logs 113.

@@ -32,7 +32,7 @@ pub fn static_pool_with_a_full_queue(lab: &Lab) -> Result<()> {
     nginx.expect(3, "GET", "/ok.php", 502)?;
     nginx.logged(&[FULL])?;
     let truth = truth(lab).naming("all 2 children of the php-fpm pool www are busy");
-    lab.diagnose(&nginx, &[truth.also("accept-queue-full").rules_out("application-slow")])
+    lab.diagnose(&nginx, &[truth.also("accept-queue-full").rules_out("application-slow").needs_root()])
 }
 
 /// One child at most, and php-fpm's log said so in the failing seconds; it is over.

@@ -67,6 +67,8 @@ macro_rules! scenarios {
                 all_workers_are_busy,
                 tomcats_page_sleeps,
                 was_stopped_and_goes_on,
+                is_stopped_by_a_signal,
+                its_control_group_is_frozen,
                 nginx_gives_up_before_gunicorn,
                 a_rule_drops_the_answers,
             ],
@@ -124,6 +126,7 @@ macro_rules! scenarios {
             ],
             nginx_not_running: [
                 stopped,
+                stopped_where_users_see_little,
                 stopped_after_a_peer_failed,
                 unit_failed_on_its_configuration,
                 unit_was_killed,
@@ -140,6 +143,7 @@ macro_rules! scenarios {
             ],
             nginx_out_of_worker_connections: [
                 worker_connections_is_small,
+                where_users_may_not_read,
                 nginx_dials_itself,
             ],
             nginx_sandboxed: [
@@ -148,6 +152,7 @@ macro_rules! scenarios {
                 directory_is_empty_for_it,
                 inet_is_restricted,
                 network_is_private,
+                addresses_are_denied,
                 same_settings_that_do_not_hinder,
                 tmp_is_private,
             ],
@@ -204,6 +209,7 @@ macro_rules! scenarios {
                 unit_is_stopped,
                 unit_found_its_port_taken,
                 unit_has_no_program,
+                unit_gave_up_after_a_loop_of_crashes,
                 unit_was_down_and_is_up_again,
                 error_log_is_the_journal,
                 logs_are_dockers,
@@ -253,6 +259,7 @@ macro_rules! scenarios {
             response_header_invalid: [
                 a_byte_that_may_not_stand_there,
                 php_script_with_a_space_in_a_name,
+                where_users_may_not_read,
                 a_banner_in_place_of_a_response,
             ],
             response_header_too_big: [
@@ -271,6 +278,7 @@ macro_rules! scenarios {
             ],
             running_config_outdated: [
                 edited_and_never_reloaded,
+                edited_where_users_may_not_read,
                 reload_was_refused,
                 systemctl_reload_was_refused,
             ],
@@ -327,6 +335,7 @@ macro_rules! scenarios {
                 only_ipv6_is_refused,
                 name_server_is_dead,
                 name_server_is_silent_for_one_name,
+                name_server_is_back,
                 nginx_does_not_start,
                 name_resolves_and_nothing_listens,
             ],

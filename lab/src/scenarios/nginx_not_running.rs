@@ -24,6 +24,17 @@ pub fn stopped(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed("nginx-not-running")])
 }
 
+/// The same where users see no processes but their own: nginx could be one of the others.
+pub fn stopped_where_users_see_little(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{peer}"))?;
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    nginx.expect(2, "GET", "/", 200)?;
+    nginx.stop()?;
+    lab.hide_processes();
+    lab.diagnose(&nginx, &[Expectation::confirmed("nginx-not-running").needs_root()])
+}
+
 /// It was stopped after a peer had failed: whether it ran then is another question.
 pub fn stopped_after_a_peer_failed(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -47,6 +47,7 @@ server {
     // Eight of the twelve found a port.
     nginx.logged_times(4, &["[crit]", &format!("connect() to {peer} {NONE_LEFT}")])?;
     let truth = Expectation::confirmed(CAUSE).of_peer(peer).naming("8 of 8 are taken");
+    let truth = if from_inside { truth } else { truth.needs_root() };
     if !from_inside {
         drop(inside);
     }

@@ -29,6 +29,18 @@ pub fn worker_connections_is_small(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[truth.naming("worker_connections 21").rules_out("nginx-out-of-file-descriptors")])
 }
 
+/// The same where only root may read what nginx is told: requests might go round.
+pub fn where_users_may_not_read(lab: &Lab) -> Result<()> {
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let _application = lab.application(&["slow", "2"], &peer)?;
+    let nginx = lab.nginx_setup().connections(21).hidden().start(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    let failed = nginx.gathering(12, "/slow", 500)?;
+    ensure!(failed > 0, "every client was served:\n{}", nginx.log());
+    nginx.logged(&["[alert]", "21 worker_connections are not enough while connecting to upstream", &peer])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).of_peer(peer).needs_root()])
+}
+
 /// The peer is the server itself: a request goes round until no connection is left, however many there are.
 pub fn nginx_dials_itself(lab: &Lab) -> Result<()> {
     let site = "\

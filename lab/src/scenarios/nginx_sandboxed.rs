@@ -9,7 +9,7 @@ pub fn home_is_protected(lab: &Lab) -> Result<()> {
     let machine = lab.machine()?;
     let socket = "/home/shop/run/shop.sock";
     dials(&machine, socket, "ProtectHome=yes", 13)?;
-    diagnosed(&machine, truth(socket).naming("ProtectHome=yes"))?;
+    diagnosed(&machine, truth(socket).naming("ProtectHome=yes").needs_root())?;
     mended(&machine, "ProtectHome=tmpfs\nBindReadOnlyPaths=/home/shop/run")
 }
 
@@ -78,6 +78,23 @@ pub fn network_is_private(lab: &Lab) -> Result<()> {
     let truth = truth.also("peer-in-other-netns").also("peer-not-listening");
     diagnosed(&machine, truth.naming("shopd"))?;
     mended(&machine, "PrivateNetwork=no")
+}
+
+/// `IPAddressDeny=` drops what nginx sends, and leaves no trace of it: it is named and not proven.
+pub fn addresses_are_denied(lab: &Lab) -> Result<()> {
+    let machine = lab.machine_that_filters()?;
+    let peer = "192.0.2.7:8000";
+    machine.run("ip address add 192.0.2.7/32 dev lo")?;
+    machine.service("shop.service", &format!("/usr/local/bin/shopd {peer} ok"), peer)?;
+    restrict(&machine, "IPAddressDeny=192.0.2.0/24")?;
+    machine.nginx_site(
+        "server { listen 80; location / { proxy_connect_timeout 1s; proxy_pass http://192.0.2.7:8000; } }\n",
+    )?;
+    machine.settle();
+    machine.expect(2, "GET", "/", 504)?;
+    machine.logged(&["upstream timed out (110: Connection timed out) while connecting to upstream"])?;
+    machine.diagnose(&[Expectation::at_most("nginx-sandboxed").of_peer(peer).rules_out("peer-not-listening")])?;
+    mended(&machine, "IPAddressDeny=")
 }
 
 /// The unit has all of these, and what denies is the socket's own mode.

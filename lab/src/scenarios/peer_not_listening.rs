@@ -34,7 +34,7 @@ pub fn never_started(lab: &Lab) -> Result<()> {
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
     refused(&nginx, peer)?;
-    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").times(4).rules_out("socket-missing")])
+    lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").times(4).rules_out("socket-missing").needs_root()])
 }
 
 /// Nobody came since; why502 asks by itself, and its own request is what failed.
@@ -167,6 +167,24 @@ pub fn unit_has_no_program(lab: &Lab) -> Result<()> {
     let truth = truth.naming("shop.service").naming("203").naming("Failed with result 'exit-code'");
     let truth = truth.naming("/srv/shop/venv/bin/gunicorn");
     machine.diagnose(&[truth.fixed_by(&["systemctl", "start", "shop.service"])])
+}
+
+/// The application cannot start: systemd tries until its limit is reached, and gives up.
+pub fn unit_gave_up_after_a_loop_of_crashes(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    let limit = "[Unit]\nStartLimitIntervalSec=1min\nStartLimitBurst=2\n";
+    let gunicorn = GUNICORN.replace("shop:application", "settings:application");
+    let service = format!("[Service]\nExecStart={gunicorn}\nRestart=on-failure\nRestartSec=100ms\n");
+    machine.unit("shop.service", &format!("{limit}{service}"))?;
+    machine.nginx_site(UNIT_SITE)?;
+    machine.run("systemctl start shop.service; until systemctl --quiet is-failed shop.service; do sleep 0.1; done")?;
+    machine.journalled("shop.service", "No module named 'settings'")?;
+    machine.journalled("shop.service", "Start request repeated too quickly.")?;
+    machine.settle();
+    unit_refused(&machine)?;
+    let truth = Expectation::confirmed("peer-not-listening").of_peer("127.0.0.1:8000").times(4);
+    let truth = truth.naming("shop.service has failed").naming("No module named 'settings'");
+    machine.diagnose(&[truth])
 }
 
 /// The unit was down for three seconds, and clients came; it is up again. The journal knows.

@@ -113,7 +113,7 @@ pub fn http_to_php_fpm(lab: &Lab) -> Result<()> {
     let nginx = site(lab, &format!("proxy_pass http://{listen}"))?;
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["(104: Connection reset by peer) while reading response header from upstream"])?;
-    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming("fastcgi_pass")])
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming("fastcgi_pass").needs_root()])
 }
 
 /// uWSGI on a socket of its own protocol.

@@ -52,7 +52,7 @@ pub fn no_route(lab: &Lab) -> Result<()> {
     lab.settle();
     nginx.expect(3, "GET", "/cart", 502)?;
     nginx.logged(&["(101: Network is unreachable) while connecting to upstream"])?;
-    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming("no route to 192.0.2.5")])
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming("no route to 192.0.2.5").needs_root()])
 }
 
 /// Each kind of route that refuses has an errno of its own; 13 is no question of rights here.

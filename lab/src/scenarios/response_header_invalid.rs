@@ -67,6 +67,17 @@ fn rejected(lab: &Lab, bytes: &str, message: &str) -> Result<()> {
     lab.diagnose(&nginx, &[truth.rules_out("response-header-too-big")])
 }
 
+/// The same where only root may read what nginx is told.
+pub fn where_users_may_not_read(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _node = lab.node(peer, &node("HTTP/1.1 200 OK\\r\\nX\\u0001Bad: a\\r\\n\\r\\n", true))?;
+    let nginx = lab.nginx_setup().hidden().start(SITE, &[("pass", &format!("proxy_pass http://127.0.0.1:{peer}"))])?;
+    lab.settle();
+    nginx.expect(3, "GET", "/", 502)?;
+    nginx.logged(&["[error]", "upstream sent invalid header"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("response-header-invalid").times(3).needs_root()])
+}
+
 /// What answers is no uwsgi application at all: its greeting looks like a bad header.
 pub fn a_banner_in_place_of_a_response(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

@@ -23,6 +23,18 @@ pub fn edited_and_never_reloaded(lab: &Lab) -> Result<()> {
     still_dials(lab, &nginx, old)
 }
 
+/// The same where only root may read what is on disk.
+pub fn edited_where_users_may_not_read(lab: &Lab) -> Result<()> {
+    let (old, new) = (lab.port()?, lab.port()?);
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{new}"))?;
+    let nginx = lab.nginx_setup().hidden().start(SITE, &[("peer", &old)])?;
+    lab.settle();
+    nginx.edit(&format!("127.0.0.1:{old};"), &format!("127.0.0.1:{new};"))?;
+    lab.settle();
+    refused(&nginx, old)?;
+    lab.diagnose(&nginx, &[truth(old).needs_root()])
+}
+
 /// The address was put right, a semicolon was lost, and nginx refused to reload.
 pub fn reload_was_refused(lab: &Lab) -> Result<()> {
     let (old, new) = (lab.port()?, lab.port()?);
@@ -54,8 +66,15 @@ pub fn systemctl_reload_was_refused(lab: &Lab) -> Result<()> {
 
 fn still_dials(lab: &Lab, nginx: &Nginx, old: u16) -> Result<()> {
     lab.settle();
+    refused(nginx, old)?;
+    lab.diagnose(nginx, &[truth(old)])
+}
+
+fn refused(nginx: &Nginx, old: u16) -> Result<()> {
     nginx.expect(4, "GET", "/", 502)?;
-    nginx.logged(&["(111: Connection refused)", &format!("upstream: \"http://127.0.0.1:{old}/\"")])?;
-    let truth = Expectation::confirmed("running-config-outdated").of_peer(format!("127.0.0.1:{old}"));
-    lab.diagnose(nginx, &[truth.also("peer-not-listening")])
+    nginx.logged(&["(111: Connection refused)", &format!("upstream: \"http://127.0.0.1:{old}/\"")])
+}
+
+fn truth(old: u16) -> Expectation {
+    Expectation::confirmed("running-config-outdated").of_peer(format!("127.0.0.1:{old}")).also("peer-not-listening")
 }

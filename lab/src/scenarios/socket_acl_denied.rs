@@ -15,7 +15,7 @@ pub fn an_entry_names_the_worker(lab: &Lab) -> Result<()> {
     let _application = lab.application(&["ok"], &socket.display().to_string())?;
     setfacl("u:www-data:---", &socket)?;
     let nginx = denied(lab, &socket)?;
-    lab.diagnose(&nginx, &[truth(&socket).rules_out("socket-permission-denied")])
+    lab.diagnose(&nginx, &[truth(&socket).rules_out("socket-permission-denied").needs_root()])
 }
 
 /// An entry grants it, and `chmod` has narrowed the mask since.

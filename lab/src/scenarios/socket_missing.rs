@@ -65,7 +65,7 @@ fn missing(lab: &Lab, name: &str) -> Result<()> {
     let line = format!("connect() to unix:{} failed (2: No such file or directory)", socket.display());
     nginx.logged(&["[crit]", &line])?;
     let truth = Expectation::confirmed("socket-missing").of_peer(format!("unix:{}", socket.display()));
-    lab.diagnose(&nginx, &[truth.rules_out("socket-permission-denied").rules_out("socket-stale")])
+    lab.diagnose(&nginx, &[truth.rules_out("socket-permission-denied").rules_out("socket-stale").needs_root()])
 }
 
 /// php-fpm's service is stopped and its socket went with it: its pool file says whose it is.

@@ -29,7 +29,7 @@ pub fn name_has_moved(lab: &Lab) -> Result<()> {
     let old = format!("127.0.0.2:{peer}");
     nginx.logged(&["connect() failed (111: Connection refused)", &old])?;
     // It is also true that nothing listens there, and that the application listens at another address.
-    let truth = Expectation::confirmed(CAUSE).of_peer(old).naming("127.0.0.3");
+    let truth = Expectation::confirmed(CAUSE).of_peer(old).naming("127.0.0.3").needs_root();
     lab.diagnose(&nginx, &[truth.also("peer-not-listening").also("peer-address-mismatch")])
 }
 

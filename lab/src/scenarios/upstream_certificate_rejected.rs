@@ -37,7 +37,8 @@ fn site(lab: &Lab, served: &Certified, trusted: &Certified, more: &str) -> Resul
         ("key", &served.key.display()),
         ("more", &more),
     ];
-    let nginx = lab.nginx(SITE, values)?;
+    // Only root may read what nginx is told.
+    let nginx = lab.nginx_setup().hidden().start(SITE, values)?;
     lab.settle();
     Ok(nginx)
 }
@@ -46,7 +47,7 @@ fn rejected(lab: &Lab, nginx: &Nginx, message: &str, shown: &str) -> Result<()> 
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["[error]", message, "while SSL handshaking to upstream"])?;
     let truth = || Expectation::confirmed(CAUSE).rules_out("upstream-tls-handshake-fails");
-    lab.diagnose(nginx, &[truth()])?;
+    lab.diagnose(nginx, &[truth().needs_root()])?;
     lab.diagnose_with(nginx, &["--handshake"], &[truth().naming(shown)])
 }
 

@@ -1,7 +1,10 @@
 //! The upstream's name does not resolve.
 
-use anyhow::Result;
+use std::time::Duration;
 
+use anyhow::{Context as _, Result};
+
+use crate::process::until;
 use crate::{Expectation, Lab};
 
 const CAUSE: &str = "upstream-name-unresolvable";
@@ -27,6 +30,23 @@ pub fn name_server_does_not_know_it(lab: &Lab) -> Result<()> {
     nginx.logged(&["[error]", "shpo.lab could not be resolved (3: Host not found), client"])?;
     let truth = Expectation::confirmed(CAUSE).of_peer("shpo.lab").naming(server).naming("does not know");
     lab.diagnose(&nginx, &[truth.rules_out("resolver-missing")])
+}
+
+/// The name server was down for a while: what it would have said then, nobody knows.
+pub fn name_server_is_back(lab: &Lab) -> Result<()> {
+    let records = ["--host-record=shop.lab,127.0.0.1"];
+    let (mut dnsmasq, server) = lab.name_server(&records)?;
+    let peer = lab.port()?;
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{peer}"))?;
+    dnsmasq.kill();
+    let nginx = lab.nginx(SITE, &[("server", &server), ("name", &"shop.lab"), ("peer", &peer)])?;
+    lab.settle();
+    nginx.expect(2, "GET", "/", 502)?;
+    nginx.logged(&["[error]", "shop.lab could not be resolved (110: Operation timed out), client"])?;
+    let _dnsmasq = lab.name_server_at(&server, &records)?;
+    until(Duration::from_secs(10), || nginx.get("/").ok().filter(|&status| status == 200))
+        .context("the name does not resolve")?;
+    lab.diagnose(&nginx, &[Expectation::at_most(CAUSE).of_peer("shop.lab").over()])
 }
 
 /// It has an IPv4 address, and the name server refuses to be asked for IPv6.

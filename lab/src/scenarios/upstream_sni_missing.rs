@@ -105,7 +105,7 @@ pub fn another_certificate_without_a_name(lab: &Lab) -> Result<()> {
     nginx.logged(&["upstream SSL certificate does not match \"app.internal\""])?;
     lab.diagnose(&nginx, &[Expectation::confirmed("upstream-certificate-rejected")])?;
     let truth = Expectation::confirmed(CAUSE).also("upstream-certificate-rejected");
-    lab.diagnose_with(&nginx, &["--handshake"], &[truth.naming("other.internal")])
+    lab.diagnose_with(&nginx, &["--handshake"], &[truth.naming("other.internal").needs_root()])
 }
 
 /// The look-alike: a name is sent, and it is another.

@@ -25,7 +25,7 @@ use crate::built;
 use crate::corpus::Keep;
 use crate::lab::Lab;
 use crate::process::{Process, run_to_end, until};
-use crate::verdict::{Expectation, Scene};
+use crate::verdict::{Asker, Expectation, Scene, as_user};
 
 pub use booted::prepare;
 
@@ -359,8 +359,8 @@ impl Vm<'_> {
     /// # Errors
     /// When an answer is not what is true.
     pub fn diagnose(&self, expected: &[Expectation]) -> Result<()> {
-        let run = |args: &[OsString]| -> Result<Output> {
-            let output = self.output(&command(args), None)?;
+        let run = |asker: Asker, args: &[OsString]| -> Result<Output> {
+            let output = self.output(&command(asker, args), None)?;
             let written = args.iter().skip_while(|arg| *arg != "-o").nth(1);
             if let Some(written) = written.filter(|_| output.status.success()) {
                 let written = Path::new(written);
@@ -374,6 +374,9 @@ impl Vm<'_> {
         };
         let name = "capture.tar.zst";
         let is_first = !self.has_been_asked.replace(true);
+        self.run(&format!(
+            "chmod a+rx \"$(dirname {ERROR_LOG})\"; chmod a+r {ERROR_LOG}"
+        ))?;
         let scene = Scene {
             flags: vec!["--since".into(), "1h".into()],
             run: &run,
@@ -496,10 +499,19 @@ impl Vm<'_> {
 }
 
 /// `why502` with these arguments, as a shell takes it.
-fn command(args: &[OsString]) -> String {
-    let words = args.iter().map(|arg| quoted(&arg.to_string_lossy()));
-    let words: Vec<String> = ["why502".to_owned()].into_iter().chain(words).collect();
-    words.join(" ")
+fn command(asker: Asker, args: &[OsString]) -> String {
+    let mut command: Vec<OsString> = Vec::new();
+    if asker == Asker::User {
+        command.push("setpriv".into());
+        // Not Debian's group for those who read logs: its members read audit's too.
+        command.extend(as_user(""));
+    }
+    command.push("why502".into());
+    let words = command
+        .iter()
+        .chain(args)
+        .map(|word| quoted(&word.to_string_lossy()));
+    words.collect::<Vec<String>>().join(" ")
 }
 
 fn quoted(word: &str) -> String {

@@ -9,6 +9,7 @@ macro_rules! vm_scenarios {
         $each! {
             apparmor_denies_connect in Apparmor: [
                 no_rule_for_the_family,
+                a_deny_rule_leaves_no_record,
             ],
             application_killed_oom in Apparmor: [
                 by_the_units_limit,

@@ -16,7 +16,8 @@ pub fn a_boolean_opens_the_port(vm: &Vm<'_>) -> Result<()> {
         .naming("name_connect")
         .fixed_by(&["setsebool", "-P", "httpd_can_network_connect", "1"])
         .rules_out("selinux-denies-socket")
-        .rules_out("peer-not-listening")])?;
+        .rules_out("peer-not-listening")
+        .needs_root()])?;
     vm.apply(CAUSE, 0)?;
     vm.expect(FRONT, "200")?;
     vm.diagnose(&[Expectation::confirmed(CAUSE).over()])

@@ -73,7 +73,8 @@ pub fn domain_alone(vm: &Vm<'_>) -> Result<()> {
         .naming("connectto on the socket of the application that listens there (initrc_t)")
         .naming("(allow httpd_t initrc_t (unix_stream_socket (connectto)))")
         .fixed_by(&["semodule", "-i", "nginx_local.cil"])
-        .rules_out("socket-permission-denied")])?;
+        .rules_out("socket-permission-denied")
+        .needs_root()])?;
     vm.apply(CAUSE, 0)?;
     vm.expect("http://127.0.0.1/", "200")?;
     vm.mended()
