@@ -13,6 +13,7 @@ use why502_lab::scenarios::SCENARIOS;
 const UNCOVERED: &[(&str, &str, &str)] = &[
     ("application-answered-5xx", UNKNOWN, BY_THE_LOG_ALONE),
     ("not-an-upstream-fault", UNKNOWN, BY_THE_LOG_ALONE),
+    ("selinux-denies-connect", UNKNOWN, WITH_A_POLICY),
     ("application-answered-5xx", RULED_OUT, BY_ITS_WORDS),
     ("application-rejects-request", RULED_OUT, BY_ITS_WORDS),
     ("application-slow", RULED_OUT, BY_ITS_WORDS),
@@ -34,6 +35,7 @@ const UNCOVERED: &[(&str, &str, &str)] = &[
 const UNKNOWN: &str = "unknown where it was true";
 const RULED_OUT: &str = "ruled out of the words that it has";
 const BY_THE_LOG_ALONE: &str = "nginx's own line says it or says otherwise: nothing else is asked";
+const WITH_A_POLICY: &str = "its scenario is asked without root too, but who may not read audit's log reads the policy, and one such case is kept";
 const BY_ITS_WORDS: &str =
     "nginx's words alone rule it out: where it logs them, it is so or unknown";
 
