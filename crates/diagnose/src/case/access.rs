@@ -840,7 +840,7 @@ fn is_answered_by_its_pass(model: &Model, pass: ContextId) -> bool {
         "stub_status",
     ];
     let is_other = |name: &&str| !model.in_force(pass, name).is_empty();
-    !OTHERS.iter().any(|name| is_other(&name))
+    !OTHERS.iter().any(is_other)
         && !substitutes(model, pass)
         && model
             .context(pass)

@@ -77,12 +77,12 @@ impl Case {
             let mut of_place = Vec::new();
             for (at, peer) in place {
                 let request = connect(peer);
-                match known(self.nobody_at(incident, *at, peer, &request))?.flatten() {
-                    Some(found) => of_place.push(found),
-                    None => {
-                        of_place.clear();
-                        break;
-                    }
+                if let Some(found) = known(self.nobody_at(incident, *at, peer, &request))?.flatten()
+                {
+                    of_place.push(found);
+                } else {
+                    of_place.clear();
+                    break;
                 }
             }
             dead.extend(of_place);
@@ -105,7 +105,7 @@ impl Case {
         };
         let is_unheard = match peer {
             PeerAddress::Tcp(address) => {
-                listener_on(&*self.listeners(incident)?, *address)?.is_none()
+                listener_on(&self.listeners(incident)?, *address)?.is_none()
             }
             PeerAddress::Unix(_) => true,
         };
