@@ -103,7 +103,7 @@ fn told(judged: &Judged, is_of_one_upstream: bool) -> Vec<String> {
     }));
     for Missing { gap, causes } in missing(judged) {
         told.extend(causes.iter().map(|cause| cause.id.to_owned()));
-        told.extend([&gap.missing, &gap.why].map(|text| text.to_string()));
+        told.extend([&gap.missing, &gap.why].map(ToString::to_string));
         told.extend(
             gap.learn
                 .iter()
