@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
 use crate::groups::freeze;
-use crate::{Expectation, Gunicorn, Lab, client};
+use crate::{Expectation, Gunicorn, Lab, Nginx, Process, client};
 
 const TIMED_OUT: &str =
     "upstream timed out (110: Connection timed out) while reading response header from upstream";
@@ -74,8 +74,8 @@ pub fn tomcats_page_sleeps(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed("application-slow")])
 }
 
-/// gunicorn was stopped for a while, and goes on: nothing tells so any more, and that its code is slow is not said.
-pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
+/// All of a gunicorn that answered is stopped by a signal; two requests time out.
+fn stopped_gunicorn(lab: &Lab) -> Result<(Process, Nginx)> {
     let peer = lab.port()?;
     let gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
@@ -83,6 +83,12 @@ pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
     nginx.expect(1, "GET", "/", 200)?;
     gunicorn.pause()?;
     nginx.expect(2, "GET", "/", 504)?;
+    Ok((gunicorn, nginx))
+}
+
+/// gunicorn was stopped for a while, and goes on: nothing tells so any more, and that its code is slow is not said.
+pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
+    let (gunicorn, nginx) = stopped_gunicorn(lab)?;
     gunicorn.signal_group(Signal::CONT)?;
     nginx.expect(1, "GET", "/", 200)?;
     nginx.logged(&[TIMED_OUT, "GET /"])?;
@@ -91,13 +97,7 @@ pub fn was_stopped_and_goes_on(lab: &Lab) -> Result<()> {
 
 /// All of gunicorn is stopped by a signal, and stays so.
 pub fn is_stopped_by_a_signal(lab: &Lab) -> Result<()> {
-    let peer = lab.port()?;
-    let gunicorn = lab.gunicorn(&format!("127.0.0.1:{peer}"), &Gunicorn::default())?;
-    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
-    lab.settle();
-    nginx.expect(1, "GET", "/", 200)?;
-    gunicorn.pause()?;
-    nginx.expect(2, "GET", "/", 504)?;
+    let (gunicorn, nginx) = stopped_gunicorn(lab)?;
     nginx.logged(&[TIMED_OUT, "GET /"])?;
     let worker = gunicorn.children()?.first().copied().context("gunicorn has no worker")?;
     let truth = Expectation::confirmed("application-slow").times(2).naming("its processes are stopped");

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::{Certified, Expectation, Gunicorn, Lab, Nginx, Pool};
+use crate::{Certified, Expectation, Gunicorn, Lab, Nginx, Pool, Process};
 
 const CAUSE: &str = "peer-speaks-other-protocol";
 const WRONG_VERSION: &str = "SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream";
@@ -59,14 +59,20 @@ pub fn https_to_an_unknown_program(lab: &Lab) -> Result<()> {
     lab.diagnose_with(&nginx, &["--handshake"], &[Expectation::confirmed(CAUSE).naming("HTTP/1")])
 }
 
-/// node speaks TLS, nginx does not: it sees a connection that is closed.
-pub fn http_to_tls(lab: &Lab) -> Result<()> {
+/// node speaks TLS, and has closed the connections of an nginx that does not.
+fn closed_by_a_tls_server(lab: &Lab) -> Result<(Process, Nginx)> {
     let peer = lab.port()?;
     let made = lab.certificate("app.internal")?;
-    let _node = lab.node(peer, &tls_server(&made))?;
-    let mut nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
+    let node = lab.node(peer, &tls_server(&made))?;
+    let nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["upstream prematurely closed connection while reading response header from upstream"])?;
+    Ok((node, nginx))
+}
+
+/// node speaks TLS, nginx does not: it sees a connection that is closed.
+pub fn http_to_tls(lab: &Lab) -> Result<()> {
+    let (_node, mut nginx) = closed_by_a_tls_server(lab)?;
     lab.diagnose(&nginx, &[Expectation::undetermined()])?;
     let truth = Expectation::confirmed(CAUSE).naming("app.internal").naming("https://");
     lab.diagnose_with(&nginx, &["--handshake"], &[truth])?;
@@ -77,12 +83,7 @@ pub fn http_to_tls(lab: &Lab) -> Result<()> {
 
 /// The look-alike of a failure that goes on: nginx speaks TLS to it since, and other paths are answered.
 pub fn http_to_tls_was_mended(lab: &Lab) -> Result<()> {
-    let peer = lab.port()?;
-    let made = lab.certificate("app.internal")?;
-    let _node = lab.node(peer, &tls_server(&made))?;
-    let mut nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
-    nginx.expect(3, "GET", "/", 502)?;
-    nginx.logged(&["upstream prematurely closed connection while reading response header from upstream"])?;
+    let (_node, mut nginx) = closed_by_a_tls_server(lab)?;
     lab.settle();
     nginx.edit("http://", "https://")?;
     nginx.reload()?;
