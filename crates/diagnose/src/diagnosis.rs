@@ -142,13 +142,35 @@ pub struct Window {
     pub is_partial: bool,
 }
 
+/// Whether an incident goes on, and how that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Standing {
+    /// What failed fails again when it is repeated, or is known to be about to.
+    Failing,
+    /// It failed in the last minute of the window, and nothing shows that it is over.
+    Recent,
+    /// It did not fail in the last minute of the window; nothing shows that it was mended.
+    Quiet,
+    /// The connection that failed succeeds now; no request is known to have been answered since.
+    Connects,
+    /// It is shown to be over: such requests are answered, or nginx does no more what failed.
+    Over,
+}
+
+impl Standing {
+    /// Whether it counts as ongoing.
+    pub fn is_ongoing(self) -> bool {
+        self <= Self::Recent
+    }
+}
+
 /// An incident with every cause's verdict.
 #[derive(Clone, Debug)]
 pub struct Judged {
     /// The incident.
     pub incident: Incident,
-    /// Whether the failing act still fails.
-    pub ongoing: bool,
+    /// Whether it goes on, and how that is known.
+    pub standing: Standing,
     /// The directive that dials the peer.
     pub directive: Option<ConfSpan>,
     /// The answer: the most refined confirmed cause of the earliest stage.
@@ -163,6 +185,13 @@ pub struct Judged {
     pub impact: Option<Impact>,
     /// What happened on the host around its start, in order.
     pub timeline: Vec<Moment>,
+}
+
+impl Judged {
+    /// Whether the failing act still fails, as far as is known.
+    pub fn ongoing(&self) -> bool {
+        self.standing.is_ongoing()
+    }
 }
 
 /// Something that happened.

@@ -6,7 +6,7 @@ use facts::{Gap, GapKind, ProbeRequest};
 
 use crate::case::Case;
 use crate::causes::{ALL, Cause, FirstPass, Judge};
-use crate::diagnosis::{CauseVerdict, Diagnosis, Judged, Judgement};
+use crate::diagnosis::{CauseVerdict, Diagnosis, Judged, Judgement, Standing};
 use crate::incident::Incident;
 use crate::verdict::{AGAIN, Verdict};
 
@@ -30,10 +30,10 @@ impl Case {
 
     fn judge_all(&self) -> (Vec<Judged>, Vec<Gap>) {
         let (incidents, gaps) = self.incidents();
-        let first: Vec<(Incident, bool, Vec<CauseVerdict>)> = incidents
+        let first: Vec<(Incident, Standing, Vec<CauseVerdict>)> = incidents
             .into_iter()
             .map(|incident| {
-                let ongoing = self.is_ongoing(&incident);
+                let standing = self.standing(&incident);
                 let verdicts = ALL
                     .iter()
                     .filter_map(|&cause| match cause.judge {
@@ -44,14 +44,14 @@ impl Case {
                         Judge::Knowing(_) => None,
                     })
                     .collect();
-                (incident, ongoing, verdicts)
+                (incident, standing, verdicts)
             })
             .collect();
         let known: Vec<FirstPass<'_>> = first
             .iter()
-            .map(|(incident, ongoing, verdicts)| FirstPass {
+            .map(|(incident, standing, verdicts)| FirstPass {
                 incident,
-                ongoing: *ongoing,
+                ongoing: standing.is_ongoing(),
                 verdicts,
             })
             .collect();
@@ -72,16 +72,16 @@ impl Case {
         let mut judged: Vec<Judged> = first
             .into_iter()
             .zip(second)
-            .map(|((incident, ongoing, mut verdicts), more)| {
+            .map(|((incident, standing, mut verdicts), more)| {
                 verdicts.extend(more);
-                self.judged(incident, ongoing, verdicts)
+                self.judged(incident, standing, verdicts)
             })
             .collect();
         // What nginx says of a whole upstream echoes what failed in its servers.
         let echoes = |judged: &Judged| judged.incident.is(log::error::Class::NoLiveUpstreams);
         judged.sort_by(|a, b| {
-            (b.ongoing, echoes(a), b.incident.count, &a.incident.peer).cmp(&(
-                a.ongoing,
+            (b.ongoing(), echoes(a), b.incident.count, &a.incident.peer).cmp(&(
+                a.ongoing(),
                 echoes(b),
                 a.incident.count,
                 &b.incident.peer,
@@ -106,7 +106,12 @@ impl Case {
         }
     }
 
-    fn judged(&self, incident: Incident, ongoing: bool, mut causes: Vec<CauseVerdict>) -> Judged {
+    fn judged(
+        &self,
+        incident: Incident,
+        standing: Standing,
+        mut causes: Vec<CauseVerdict>,
+    ) -> Judged {
         let cause = answer(&causes);
         self.complete(&mut causes);
         causes.sort_by_key(|verdict| {
@@ -127,21 +132,22 @@ impl Case {
             })
             .collect();
         let mut seen = std::collections::BTreeSet::new();
+        let mut known = Vec::new();
         if cause.is_none() {
             hints.splice(0..0, self.said_of(&incident));
+            known = self.known_of(&incident);
+            for dead in self.dead_in_its_place(&incident).unwrap_or_default() {
+                known.extend(dead.exhibits);
+                hints.insert(0, dead.advice);
+            }
         }
         hints.retain(|hint| seen.insert(hint.clone()));
         let directive = self.directive_of(&incident);
         let impact = self.impact(&incident).ok().flatten();
-        let known = if cause.is_some() {
-            Vec::new()
-        } else {
-            self.known_of(&incident)
-        };
         let timeline = self.timeline(&incident, &causes).unwrap_or_default();
         Judged {
             incident,
-            ongoing,
+            standing,
             directive,
             cause,
             causes,

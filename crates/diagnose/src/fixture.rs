@@ -372,7 +372,7 @@ impl Fixture {
 
 fn answer(judged: &Judged) -> String {
     let cause = judged.cause.map_or("none", |cause| cause.id);
-    let when = if judged.ongoing { "ongoing" } else { "over" };
+    let when = if judged.ongoing() { "ongoing" } else { "over" };
     format!("answer: {cause}, {when}\n")
 }
 

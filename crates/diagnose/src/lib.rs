@@ -24,7 +24,7 @@ pub use case::{Case, Options, Selection};
 pub use causes::{Cause, Stage};
 pub use diagnosis::{
     Asked, CauseVerdict, Diagnosis, Hop, Impact, InstanceSummary, Judged, Judgement, Logged,
-    Moment, RunningConfig, Window,
+    Moment, RunningConfig, Standing, Window,
 };
 pub use facts::{
     Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url, count,

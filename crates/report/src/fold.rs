@@ -66,7 +66,7 @@ pub(crate) fn blocks(incidents: &[Judged]) -> Vec<Block<'_>> {
 fn alike(a: &Judged, b: &Judged) -> bool {
     let (one, two) = (&a.incident, &b.incident);
     let same_place =
-        one.instance == two.instance && one.origin == two.origin && a.ongoing == b.ongoing;
+        one.instance == two.instance && one.origin == two.origin && a.ongoing() == b.ongoing();
     let same_upstream = one.upstream.is_some() && one.upstream == two.upstream;
     let same_act = one.failure == two.failure && one.action == two.action && one.errno == two.errno;
     same_place

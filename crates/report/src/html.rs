@@ -129,7 +129,7 @@ fn incident(page: &mut Page, block: &Block<'_>, diagnosis: &Diagnosis, clock: Cl
     let judged = block.leader;
     let instances = &diagnosis.instances;
     page.within("<h2>", "</h2>\n", |page| {
-        let open = if judged.ongoing {
+        let open = if judged.ongoing() {
             "<b class=\"status\">"
         } else {
             "<b class=\"status over\">"

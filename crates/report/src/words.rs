@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use diagnose::{
     Asked, Diagnosis, Fix, Hop, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig,
-    Safety, Step, Window,
+    Safety, Standing, Step, Window,
 };
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -143,7 +143,7 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
     }
     let count: u64 = incidents().map(|incident| incident.count).sum();
     let attempts = failed_attempts(count, window);
-    let ongoing = members.iter().any(|judged| judged.ongoing);
+    let ongoing = members.iter().any(|judged| judged.ongoing());
     let when = match (count, ongoing) {
         (1, _) => format!("{attempts} at {}", clock.time(first)),
         (_, true) => format!("{attempts} since {}", clock.time(first)),
@@ -154,13 +154,40 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
             clock.time(last)
         ),
     };
-    if !ongoing {
-        return format!("{when}, over");
+    let standing = match standing(members) {
+        Standing::Failing => "still failing".to_owned(),
+        Standing::Recent if count == 1 => format!("{} ago", seconds_between(last, window.to)),
+        Standing::Recent => format!("the last {} ago", seconds_between(last, window.to)),
+        Standing::Quiet => "none in the last minute".to_owned(),
+        Standing::Connects => {
+            "over: it can be connected to again, and no answer is seen yet".to_owned()
+        }
+        Standing::Over => "over".to_owned(),
+    };
+    match rate(members, first, window.to).filter(|_| ongoing) {
+        Some(rate) => format!("{when}, {rate}, {standing}"),
+        None => format!("{when}, {standing}"),
     }
-    match rate(members, first, window.to) {
-        Some(rate) => format!("{when}, {rate}, still failing"),
-        None => format!("{when}, still failing"),
+}
+
+/// How alike incidents stand: the worst of them.
+fn standing(members: &[&Judged]) -> Standing {
+    let all = members.iter().map(|judged| judged.standing);
+    all.min().unwrap_or(Standing::Over)
+}
+
+/// `, over` behind a count, or what comes near it; nothing where it goes on.
+pub(crate) fn end(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Failing | Standing::Recent => "",
+        Standing::Quiet => ", quiet",
+        Standing::Connects | Standing::Over => ", over",
     }
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> String {
+    let seconds = (to.as_second() - from.as_second()).max(0);
+    format!("{seconds} s")
 }
 
 /// `1,284 failed attempts`; where lines of the window are missing, at least so many.
@@ -420,7 +447,10 @@ pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
         .filter(|judged| fold::answer(judged).is_some())
         .count();
     let undetermined = incidents.len() - confirmed;
-    let over = incidents.iter().filter(|judged| !judged.ongoing).count();
+    let over = incidents.iter().filter(|judged| !judged.ongoing()).count();
+    let is_shown = incidents
+        .iter()
+        .all(|judged| judged.standing != Standing::Quiet);
     let mut parts = vec![counted(incidents.len(), "incident")];
     for (n, what) in [(confirmed, "confirmed"), (undetermined, "undetermined")] {
         if n > 0 {
@@ -429,6 +459,7 @@ pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
     }
     let over = match (over, incidents.len()) {
         (0, _) => String::new(),
+        (over, all) if over == all && !is_shown => "; none in the last minute".to_owned(),
         (over, all) if over == all => "; over".to_owned(),
         (1, _) => "; 1 is over".to_owned(),
         (over, _) => format!("; {over} are over"),

@@ -61,6 +61,37 @@ pub fn killed(lab: &Lab) -> Result<()> {
     lab.diagnose(&nginx, &[Expectation::confirmed("peer-not-listening").rules_out("peer-address-mismatch")])
 }
 
+/// A reload has nginx dial another port, and nobody listens there either.
+pub fn reloaded_to_another_dead_port(lab: &Lab) -> Result<()> {
+    let (peer, other) = (lab.port()?, lab.port()?);
+    let mut nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    refused(&nginx, peer)?;
+    lab.settle();
+    nginx.edit(&peer.to_string(), &other.to_string())?;
+    nginx.reload()?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().times(4)])
+}
+
+/// The application comes up and goes away every few seconds, and is up just now.
+pub fn comes_and_goes(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let bind = format!("127.0.0.1:{peer}");
+    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    lab.settle();
+    let mut up = Vec::new();
+    for _ in 0..3 {
+        nginx.expect(1, "GET", "/", 502)?;
+        lab.settle();
+        let application = lab.application(&["ok"], &bind)?;
+        nginx.expect(1, "GET", "/", 200)?;
+        lab.settle();
+        up.push(application);
+    }
+    let truth = Expectation::at_most("peer-not-listening").times(3);
+    lab.diagnose(&nginx, &[truth])
+}
+
 /// gunicorn of no unit is stopped, clients come, and it is started again: its own log has both ends.
 pub fn gunicorn_was_stopped_and_is_up_again(lab: &Lab) -> Result<()> {
     let peer = lab.port()?;

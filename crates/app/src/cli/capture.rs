@@ -112,7 +112,7 @@ fn verdict(judged: &Judged) -> String {
         "{}: {}, {}; {}",
         judged.cause.map_or("nothing proven", |cause| cause.id),
         counted(judged.incident.count, "failure"),
-        if judged.ongoing { "ongoing" } else { "over" },
+        if judged.ongoing() { "ongoing" } else { "over" },
         causes.join(", ")
     )
 }

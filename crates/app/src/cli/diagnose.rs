@@ -111,7 +111,7 @@ fn status(diagnosis: &Diagnosis) -> ExitCode {
     let ongoing: Vec<&Judged> = diagnosis
         .incidents
         .iter()
-        .filter(|judged| judged.ongoing)
+        .filter(|judged| judged.ongoing())
         .collect();
     let fails = diagnosis.asked.as_ref().is_some_and(Asked::is_failed);
     if ongoing.is_empty() && (fails || diagnosis.fails_unexplained() || diagnosis.is_unheard) {

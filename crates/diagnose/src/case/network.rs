@@ -749,6 +749,7 @@ impl Case {
         let mut known = Vec::new();
         if let Ok(reached) = reached {
             known.extend(reached.queue());
+            known.extend(reached.are_all_stopped());
             known.push(reached.exhibit);
         }
         known.extend(repeated.ok().and_then(Repeated::exhibit));

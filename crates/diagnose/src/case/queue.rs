@@ -63,6 +63,21 @@ impl Reached {
             .collect();
         (all && !stopped.is_empty()).then_some(stopped)
     }
+
+    /// That they are, as an exhibit.
+    pub(crate) fn are_all_stopped(&self) -> Option<Exhibit> {
+        let pids: Vec<String> = self
+            .stopped()?
+            .iter()
+            .map(|it| it.pid.to_string())
+            .collect();
+        let pids = pids.join(", ");
+        Some(Exhibit::Record {
+            probe: "process",
+            at: None,
+            text: format!("every process that accepts is stopped (pid {pids})"),
+        })
+    }
 }
 
 impl Application {

@@ -15,7 +15,7 @@ use log::error::{Class, Protocol, While};
 
 use super::network::{RECENT_SECONDS, Repeated};
 use super::{Case, Component, Drift, known, of_each};
-use crate::diagnosis::RunningConfig;
+use crate::diagnosis::{RunningConfig, Standing};
 use crate::incident::{Incident, Origin};
 
 /// What fails under load, and not while there is little: a few requests that are answered show no end of it.
@@ -121,29 +121,36 @@ impl Answers {
 }
 
 impl Case {
+    /// Whether the failing act still fails.
+    pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
+        self.standing(incident).is_ongoing()
+    }
+
     /// Whether the failing act still fails. For a failure while connecting the repeated connection decides; for a later
     /// one, and where nothing may be sent, a failure in the last minute does, unless an access log shows that such requests
-    /// are answered since. An application that ends again and again goes on failing while it is up.
-    pub(crate) fn is_ongoing(&self, incident: &Incident) -> bool {
+    /// are answered since. What ends and comes back again and again goes on failing while it is up.
+    pub(crate) fn standing(&self, incident: &Incident) -> Standing {
         if incident.origin == Origin::Host {
-            return true;
+            return Standing::Failing;
         }
         // Clients that leave are told of; no upstream fails.
         if incident.is(Class::ClientAbort) {
-            return false;
+            return Standing::Over;
         }
         if incident.is(Class::Dns) {
             let unresolved = self.is_unresolved(incident);
-            return unresolved.unwrap_or_else(|_| self.is_recent(incident));
+            return unresolved.map_or_else(|_| self.by_time(incident), failing_if);
         }
         if self.dials_no_more(incident).unwrap_or(false) {
-            return false;
+            let dead = self.dead_in_its_place(incident).unwrap_or_default();
+            return failing_if(!dead.is_empty());
         }
         if self.may_dial_no_more(incident).unwrap_or(false) {
-            return self.is_recent(incident) && !self.is_led_away(incident).unwrap_or(false);
+            let is_led_away = self.is_led_away(incident).unwrap_or(false);
+            return self.by_time_unless(is_led_away, incident);
         }
         if self.is_in_a_loop(incident) {
-            return true;
+            return Standing::Failing;
         }
         // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
         // else does not tell.
@@ -157,14 +164,14 @@ impl Case {
         );
         if incident.action == Some(While::ConnectingToUpstream) && !is_limit {
             match self.repeated(incident) {
-                Ok(Repeated::Same(_)) => return true,
+                Ok(Repeated::Same(_)) => return Standing::Failing,
                 // What fails otherwise now may be another fault, after this one was mended.
                 Ok(Repeated::Other(..) | Repeated::Silent(_)) => {
-                    return !self.is_answered_since(incident).unwrap_or(false);
+                    return failing_if(!self.is_answered_since(incident).unwrap_or(false));
                 }
                 // A port may come free for this one.
                 Ok(Repeated::Succeeds) if incident.is(Class::EphemeralPorts) => {}
-                Ok(Repeated::Succeeds) => return false,
+                Ok(Repeated::Succeeds) => return self.connected(incident),
                 Err(_) => {}
             }
         }
@@ -172,12 +179,42 @@ impl Case {
             && (self.is_upstream_back(incident).unwrap_or(false)
                 || self.is_a_server_back(incident).unwrap_or(false))
         {
-            return false;
+            return Standing::Over;
         }
-        if self.may_be_kept_again(incident).unwrap_or(false) {
-            return false;
+        let is_mended = self.may_be_kept_again(incident).unwrap_or(false)
+            || self.is_answered_since(incident).unwrap_or(false);
+        self.by_time_unless(is_mended, incident)
+    }
+
+    /// Of a peer that a connection reaches again. The kernel alone connects to what is stopped, and to what will not answer.
+    fn connected(&self, incident: &Incident) -> Standing {
+        let comes_and_goes = self.comes_and_goes(incident).unwrap_or(false);
+        let reached = known(self.listener_of(incident)).ok().flatten();
+        if comes_and_goes || reached.is_some_and(|reached| reached.stopped().is_some()) {
+            return Standing::Failing;
         }
-        self.is_recent(incident) && !self.is_answered_since(incident).unwrap_or(false)
+        let since = incident.last_seen.as_second() + 1;
+        match self.answered(incident, &(since..=i64::MAX)) {
+            Ok(Some(_)) => Standing::Over,
+            Ok(None) | Err(_) => Standing::Connects,
+        }
+    }
+
+    /// Where nothing but the time since the last failure tells.
+    fn by_time(&self, incident: &Incident) -> Standing {
+        if self.is_recent(incident) {
+            Standing::Recent
+        } else {
+            Standing::Quiet
+        }
+    }
+
+    fn by_time_unless(&self, is_over: bool, incident: &Incident) -> Standing {
+        if is_over {
+            Standing::Over
+        } else {
+            self.by_time(incident)
+        }
     }
 
     /// Whether it failed in the last minute of the window.
@@ -380,6 +417,14 @@ impl Case {
 
     /// Whether the requests that failed are answered well by the same peer since, and none was between the failures.
     fn is_answered_since(&self, incident: &Incident) -> Result<bool, Gap> {
+        let key = format!("answered since {}", incident.id);
+        let is_answered = self
+            .evidence
+            .once(key, || self.do_answers_show_an_end(incident))?;
+        Ok(*is_answered)
+    }
+
+    fn do_answers_show_an_end(&self, incident: &Incident) -> Result<bool, Gap> {
         if !self.do_answers_tell(incident)? {
             return Ok(false);
         }
@@ -489,6 +534,14 @@ fn asked_in(request: &[u8]) -> &[u8] {
     request.split(|&byte| byte == WHO).next().unwrap_or(request)
 }
 
+fn failing_if(fails: bool) -> Standing {
+    if fails {
+        Standing::Failing
+    } else {
+        Standing::Over
+    }
+}
+
 fn is_after(start: Timestamp, incident: &Incident) -> bool {
     start.as_second() > incident.last_seen.as_second()
 }
@@ -505,15 +558,21 @@ fn is_cut(incident: &Incident) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Answers;
+    use crate::diagnosis::Standing;
     use crate::fixture::Fixture;
 
-    /// Whether what a peer failed with is over, in a host of these parts.
+    /// How what a peer failed with stands, in a host of these parts.
     #[track_caller]
-    fn is_over<const N: usize>(peer: &str, parts: [&str; N]) -> bool {
+    fn standing<const N: usize>(peer: &str, parts: [&str; N]) -> Standing {
         let diagnosis = Fixture::parse(&parts.concat()).diagnose();
         let mut judged = diagnosis.incidents.iter();
         let judged = judged.find(|judged| judged.incident.peer == peer);
-        !judged.expect("the peer failed").ongoing
+        judged.expect("the peer failed").standing
+    }
+
+    #[track_caller]
+    fn is_over<const N: usize>(peer: &str, parts: [&str; N]) -> bool {
+        !standing(peer, parts).is_ongoing()
     }
 
     fn configuration(nginx: &str, changed: &str, http: &str) -> String {
@@ -545,6 +604,91 @@ mod tests {
     ";
     const FAILED: (&str, &str, u16) = ("14:04:30", "/", 502);
     const ANSWERED: (&str, &str, u16) = ("14:04:50", "/other", 200);
+
+    const SITE: &str = "server { location / { proxy_pass http://127.0.0.1:8443; } }";
+    const REFUSED: &str = "
+        //- failed 14:04:30 http://127.0.0.1:8443/
+        connect() failed (111: Connection refused) while connecting to upstream
+    ";
+    const BACK: &str = "
+        //- process 4120 start=14:04:35
+        /srv/bin/serve
+        //- listen tcp 127.0.0.1:8443 pid=4120
+        //- connect 127.0.0.1:8443 -> ok
+    ";
+
+    #[test]
+    fn a_connection_that_succeeds_shows_no_answer() {
+        let host = configuration("", "12:00:00", SITE);
+        let state = |back: &str, lines: &[(&str, &str, u16)]| {
+            standing("127.0.0.1:8443", [&host, REFUSED, back, &accesses(lines)])
+        };
+        assert_eq!(state(BACK, &[FAILED]), Standing::Connects);
+        assert_eq!(state(BACK, &[FAILED, ANSWERED]), Standing::Over);
+        assert_eq!(state("", &[FAILED]), Standing::Failing);
+    }
+
+    #[test]
+    fn failing_where_all_that_accept_are_stopped() {
+        let host = configuration("", "12:00:00", SITE);
+        let stopped = BACK.replace("start=14:04:35", "start=14:04:35 stopped");
+        let state = standing("127.0.0.1:8443", [&host, REFUSED, &stopped]);
+        assert_eq!(state, Standing::Failing);
+    }
+
+    #[test]
+    fn failing_while_it_comes_and_goes() {
+        let host = configuration("", "12:00:00", SITE);
+        let state = |now: &str, failed: &[&str], answered: &[&str]| {
+            let failed: Vec<String> = failed
+                .iter()
+                .map(|at| REFUSED.replace("14:04:30", at))
+                .collect();
+            let lines: Vec<(&str, &str, u16)> = answered.iter().map(|at| (*at, "/", 200)).collect();
+            let now = format!("//- now 2026-06-23T{now}Z\n");
+            let parts = [&now, &host, &failed.concat(), BACK, &accesses(&lines)];
+            standing("127.0.0.1:8443", parts)
+        };
+        let failed = ["14:04:30", "14:04:31", "14:04:34", "14:04:38"];
+        let answered = ["14:04:33", "14:04:36", "14:04:40"];
+        assert_eq!(state("14:04:41", &failed, &answered), Standing::Failing);
+        // The next is overdue.
+        assert_eq!(state("14:04:59", &failed, &answered), Standing::Over);
+        // Two make no pace.
+        let few = state("14:04:41", &failed[..3], &answered);
+        assert_eq!(few, Standing::Over);
+        let unbroken = state("14:04:41", &failed, &answered[2..]);
+        assert_eq!(unbroken, Standing::Over);
+    }
+
+    #[test]
+    fn failing_where_nothing_answers_in_its_place_either() {
+        let state = |dialled: &str, there: &str| {
+            let site = format!("server {{ location / {{ proxy_pass {dialled}; }} }}");
+            let host = configuration(RELOADED, "14:04:35", &site);
+            standing("127.0.0.1:8443", [&host, REFUSED, there])
+        };
+        let refused = "//- connect 127.0.0.1:9002 -> errno 111\n";
+        let taken = "//- connect 127.0.0.1:9002 -> ok\n";
+        assert_eq!(state("http://127.0.0.1:9002", refused), Standing::Failing);
+        assert_eq!(state("http://127.0.0.1:9002", taken), Standing::Over);
+        let missing = "//- connect unix:/run/shop.sock -> errno 2\n";
+        assert_eq!(
+            state("http://unix:/run/shop.sock", missing),
+            Standing::Failing
+        );
+    }
+
+    #[test]
+    fn quiet_where_nothing_shows_that_it_was_mended() {
+        let host = configuration("", "12:00:00", SITE);
+        let state = |at: &str| {
+            let closed = CLOSED.replace("https", "http").replace("14:04:30", at);
+            standing("127.0.0.1:8443", [&host, &closed, &accesses(&[ANSWERED])])
+        };
+        assert_eq!(state("14:03:30"), Standing::Quiet);
+        assert_eq!(state("14:04:30"), Standing::Recent);
+    }
 
     #[test]
     fn over_once_the_peer_answers_in_another_protocol() {

@@ -1,4 +1,4 @@
-//! What a reload would have nginx dial in place of the peer, and that nothing answers there either.
+//! What a reload would have nginx dial in place of the peer, or has, and that nothing answers there either.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,6 @@ use super::config::span;
 use super::network::{errno_text, listener_on};
 use super::{Case, known};
 use crate::incident::Incident;
-use crate::verdict::Step;
 
 /// Addresses that are looked at.
 const LOOKED_AT: usize = 4;
@@ -17,19 +16,39 @@ const LOOKED_AT: usize = 4;
 /// Connection refused, and no such file: nothing listens there.
 const NOBODY: [i32; 2] = [111, 2];
 
-/// A peer that only the files on disk dial, at which nothing listens either.
-pub(crate) struct DeadOnDisk {
+/// A peer that the files dial and the failing requests did not, at which nothing listens either.
+pub(crate) struct Dead {
     /// Where it stands, the refused connection, and for TCP that no socket listens.
     pub(crate) exhibits: Vec<Exhibit>,
-    /// What to do about it beside the reload.
-    pub(crate) step: Step,
+    /// What to do about it, in words.
+    pub(crate) advice: String,
+}
+
+/// Whether nginx has read what stands in its files.
+#[derive(Clone, Copy)]
+enum Read {
+    Loaded,
+    OnDisk,
 }
 
 impl Case {
+    /// Where nginx dials the peer no more: the peers that it dials in its place since a reload, and at which nothing listens
+    /// either.
+    pub(crate) fn dead_in_its_place(&self, incident: &Incident) -> Result<Vec<Dead>, Gap> {
+        if incident.explained || !self.dials_no_more(incident)? {
+            return Ok(Vec::new());
+        }
+        self.dead(incident, Read::Loaded)
+    }
+
     /// The peers of this host that the files dial where the failing requests go, and at which nothing listens now: the
     /// reload alone does not help them. Of an upstream only where that is so of all its servers. What cannot be told, and
     /// what is another host's, is left out.
-    pub(crate) fn dead_on_disk(&self, incident: &Incident) -> Result<Vec<DeadOnDisk>, Gap> {
+    pub(crate) fn dead_on_disk(&self, incident: &Incident) -> Result<Vec<Dead>, Gap> {
+        self.dead(incident, Read::OnDisk)
+    }
+
+    fn dead(&self, incident: &Incident, read: Read) -> Result<Vec<Dead>, Gap> {
         let dialled = known(self.dialled_on_disk(incident))?.unwrap_or_default();
         let from = self.instance(incident)?.worker();
         let connect = |to: &PeerAddress| ProbeRequest::Connect {
@@ -77,7 +96,8 @@ impl Case {
             let mut of_place = Vec::new();
             for (at, peer) in place {
                 let request = connect(peer);
-                if let Some(found) = known(self.nobody_at(incident, *at, peer, &request))?.flatten()
+                if let Some(found) =
+                    known(self.nobody_at(incident, (*at, read), peer, &request))?.flatten()
                 {
                     of_place.push(found);
                 } else {
@@ -94,10 +114,10 @@ impl Case {
     fn nobody_at(
         &self,
         incident: &Incident,
-        at: DirectiveRef,
+        (at, read): (DirectiveRef, Read),
         peer: &PeerAddress,
         connect: &ProbeRequest,
-    ) -> Result<Option<DeadOnDisk>, Gap> {
+    ) -> Result<Option<Dead>, Gap> {
         let configured = self.configured(incident.instance)?;
         let record = self.evidence.record(connect)?;
         let Answer::Errno(errno) = &record.answer else {
@@ -114,9 +134,21 @@ impl Case {
         else {
             return Ok(None);
         };
-        span.label = Some("on disk, and nothing listens here either".to_owned());
         let place = format!("{}:{}", span.file.display(), span.line);
-        Ok(Some(DeadOnDisk {
+        let (label, why) = match read {
+            Read::Loaded => (
+                "nginx dials this now, and nothing listens here either",
+                format!("nginx dials {peer} now ({place}), and nothing listens there either"),
+            ),
+            Read::OnDisk => (
+                "on disk, and nothing listens here either",
+                format!(
+                    "the reload alone does not help: nothing listens on {peer} either, which {place} dials"
+                ),
+            ),
+        };
+        span.label = Some(label.to_owned());
+        Ok(Some(Dead {
             exhibits: vec![
                 Exhibit::Config(span),
                 Exhibit::Record {
@@ -125,12 +157,7 @@ impl Case {
                     text: format!("connect {peer} as nginx's worker: {}", errno_text(*errno)),
                 },
             ],
-            step: Step::Advice {
-                text: format!(
-                    "the reload alone does not help: nothing listens on {peer} either, which {place} dials: start what is to \
-                     listen there, or correct the line"
-                ),
-            },
+            advice: format!("{why}: start what is to listen there, or correct the line"),
         }))
     }
 

@@ -527,7 +527,7 @@ mod tests {
         so asked straight right after, 127.0.0.1:8000 answers 200: through nginx it was 502
         ");
         let judged = diagnosis.incidents.first().unwrap();
-        assert!(judged.ongoing);
+        assert!(judged.ongoing());
         assert_eq!(judged.incident.count, 1);
         assert_eq!(
             diagnosis.asked.as_ref().unwrap().logged[0].incident,

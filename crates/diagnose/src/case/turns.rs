@@ -1,12 +1,16 @@
 //! An application that ends and is started again, over and over: while it does, what fails is not over, though it is up
 //! just now.
 
+use std::collections::BTreeSet;
+
+use facts::Gap;
 use facts::application::Kind;
 use facts::application::log::What;
 use facts::journal::{Entry, UnitChange};
 use log::error::Class;
 
 use super::application::Application;
+use super::network::RECENT_SECONDS;
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -47,6 +51,35 @@ impl Case {
             .chain(of_log)
             .any(|starts| goes_on(&starts, incident, now))
     }
+
+    /// Whether the peer comes and goes, by access logs: it was answered between several runs of failures, which came at an
+    /// even pace of a minute at most, and the next is due.
+    pub(super) fn comes_and_goes(&self, incident: &Incident) -> Result<bool, Gap> {
+        let mut answers = BTreeSet::new();
+        self.each_answer(incident, |access| answers.extend(access.time()))?;
+        let runs = runs(incident, &answers);
+        let last = runs
+            .get(runs.len().saturating_sub(TURNS)..)
+            .unwrap_or_default();
+        let is_quick = last
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if b - a <= RECENT_SECONDS));
+        Ok(is_quick && goes_on(&runs, incident, self.now().as_second()))
+    }
+}
+
+/// The first seconds of the runs of failures that answers lie between.
+fn runs(incident: &Incident, answers: &BTreeSet<i64>) -> Vec<i64> {
+    let mut starts = Vec::new();
+    let mut before: Option<i64> = None;
+    for &second in incident.seconds.keys() {
+        let is_new = before.is_none_or(|before| answers.range(before + 1..second).next().is_some());
+        if is_new {
+            starts.push(second);
+        }
+        before = Some(second);
+    }
+    starts
 }
 
 /// Whether the last of these starts (seconds since 1970, in order) are a loop that goes on and that the incident is of.

@@ -104,7 +104,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         // What is to start where no file points to any more, nobody knows.
         confirmation.fixes.retain(|fix| fix.safety != Safety::DisplayOnly);
         let (exhibits, advice): (Vec<_>, Vec<_>) =
-            case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, dead.step)).unzip();
+            case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, Step::Advice { text: dead.advice })).unzip();
         confirmation.proof = confirmation.proof.with(exhibits.into_iter().flatten());
         let reload = Fix {
             summary: "have nginx take what stands in its files now".to_owned(),
@@ -219,7 +219,7 @@ mod tests {
             //- failed 14:04:30 http://127.0.0.1:8000/
             connect() failed (111: Connection refused) while connecting to upstream
         ");
-        assert_snapshot!(check(ID, [&corrected("14:04:40")]), @"
+        assert_snapshot!(check(ID, [&corrected("14:04:40"), "//- connect 127.0.0.1:8001 -> ok"]), @"
         answer: none, over
         unknown: whether it held when it failed: nginx has been told to dial elsewhere since
         ");

@@ -99,7 +99,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         steps.insert(0, Step::Advice { text: "mend what nginx -t names".to_owned() });
     }
     let (exhibits, advice): (Vec<_>, Vec<_>) =
-        case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, dead.step)).unzip();
+        case.dead_on_disk(incident)?.into_iter().map(|dead| (dead.exhibits, Step::Advice { text: dead.advice })).unzip();
     steps.splice(0..0, advice);
     Ok(Verdict::Confirmed(Confirmation {
         summary,

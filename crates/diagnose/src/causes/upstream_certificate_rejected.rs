@@ -90,17 +90,25 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             vec![format!("set {directive} to a name that the certificate is for, or have the peer show one for {expected}")],
         ));
     }
-    let (what, advice) = match found(incident) {
-        Found::Expired => ("has expired", vec!["renew the certificate that the peer serves, and reload the peer".to_owned()]),
+    let since = incident.last_seen.as_second() + 1;
+    let is_past = case.answered(incident, &(since..=i64::MAX))?.is_some();
+    let (now, then, advice) = match found(incident) {
+        Found::Expired => ("has expired", "had expired", vec!["renew the certificate that the peer serves, and reload the peer".to_owned()]),
         Found::NotYetValid => (
             "is not valid yet",
+            "was not valid yet",
             vec!["compare the clocks of both hosts, and the date from which the certificate is valid".to_owned()],
         ),
-        Found::UnknownSigner => ("is signed by nobody whom nginx trusts there", unknown_signer(&settings)),
-        Found::Other => ("is rejected", vec!["the line of the log says why".to_owned()]),
+        Found::UnknownSigner => ("is signed by nobody whom nginx trusts there", "was signed by nobody whom nginx trusted there", unknown_signer(&settings)),
+        Found::Other => ("is rejected", "was rejected", vec!["the line of the log says why".to_owned()]),
+    };
+    let summary = if is_past {
+        format!("the peer's certificate {then} when it failed; nginx has been answered since")
+    } else {
+        format!("the peer's certificate {now}")
     };
     Ok(confirmed(
-        format!("the peer's certificate {what}"),
+        summary,
         proof.and(settings.exhibit("trusted_certificate")),
         advice,
     ))
@@ -182,6 +190,18 @@ mod tests {
             let said = check(ID, [HOST, &failed]);
             assert!(said.contains(&format!("confirmed: the peer's certificate {what}\n")), "{said}");
         }
+    }
+
+    #[test]
+    fn told_as_past_once_it_was_answered() {
+        let said = check(ID, [HOST, "
+            //- failed 14:04:30 https://127.0.0.1:8443/
+            upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:40 +0000] \"GET / HTTP/1.1\" 200 3 \"-\" \"x\"
+        "]);
+        let told = "confirmed: the peer's certificate had expired when it failed; nginx has been answered since\n";
+        assert!(said.contains(told), "{said}");
     }
 
     #[test]

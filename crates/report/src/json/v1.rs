@@ -326,7 +326,7 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
         count: incident.count,
         first_seen: words::rfc3339(incident.first_seen),
         last_seen: words::rfc3339(incident.last_seen),
-        ongoing: judged.ongoing,
+        ongoing: judged.ongoing(),
         servers: &incident.servers,
         sample: &incident.sample,
         directive: judged.directive.as_ref().map(directive),

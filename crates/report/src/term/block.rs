@@ -61,7 +61,7 @@ pub(super) fn line(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, 
         Some(cause) => Piece::whole(BOLD, cause.id),
         None => Piece::whole(DOUBT, "not proven"),
     };
-    let over = if judged.ongoing { "" } else { ", over" };
+    let end = words::end(judged.standing);
     let status = status(judged);
     let headline = Piece::plain(words::headline_of(block, &diagnosis.instances));
     let times = if count == 0 {
@@ -72,7 +72,7 @@ pub(super) fn line(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, 
         } else {
             "×"
         };
-        format!("{more}{}{over}", words::number(count))
+        format!("{more}{}{end}", words::number(count))
     };
     let mut short = vec![headline.clone(), Piece::whole(DIM, times), cause.clone()];
     if let (None, Some(failure)) = (judged.cause, judged.incident.failure) {
@@ -105,7 +105,7 @@ pub(super) fn line(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, 
 
 fn status(judged: &Judged) -> Piece {
     Piece::new(
-        if judged.ongoing { BAD } else { DIM },
+        if judged.ongoing() { BAD } else { DIM },
         words::status(&judged.incident),
     )
 }

@@ -13,7 +13,7 @@ use diagnose::causes::by_id;
 use diagnose::{
     Asked, Cause, CauseVerdict, ConfSpan, Confirmation, Diagnosis, Exhibit, Fix, Gap, GapKind, Hop,
     Impact, Incident, InstanceSummary, Judged, Judgement, Logged, Origin, PeerAddress, Proof,
-    RunningConfig, Safety, Step, Window,
+    RunningConfig, Safety, Standing, Step, Window,
 };
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
@@ -92,7 +92,7 @@ fn record(probe: &'static str, time: Option<&str>, text: &str) -> Exhibit {
 fn judged(incident: Incident) -> Judged {
     Judged {
         incident,
-        ongoing: true,
+        standing: Standing::Failing,
         directive: Some(span(
             "proxy_pass http://127.0.0.1:8000;",
             "127.0.0.1:8000",

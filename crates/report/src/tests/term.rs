@@ -160,7 +160,7 @@ fn an_undetermined_incident_says_what_is_known_and_what_would_tell() {
 #[test]
 fn a_past_incident_is_told_as_past() {
     let mut past = port_mismatch();
-    past.ongoing = false;
+    past.standing = Standing::Over;
     past.incident.first_seen = at("2026-06-22T23:59:58Z");
     past.incident.last_seen = at("2026-06-23T00:04:03Z");
     past.impact = Some(Impact {
