@@ -200,6 +200,8 @@ macro_rules! scenarios {
             ],
             peer_not_listening: [
                 never_started,
+                reloaded_to_another_dead_port,
+                comes_and_goes,
                 quiet_until_asked,
                 killed,
                 gunicorn_was_stopped_and_is_up_again,

@@ -79,14 +79,14 @@ pub fn comes_and_goes(lab: &Lab) -> Result<()> {
     let bind = format!("127.0.0.1:{peer}");
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
     lab.settle();
-    let mut up = Vec::new();
+    let mut up = None;
     for _ in 0..3 {
+        drop(up.take());
         nginx.expect(1, "GET", "/", 502)?;
         lab.settle();
-        let application = lab.application(&["ok"], &bind)?;
+        up = Some(lab.application(&["ok"], &bind)?);
         nginx.expect(1, "GET", "/", 200)?;
         lab.settle();
-        up.push(application);
     }
     let truth = Expectation::at_most("peer-not-listening").times(3);
     lab.diagnose(&nginx, &[truth])
