@@ -160,7 +160,7 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
         Standing::Recent => format!("the last {} ago", seconds_between(last, window.to)),
         Standing::Quiet => "none in the last minute".to_owned(),
         Standing::Connects => {
-            "over: it can be connected to again, and no answer is seen yet".to_owned()
+            "over: it can be connected to again; no answer is seen yet (why502 --request URL asks for one)".to_owned()
         }
         Standing::Over => "over".to_owned(),
     };

@@ -753,6 +753,7 @@ impl Case {
             known.push(reached.exhibit);
         }
         known.extend(repeated.ok().and_then(Repeated::exhibit));
+        known.extend(self.comes_and_goes(incident).ok().flatten());
         known.extend(itself.ok().flatten());
         known.extend(firewall.ok().flatten());
         known.extend(

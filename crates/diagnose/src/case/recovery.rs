@@ -188,7 +188,7 @@ impl Case {
 
     /// Of a peer that a connection reaches again. The kernel alone connects to what is stopped, and to what will not answer.
     fn connected(&self, incident: &Incident) -> Standing {
-        let comes_and_goes = self.comes_and_goes(incident).unwrap_or(false);
+        let comes_and_goes = matches!(self.comes_and_goes(incident), Ok(Some(_)));
         let reached = known(self.listener_of(incident)).ok().flatten();
         if comes_and_goes || reached.is_some_and(|reached| reached.stopped().is_some()) {
             return Standing::Failing;

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use facts::Gap;
 use facts::application::Kind;
 use facts::application::log::What;
 use facts::journal::{Entry, UnitChange};
+use facts::{Exhibit, Gap};
+use jiff::Timestamp;
 use log::error::Class;
 
 use super::application::Application;
@@ -52,19 +53,24 @@ impl Case {
             .any(|starts| goes_on(&starts, incident, now))
     }
 
-    /// Whether the peer comes and goes, by access logs: it was answered between several runs of failures, which came at an
-    /// even pace of a minute at most, and the next is due.
-    pub(super) fn comes_and_goes(&self, incident: &Incident) -> Result<bool, Gap> {
+    /// That the peer comes and goes, by access logs: it was answered between several runs of failures, which came at an even
+    /// pace of a minute at most, and the next is due.
+    pub(super) fn comes_and_goes(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
         let mut answers = BTreeSet::new();
         self.each_answer(incident, |access| answers.extend(access.time()))?;
         let runs = runs(incident, &answers);
-        let last = runs
-            .get(runs.len().saturating_sub(TURNS)..)
-            .unwrap_or_default();
-        let is_quick = last
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if b - a <= RECENT_SECONDS));
-        Ok(is_quick && goes_on(&runs, incident, self.now().as_second()))
+        let last = runs.get(runs.len().saturating_sub(TURNS)..);
+        let last = last.unwrap_or_default();
+        let is_quick = |pair: &[i64]| matches!(pair, [a, b] if b - a <= RECENT_SECONDS);
+        let is_due = goes_on(&runs, incident, self.now().as_second());
+        Ok((is_due && last.windows(2).all(is_quick)).then(|| Exhibit::Record {
+            probe: "lines-since",
+            at: last.first().and_then(|&at| Timestamp::from_second(at).ok()),
+            text: format!(
+                "it comes and goes: since then it failed {} times, and the access log shows answers in between",
+                last.len()
+            ),
+        }))
     }
 }
 

@@ -37,7 +37,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Ok(Verdict::RuledOut(proof));
     }
     if is_refused && case.is_ongoing(incident) {
-        return Err(Gap::undecided("whether the application was restarted when it failed", "the connection fails still"));
+        return Err(Gap::undecided("whether the application was restarted when it failed", "it fails still"));
     }
     let restarts = case.restarts(incident)?;
     let Some(exhibits) = restarts.covering(incident) else {
@@ -297,7 +297,7 @@ mod tests {
             //- unit shop.service ActiveState=active SubState=running
         "]), @"
         answer: peer-not-listening, ongoing
-        unknown: whether the application was restarted when it failed: the connection fails still
+        unknown: whether the application was restarted when it failed: it fails still
         ");
     }
 
