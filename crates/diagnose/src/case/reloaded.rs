@@ -7,7 +7,7 @@ use facts::{Answer, Exhibit, Gap, PeerAddress, ProbeRequest};
 
 use super::config::span;
 use super::network::{errno_text, listener_on};
-use super::{Case, known};
+use super::{Case, known, of_each};
 use crate::incident::Incident;
 
 /// Addresses that are looked at.
@@ -49,65 +49,61 @@ impl Case {
     }
 
     fn dead(&self, incident: &Incident, read: Read) -> Result<Vec<Dead>, Gap> {
+        if !self.connects() {
+            return Ok(Vec::new());
+        }
         let dialled = known(self.dialled_on_disk(incident))?.unwrap_or_default();
+        let is_name = |(_, address): &(DirectiveRef, conf::Address)| address.literal().is_none();
+        if dialled.iter().flatten().any(is_name) {
+            drop(self.names_of(incident.instance)?);
+        }
+        let places = of_each(&dialled, |servers| self.own_peers(incident, servers))?;
+        let places: Vec<_> = places.into_iter().flatten().take(LOOKED_AT).collect();
+        let peers = || places.iter().flatten().map(|(_, peer)| peer);
+        if peers().next().is_none() {
+            return Ok(Vec::new());
+        }
         let from = self.instance(incident)?.worker();
         let connect = |to: &PeerAddress| ProbeRequest::Connect {
             from,
             to: to.clone(),
         };
-        let is_name = |(_, address): &(DirectiveRef, conf::Address)| address.literal().is_none();
-        if dialled.iter().flatten().any(is_name) {
-            drop(self.names_of(incident.instance)?);
-        }
-        let mut places: Vec<Vec<(DirectiveRef, PeerAddress)>> = Vec::new();
-        for servers in dialled {
-            let mut peers = Vec::new();
-            for (at, address) in servers {
-                let addresses = self.addresses(incident.instance, &address)?;
-                // A name without an address may be had by another host.
-                if addresses.is_empty() {
-                    peers.clear();
-                    break;
-                }
-                peers.extend(addresses.into_iter().map(|peer| (at, peer)));
-            }
-            let mut are_own = !peers.is_empty() && peers.len() <= LOOKED_AT;
-            for (_, peer) in &peers {
-                are_own &= match peer {
-                    PeerAddress::Tcp(address) => {
-                        known(self.is_local(incident, *address))?.unwrap_or(false)
-                    }
-                    PeerAddress::Unix(path) => path.is_absolute(),
-                };
-            }
-            if are_own && self.connects() {
-                places.push(peers);
-            }
-        }
-        places.truncate(LOOKED_AT);
-        let peers = || places.iter().flatten().map(|(_, peer)| peer);
-        if peers().next().is_none() {
-            return Ok(Vec::new());
-        }
         self.queues_first(self.netns(incident)?, peers())?;
         drop(self.evidence.batch(peers().map(connect))?);
         let mut dead = Vec::new();
         for place in &places {
-            let mut of_place = Vec::new();
-            for (at, peer) in place {
-                let request = connect(peer);
-                if let Some(found) =
-                    known(self.nobody_at(incident, (*at, read), peer, &request))?.flatten()
-                {
-                    of_place.push(found);
-                } else {
-                    of_place.clear();
-                    break;
-                }
-            }
-            dead.extend(of_place);
+            let found = of_each(place, |(at, peer)| {
+                known(self.nobody_at(incident, (*at, read), peer, &connect(peer)))
+            })?;
+            let of_all: Option<Vec<Dead>> = found.into_iter().map(Option::flatten).collect();
+            dead.extend(of_all.into_iter().flatten());
         }
         Ok(dead)
+    }
+
+    /// The peers that these servers are; `None` unless all of them are this host's. A name without an address may be had by
+    /// another host.
+    fn own_peers(
+        &self,
+        incident: &Incident,
+        servers: &[(DirectiveRef, conf::Address)],
+    ) -> Result<Option<Vec<(DirectiveRef, PeerAddress)>>, Gap> {
+        let mut peers = Vec::new();
+        for (at, address) in servers {
+            let addresses = self.addresses(incident.instance, address)?;
+            if addresses.is_empty() {
+                return Ok(None);
+            }
+            peers.extend(addresses.into_iter().map(|peer| (*at, peer)));
+        }
+        let are_own = of_each(&peers, |(_, peer)| match peer {
+            PeerAddress::Tcp(address) => {
+                Ok(known(self.is_local(incident, *address))?.unwrap_or(false))
+            }
+            PeerAddress::Unix(path) => Ok(path.is_absolute()),
+        })?;
+        let are_few = (1..=LOOKED_AT).contains(&peers.len());
+        Ok((are_few && are_own.iter().all(|own| *own)).then_some(peers))
     }
 
     /// That nothing listens at a peer, by the sockets and a connection; `None` where one of them does not say so.
