@@ -202,7 +202,7 @@ fn answer(
         .any(|exhibit| matches!(exhibit, Exhibit::Config(_)))
         && let Some(directive) = &block.leader.directive
     {
-        span(page, directive, Some("nginx dials this"));
+        dialled(page, directive);
     }
     page.heading("Proof");
     proof(page, &confirmation.proof, clock);
@@ -217,6 +217,12 @@ fn answer(
         proof(page, &confirmation.proof, clock);
         fixes(page, "Fix", &confirmation.fixes);
     }
+}
+
+/// The directive that dials the peer.
+fn dialled(page: &mut Page, directive: &ConfSpan) {
+    let label = directive.label.as_deref().unwrap_or("nginx dials this");
+    span(page, directive, Some(label));
 }
 
 /// The summary, and the cause's first words on what that means.
@@ -235,11 +241,7 @@ fn undetermined(page: &mut Page, judged: &Judged, clock: Clock) {
         "</p>\n",
     );
     if let Some(directive) = &judged.directive {
-        span(
-            page,
-            directive,
-            directive.label.as_deref().or(Some("nginx dials this")),
-        );
+        dialled(page, directive);
     }
     if !judged.incident.sample.is_empty() {
         page.heading("Seen");

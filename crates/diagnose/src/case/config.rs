@@ -512,16 +512,26 @@ impl Case {
 
     /// The directive that dials the peer, with the mark under its address.
     pub(crate) fn directive_of(&self, incident: &Incident) -> Option<ConfSpan> {
-        self.sites(incident)
-            .ok()?
-            .first()
-            .map(|site| site.span.clone())
+        let sites = self.sites(incident).ok()?;
+        let site = sites.first()?;
+        Some(
+            self.as_it_stands(incident, site)
+                .unwrap_or_else(|_| site.span.clone()),
+        )
     }
 
     /// The same as an exhibit.
     pub(crate) fn directive_exhibit(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        let sites = known(self.sites(incident))?;
-        Ok(sites.and_then(|sites| sites.first().map(|site| Exhibit::Config(site.span.clone()))))
+        let Some(sites) = known(self.sites(incident))? else {
+            return Ok(None);
+        };
+        let Some(site) = sites.first() else {
+            return Ok(None);
+        };
+        let span = known(self.as_it_stands(incident, site))?;
+        Ok(Some(Exhibit::Config(
+            span.unwrap_or_else(|| site.span.clone()),
+        )))
     }
 
     /// The directive that dials the peer. Nobody but the log knows of a peer that nothing on disk dials: then what the log

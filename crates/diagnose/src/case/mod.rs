@@ -55,6 +55,7 @@ mod silent;
 mod timeline;
 mod tls;
 mod turns;
+mod unloaded;
 mod way;
 mod zone;
 

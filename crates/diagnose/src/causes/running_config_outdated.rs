@@ -2,6 +2,7 @@
 
 use facts::process::Process;
 use facts::{Exhibit, Gap};
+use log::error::Protocol;
 
 use crate::case::{Case, Drift};
 use crate::incident::{Incident, Origin};
@@ -60,11 +61,20 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("whether the change on disk concerns this failure", "its lines name no peer"));
     }
     if incident.explained {
-        return Err(Gap::undecided(
-            "whether the change on disk concerns this peer",
-            "the peer stands on disk too",
-        )
-        .learn("nginx -t"));
+        let missing = "whether the change on disk concerns this peer";
+        let Some(pass) = case.speaks_otherwise_on_disk(incident)? else {
+            return Err(Gap::undecided(missing, "the peer stands on disk too").learn("nginx -t"));
+        };
+        let spoke = incident.protocol.map_or("", Protocol::as_str);
+        return Err(Gap::undecided(missing, "the peer stands on disk too, in another protocol")
+            .leaning(format!(
+                "nginx spoke {spoke} to {}; {}:{}, changed since its workers started, says {} now: nginx -s reload puts that into force",
+                incident.peer,
+                pass.file.display(),
+                pass.line,
+                pass.text,
+            ))
+            .learn("nginx -t && nginx -s reload"));
     }
     if let Some(dynamic) = case.dynamic_peers(incident)? {
         return Err(Gap::undecided("whether the running configuration dials this peer", dynamic)
@@ -155,7 +165,7 @@ fn of_draining(incident: &Incident, case: &Case, worker: &Process) -> Result<Ver
 mod tests {
     use insta::assert_snapshot;
 
-    use crate::fixture::{answers, check};
+    use crate::fixture::{Fixture, answers, check};
 
     const ID: &str = "running-config-outdated";
     /// A worker dials what no file names any more.
@@ -360,6 +370,50 @@ mod tests {
         answer: peer-not-listening, ongoing
         unknown: whether the change on disk concerns this peer: the peer stands on disk too
         learn: nginx -t
+        ");
+    }
+
+    #[test]
+    fn unknown_where_the_peer_stands_on_disk_in_another_protocol() {
+        const HTTPS: &str = "
+            //- file /etc/nginx/nginx.conf ctime=14:04:30
+            http { server { location / { proxy_pass https://127.0.0.1:9443; } } }
+            //- listen tcp 127.0.0.1:9443 pid=4120
+            //- process 4120 start=12:30:00
+            python3 app.py
+            //- failed 14:04:11 http://127.0.0.1:9443/
+            upstream prematurely closed connection while reading response header from upstream
+        ";
+        let edited = ["//- nginx", HTTPS].concat();
+        assert_snapshot!(check(ID, [&edited]), @"
+        answer: none, ongoing
+        unknown: whether the change on disk concerns this peer: the peer stands on disk too, in another protocol
+        learn: nginx -t && nginx -s reload
+        leaning: nginx spoke http to 127.0.0.1:9443; /etc/nginx/nginx.conf:1, changed since its workers started, says proxy_pass https://127.0.0.1:9443; now: nginx -s reload puts that into force
+        ");
+        let shown = |host: &str| {
+            let fixture = Fixture::parse(host);
+            let diagnosis = fixture.diagnose();
+            fixture.judged(&diagnosis).directive.clone().unwrap().label
+        };
+        assert_eq!(shown(&edited).unwrap(), "on disk, not loaded yet: nginx spoke http when it failed");
+        let same = edited.replace("https:", "http:");
+        assert_eq!(shown(&same).unwrap(), "on disk, changed since nginx's workers started");
+        assert_eq!(shown(&same.replace("ctime=14:04:30", "")), None);
+        let reloaded = edited.replace("//- nginx", "//- nginx workers-start=14:04:40 workers=2900");
+        assert_eq!(shown(&reloaded).unwrap(), "on disk now: nginx spoke http when it failed");
+        assert!(!check(ID, [&reloaded]).contains("reload puts"), "it is loaded");
+        // A proof of what the peer speaks does not say that the line on disk is what nginx dials by.
+        let greeted = check("peer-speaks-other-protocol", [&edited, "
+            //- options handshake
+            //- handshake 127.0.0.1:9443 tls1.3
+            received 160303007a
+            tls version=TLSv1.3 suite=TLS13_AES_256_GCM_SHA384
+        "]);
+        assert_snapshot!(greeted, @"
+        answer: none, ongoing
+        unknown: what nginx's workers have loaded of /etc/nginx/nginx.conf: it was changed after they started
+        learn: nginx -t && nginx -s reload
         ");
     }
 
