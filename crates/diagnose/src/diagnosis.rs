@@ -179,6 +179,8 @@ pub struct Judged {
     pub causes: Vec<CauseVerdict>,
     /// What leans which way where nothing is proven.
     pub hints: Vec<String>,
+    /// What it was by its log line alone, where nothing is proven of what is over and the line leaves few causes.
+    pub by_line: Option<String>,
     /// What is known of the peer where nothing is proven: what listens there, and what a connection gives now.
     pub known: Vec<Exhibit>,
     /// Who felt it, where the access log tells.

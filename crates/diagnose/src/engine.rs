@@ -145,6 +145,11 @@ impl Case {
         let directive = self.directive_of(&incident);
         let impact = self.impact(&incident).ok().flatten();
         let timeline = self.timeline(&incident, &causes).unwrap_or_default();
+        let by_line = if cause.is_some() || ongoing {
+            None
+        } else {
+            by_its_line(&incident, &causes)
+        };
         Judged {
             incident,
             standing,
@@ -152,11 +157,38 @@ impl Case {
             cause,
             causes,
             hints,
+            by_line,
             known,
             impact,
             timeline,
         }
     }
+}
+
+/// What a failure that is over was by its line, where that leaves no more causes than people can weigh.
+fn by_its_line(incident: &Incident, causes: &[CauseVerdict]) -> Option<String> {
+    const FEW: usize = 2;
+    let possible = crate::explain::possible(incident);
+    if possible.is_empty() || possible.len() > FEW {
+        return None;
+    }
+    let is_open = |id: &str| {
+        causes.iter().any(|verdict| {
+            verdict.cause.id == id && matches!(verdict.judgement, Judgement::Unknown(_))
+        })
+    };
+    let fitting: Vec<String> = possible
+        .iter()
+        .filter(|(id, _)| is_open(id))
+        .map(|(id, why)| format!("{id} ({why})"))
+        .collect();
+    let fit = if fitting.len() == 1 { "fits" } else { "fit" };
+    (!fitting.is_empty()).then(|| {
+        format!(
+            "by the log line alone, {} {fit}; how it looked then is gone",
+            fitting.join(" and ")
+        )
+    })
 }
 
 /// One bad judge never ends the run: a panic in it is a gap that names the cause.

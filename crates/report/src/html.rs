@@ -237,7 +237,7 @@ fn said(page: &mut Page, cause: &Cause, confirmation: &Confirmation) {
 fn undetermined(page: &mut Page, judged: &Judged, clock: Clock) {
     page.element(
         "<p class=\"cause doubt\">",
-        "Not proven: nothing that could be learned shows why.",
+        &format!("Not proven: {}.", words::unproven(judged)),
         "</p>\n",
     );
     if let Some(directive) = &judged.directive {

@@ -269,6 +269,12 @@ pub(crate) fn unexplained(incident: &Incident) -> Option<&'static str> {
     )
 }
 
+/// What is to be said of an incident that no cause is proven of.
+pub(crate) fn unproven(judged: &Judged) -> &str {
+    let by_line = judged.by_line.as_deref();
+    by_line.unwrap_or("nothing that could be learned shows why")
+}
+
 /// What a fix does, and its steps; advice that only says the same at more length is said once.
 pub(crate) fn plan(fix: &Fix) -> (&str, &[Step]) {
     match fix.steps.as_slice() {

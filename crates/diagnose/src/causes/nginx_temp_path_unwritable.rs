@@ -182,7 +182,7 @@ fn shown(summary: &str, advice: Vec<String>) -> Fix {
 mod tests {
     use insta::assert_snapshot;
 
-    use crate::fixture::check;
+    use crate::fixture::{Fixture, check};
 
     const ID: &str = "nginx-temp-path-unwritable";
     const NGINX: &str = "
@@ -245,6 +245,27 @@ mod tests {
         answer: none, over
         unknown: who might write there when it failed: a directory has changed since
         ");
+    }
+
+    #[test]
+    fn what_it_was_by_its_line_is_told_once_it_is_over() {
+        let told = |parts: [&str; 3]| {
+            let fixture = Fixture::parse(&parts.concat());
+            let diagnosis = fixture.diagnose();
+            fixture.judged(&diagnosis).by_line.clone()
+        };
+        let mended = "
+            //- path /var/lib/nginx/body dir 700 33:33 ctime=14:03:00
+        ";
+        assert_snapshot!(told([NGINX, DENIED, mended]).unwrap(), @"by the log line alone, nginx-temp-path-unwritable (the worker may not write to its directory for temporary files, or the disk is full) fits; how it looked then is gone");
+        // While it goes on, it can be looked at.
+        assert_eq!(told([NGINX, &DENIED.replace("14:02:11", "14:04:55"), mended]), None);
+        // A line that many causes write tells none.
+        let closed = "
+            //- failed 14:02:11 http://127.0.0.1:8000/
+            upstream prematurely closed connection while reading response header from upstream
+        ";
+        assert_eq!(told([NGINX, closed, ""]), None);
     }
 
     #[test]

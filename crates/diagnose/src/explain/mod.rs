@@ -100,6 +100,16 @@ pub fn explain(text: &[u8]) -> Explanation {
     explanation
 }
 
+/// The causes that an incident's line can mean, each with why; none where it was not read from a line.
+pub(crate) fn possible(incident: &crate::Incident) -> Vec<(&'static str, &'static str)> {
+    let way = Way::of(incident.address.as_ref());
+    let signature = incident.said(|event| table::signature(event, way));
+    signature.map_or_else(Vec::new, |signature| {
+        let causes = signature.causes.iter();
+        causes.map(|cause| (cause.cause, cause.why)).collect()
+    })
+}
+
 /// What lines of a class say, whatever their peers: as one line would that tells no address. How likely a cause is among
 /// its kinds of lines is weighed by how many threads have such a line.
 pub fn explain_class(class: Class) -> Explanation {

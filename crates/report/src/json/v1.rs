@@ -111,7 +111,8 @@ struct Incident<'a> {
     cause: Option<&'static str>,
     causes: Vec<Verdict<'a>>,
 
-    hints: &'a [String],
+    /// First what its line says, where that is all that is left of it.
+    hints: Vec<&'a str>,
     known: Vec<Item<'a>>,
     explained: bool,
     impact: Option<Impact>,
@@ -337,7 +338,12 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
         },
         cause: judged.cause.map(|cause| cause.id),
         causes: judged.causes.iter().map(verdict).collect(),
-        hints: &judged.hints,
+        hints: judged
+            .by_line
+            .iter()
+            .chain(&judged.hints)
+            .map(String::as_str)
+            .collect(),
         known: items(&judged.known),
         explained: incident.explained,
         impact: judged.impact.map(|impact| Impact {

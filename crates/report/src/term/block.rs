@@ -196,7 +196,7 @@ impl Teller<'_> {
     fn undetermined(&self, sheet: &mut Sheet) {
         let content = [
             Piece::new(DOUBT, "not proven"),
-            Piece::plain(": nothing that could be learned shows why"),
+            Piece::plain(format!(": {}", words::unproven(self.judged))),
         ];
         labelled(sheet, "cause", &content, Long::Keep);
         sheet.gap();

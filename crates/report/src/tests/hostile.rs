@@ -82,6 +82,7 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
     };
     let open = Judged {
         causes: vec![unknown("peer-address-mismatch", gap.clone())],
+        by_line: None,
         known: Vec::new(),
         hints: vec![text.to_owned()],
         directive: Some(span),

@@ -173,6 +173,7 @@ fn without_a_confirmed_cause_the_outcome_is_undetermined() {
         ..Impact::default()
     });
     undetermined.directive = None;
+    undetermined.by_line = Some("by the log line alone, it is socket-stale".to_owned());
     let report = value(&diagnosis(vec![undetermined]), Source::Snapshot);
     assert_eq!(report["host"]["source"], "snapshot");
     let incident = &report["incidents"][0];
@@ -181,7 +182,10 @@ fn without_a_confirmed_cause_the_outcome_is_undetermined() {
     assert_eq!(incident["directive"], Value::Null);
     assert_eq!(
         incident["hints"],
-        json!(["node (pid 77) listens on 127.0.0.1:8001"])
+        json!([
+            "by the log line alone, it is socket-stale",
+            "node (pid 77) listens on 127.0.0.1:8001"
+        ])
     );
     assert_eq!(
         incident["impact"],

@@ -100,6 +100,7 @@ fn judged(incident: Incident) -> Judged {
         )),
         cause: None,
         causes: Vec::new(),
+        by_line: None,
         known: Vec::new(),
         hints: Vec::new(),
         impact: None,
@@ -231,6 +232,7 @@ fn undetermined() -> Judged {
             ),
             ruled_out("socket-stale", Proof::new(seen)),
         ],
+        by_line: None,
         known: Vec::new(),
         hints: vec!["node (pid 77) listens on 127.0.0.1:8001".to_owned()],
         ..judged(incident)

@@ -158,6 +158,18 @@ fn an_undetermined_incident_says_what_is_known_and_what_would_tell() {
 }
 
 #[test]
+fn what_is_left_of_a_past_incident_is_its_line() {
+    let mut past = undetermined();
+    past.ongoing = false;
+    past.by_line = Some("by the log line alone, it is socket-stale".to_owned());
+    let shown = shown(&diagnosis(vec![past]));
+    assert!(
+        shown.contains("cause  not proven: by the log line alone, it is socket-stale\n"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_past_incident_is_told_as_past() {
     let mut past = port_mismatch();
     past.standing = Standing::Over;
