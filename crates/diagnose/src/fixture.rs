@@ -15,7 +15,7 @@
 //! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842 uri=/api    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
-//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 target=/x mnt=2    target: of a link, for the last part of a path
+//! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 immutable=1 target=/x mnt=2    target: of a link, for the last part of a path
 //! //- process 4120 ppid=1 start=14:02:10 cgroup=/system.slice/shop.service net=2 mnt=2 zombie stopped    body: its command line
 //! //- listen tcp 127.0.0.1:8001 pid=4120 queue=0/128 v6only device=2 net=2
 //! //- listen unix /run/app.sock pid=77 queue=0/128 dev=1 ino=2 mnt=2 gone    makes its file too, unless it is gone
@@ -670,7 +670,7 @@ impl Host {
             words.key("ino").unwrap_or("2"),
             changed.as_nanosecond(),
         );
-        for key in ["acl", "selinux", "target"] {
+        for key in ["acl", "selinux", "immutable", "target"] {
             if let Some(value) = words.key(key) {
                 write!(node, " {key}={value}").unwrap();
             }

@@ -158,6 +158,8 @@ pub enum ProbeRequest {
     ///   `acl=errno:N` where it could not be read.
     /// - `selinux`: the extended attribute `security.selinux`, its NUL left out, encoded like the path; left out where
     ///   there is none or it could not be read.
+    /// - `immutable=1`: nobody may change it, nor make or remove names in it (`chattr +i`); left out where that is not so, or
+    ///   the file system does not tell.
     /// - A component that could not be looked at has `errno=N` and nothing else, and is the last line: 2 when it does not
     ///   exist, 20 when something that is no directory stands before it, 40 after 40 links, 13 when why502 itself may not.
     Walk {

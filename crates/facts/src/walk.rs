@@ -55,6 +55,8 @@ pub struct Node {
     pub acl: AclState,
     /// Its SELinux context.
     pub selinux: Option<String>,
+    /// Whether it is known that nobody may change it, not even root (`chattr +i`).
+    pub is_immutable: bool,
 }
 
 /// The type of a file.
@@ -462,6 +464,7 @@ fn component(line: &[u8]) -> Option<Component> {
         target: field("target").map(self::path),
         acl: field("acl").map_or(AclState::Absent, acl_state),
         selinux: field("selinux").map(|context| owned(&percent_decoded(context))),
+        is_immutable: field("immutable") == Some(b"1"),
     };
     Some(Component {
         path,
@@ -531,7 +534,7 @@ mod tests {
     fn the_documented_lines_are_read() {
         let text = b"/ type=dir mode=755 uid=0 gid=0 dev=65025 ino=2 size=4096 mtime=1782223331000000000 ctime=1782223331000000000\n\
             /var/run type=link mode=777 uid=0 gid=0 dev=65025 ino=12 size=4 mtime=1 ctime=-1 target=/run%20x\n\
-            /run%20x type=dir mode=2750 uid=0 gid=5 dev=1 ino=1 size=0 mtime=1 ctime=1 new=key acl=errno:95 selinux=system_u:object_r:var_run_t:s0\n\
+            /run%20x type=dir mode=2750 uid=0 gid=5 dev=1 ino=1 size=0 mtime=1 ctime=1 new=key acl=errno:95 selinux=system_u:object_r:var_run_t:s0 immutable=1\n\
             no line of a walk\n\
             /run%20x/app.sock errno=2\n";
         let walk = Walk::parse(text);
@@ -553,6 +556,7 @@ mod tests {
             Some("system_u:object_r:var_run_t:s0")
         );
         assert_eq!(nodes[2].to_string(), "drwxr-s---?");
+        assert!(nodes[2].is_immutable && !nodes[0].is_immutable);
         let (component, errno) = walk.broken_at().unwrap();
         assert_eq!(
             (component.path.to_str().unwrap(), errno),

@@ -163,6 +163,7 @@ macro_rules! scenarios {
                 disk_is_full,
                 no_more_files_can_be_made,
                 mounted_read_only,
+                directory_is_immutable,
                 directory_is_gone,
             ],
             no_live_peers: [

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{Expectation, Lab};
 
@@ -101,6 +103,42 @@ fn room_is_lacking(lab: &Lab, before: &str, call: &str, failed: &str) -> Result<
     nginx.expect(3, "POST", "/", 500)?;
     nginx.logged(&["[crit]", call, "nginx/body/", failed])?;
     lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming(lab.path("nginx/body").display().to_string())])
+}
+
+/// A tool that hardens hosts has made the directory immutable: owner and mode let the worker in, the kernel does not.
+pub fn directory_is_immutable(lab: &Lab) -> Result<()> {
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let _application = lab.application(&["ok"], &peer)?;
+    let nginx = lab.nginx(BODIES, &[("peer", &peer)])?;
+    let folder = lab.path("nginx/body");
+    let _immutable = Immutable::make(&folder)?;
+    lab.settle();
+    nginx.expect(3, "POST", "/", 500)?;
+    nginx.logged(&["[crit]", "open()", "nginx/body/", "failed (1: Operation not permitted)"])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed(CAUSE).naming(folder.display().to_string())])
+}
+
+/// A directory that nobody may change, until this is dropped.
+struct Immutable(PathBuf);
+
+impl Immutable {
+    fn make(folder: &Path) -> Result<Self> {
+        chattr("+i", folder)?;
+        Ok(Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        // What cannot be undone here is told by the lab, which removes its directory.
+        chattr("-i", &self.0).ok();
+    }
+}
+
+fn chattr(change: &str, folder: &Path) -> Result<()> {
+    let done = Command::new("chattr").arg(change).arg(folder).status().context("run chattr")?;
+    ensure!(done.success(), "chattr {change} {}", folder.display());
+    Ok(())
 }
 
 /// Somebody cleaned up.

@@ -125,6 +125,11 @@ impl Component {
         self.node.kind == NodeKind::Link
     }
 
+    /// Whether it is known that nobody may change it (`chattr +i`).
+    pub(crate) fn is_immutable(&self) -> bool {
+        self.node.is_immutable
+    }
+
     /// Its SELinux context.
     pub(crate) fn context(&self) -> Option<&str> {
         self.node.selinux.as_deref()

@@ -19,6 +19,7 @@ declare_cause! {
     /// - errno 13: owner and mode of its directories keep the worker's user out, and did when it failed;
     /// - errno 28: no room was left, or no more files could be made;
     /// - errno 30: the file system is mounted read-only;
+    /// - errno 1: the directory is immutable (`chattr +i`), and was when it failed;
     /// - errno 2: its directory is gone.
     ///
     /// A line whose worker has been replaced counts only for a path that the configuration names.
@@ -56,6 +57,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         Some(13) => denied(incident, case, proof, &file),
         Some(28) => full(incident, case, proof, &file),
         Some(30) => read_only(incident, case, proof, &file),
+        Some(1) => immutable(incident, case, proof, &file),
         Some(2) => gone(incident, case, proof, &file),
         // A file system that is filling up takes a part, and that is no error of the kernel's.
         None if incident.sample.contains(" has written only ") => full(incident, case, proof, &file),
@@ -129,6 +131,41 @@ fn read_only(incident: &Incident, case: &Case, proof: Proof, file: &Path) -> Res
         summary: format!("{}, where nginx keeps temporary files, is mounted read-only", folder.display()),
         proof: proof.and(exhibit),
         fixes: vec![shown("let it be written", vec![advice])],
+    }))
+}
+
+/// The kernel lets nobody, not even root, make a name in such a directory: `inode_permission` (fs/namei.c).
+fn immutable(incident: &Incident, case: &Case, proof: Proof, file: &Path) -> Result<Verdict, Gap> {
+    let walk = case.walk_as_worker(incident, file)?;
+    let folder = walk.last_directory().unwrap_or_else(|| file.to_owned());
+    let what = || format!("what forbids to write {}", file.display());
+    let Some(directory) = walk.components().find(|one| one.path == folder && one.is_immutable()) else {
+        return Err(Gap::undecided(what(), "nothing shows that its directory is immutable")
+            .leaning(format!("nginx was not permitted to write {} (errno 1): its directory was immutable (chattr +i), or its unit filters system calls", file.display()))
+            .learn(format!("sudo lsattr -d {}", folder.display())));
+    };
+    // While it is so, nothing changes it: it has been since its last change.
+    let since = directory.changed.as_second();
+    if since > incident.last_seen.as_second() || (since > incident.first_seen.as_second() && !case.is_recent(incident)) {
+        return Err(Gap::too_late(what(), format!("{} has been immutable only since it failed", folder.display())));
+    }
+    let place = folder.display().to_string();
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("{place}, where nginx keeps temporary files, is immutable: nobody may make a file there"),
+        proof: proof.and(Exhibit::Record {
+            probe: "walk",
+            at: Some(directory.changed),
+            text: format!("{place} has the attribute immutable (chattr +i)"),
+        }),
+        fixes: vec![Fix {
+            summary: "let it be changed again".to_owned(),
+            safety: Safety::Unsafe,
+            steps: vec![
+                Step::Advice { text: "see who made it immutable, and why: a tool that hardens the host does so again".to_owned() },
+                Step::command(["chattr", "-i", &place]),
+            ],
+            verify: Some(AGAIN.to_owned()),
+        }],
     }))
 }
 
@@ -276,6 +313,50 @@ mod tests {
         answer: none, over
         unknown: what keeps www-data from /var/lib/nginx/body/0000000001: owner, group and mode permit it now
         leaning: nginx was denied /var/lib/nginx/body/0000000001: by owner and mode of then, or by SELinux, AppArmor or its unit's sandbox
+        ");
+    }
+
+    const FORBIDDEN: &str = "
+        //- logged 14:02:11 level=crit
+        open() \"/var/lib/nginx/body/0000000001\" failed (1: Operation not permitted)
+    ";
+
+    #[test]
+    fn confirmed_of_a_directory_that_is_immutable() {
+        assert_snapshot!(check(ID, [NGINX, FORBIDDEN, "
+            //- path /var/lib/nginx/body dir 700 33:33 immutable=1
+        "]), @r#"
+        answer: nginx-temp-path-unwritable, over
+        confirmed: /var/lib/nginx/body, where nginx keeps temporary files, is immutable: nobody may make a file there
+        - log 14:02:11 x1: open() "/var/lib/nginx/body/0000000001" failed (1: Operation not permitted)
+        - config /etc/nginx/nginx.conf:1: client_body_temp_path /var/lib/nginx/body;
+        - walk 12:00:00: /var/lib/nginx/body has the attribute immutable (chattr +i)
+        fix, unsafe: let it be changed again
+          see who made it immutable, and why: a tool that hardens the host does so again
+          $ chattr -i /var/lib/nginx/body
+        "#);
+    }
+
+    #[test]
+    fn unknown_where_nothing_shows_that_it_is_immutable() {
+        assert_snapshot!(check(ID, [NGINX, FORBIDDEN, "
+            //- path /var/lib/nginx dir 755 0:0 immutable=1
+            //- path /var/lib/nginx/body dir 700 33:33
+        "]), @"
+        answer: none, over
+        unknown: what forbids to write /var/lib/nginx/body/0000000001: nothing shows that its directory is immutable
+        learn: sudo lsattr -d /var/lib/nginx/body
+        leaning: nginx was not permitted to write /var/lib/nginx/body/0000000001 (errno 1): its directory was immutable (chattr +i), or its unit filters system calls
+        ");
+    }
+
+    #[test]
+    fn unknown_of_a_directory_that_is_immutable_since() {
+        assert_snapshot!(check(ID, [NGINX, FORBIDDEN, "
+            //- path /var/lib/nginx/body dir 700 33:33 immutable=1 ctime=14:03:00
+        "]), @"
+        answer: none, over
+        unknown: what forbids to write /var/lib/nginx/body/0000000001: /var/lib/nginx/body has been immutable only since it failed
         ");
     }
 

@@ -8,7 +8,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use facts::{Answer, Stat, View};
-use rustix::fs::{FileType, Mode, OFlags, getxattr, openat, readlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, StatxAttributes, StatxFlags, getxattr, openat, readlinkat,
+    statx,
+};
 use rustix::io::{self, Errno};
 
 use super::view;
@@ -159,6 +162,7 @@ fn describe(text: &mut String, at: &[u8], met: &Met<'_>) {
             attributes(text, stat);
             acl(text, *fd);
             selinux(text, *fd);
+            immutable(text, *fd);
         }
         Met::Link(fd, stat, target) => {
             attributes(text, stat);
@@ -214,6 +218,13 @@ fn selinux(text: &mut String, fd: BorrowedFd<'_>) {
     if let Ok(Some(value)) = attribute(fd, "security.selinux") {
         text.push_str(" selinux=");
         encode(text, value.strip_suffix(b"\0").unwrap_or(&value));
+    }
+}
+
+fn immutable(text: &mut String, fd: BorrowedFd<'_>) {
+    let told = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+    if told.is_ok_and(|told| told.stx_attributes.contains(StatxAttributes::IMMUTABLE)) {
+        text.push_str(" immutable=1");
     }
 }
 
