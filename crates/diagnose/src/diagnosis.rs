@@ -241,4 +241,6 @@ pub struct Impact {
     pub replaced: u64,
     /// Of them, copies that `mirror` made: no client gets their answers.
     pub mirrored: u64,
+    /// A log holds more lines of the window than were read: there were at least so many of each.
+    pub is_partial: bool,
 }

@@ -12,7 +12,7 @@
 //! //- incident 127.0.0.1:8000                  which to judge, by peer or by "peer while"; needed where there are several
 //! //- nginx master=2841 workers=2842,2843 start=13:00:00 workers-start=13:30:00 user=33:33 groups=50 version=1.22.1 args=-c,/srv/n.conf net=2 mnt=2 ppid=1
 //!     cgroup=/system.slice/nginx.service filtered      `filtered`: its system calls are (Seccomp)
-//! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2        body: its bytes
+//! //- file /etc/nginx/nginx.conf ctime=12:00:00 mnt=2 cut        body: its bytes; `cut`: its end
 //! //- failed 14:04:55 http://127.0.0.1:8000/ level=crit pid=2842 uri=/api    body: the message; a line more in the error log
 //! //- logged 14:04:55 level=crit pid=2842 bare       the same without a peer; `bare`: without a client too
 //! //- path /run/app.sock socket 660 77:77 dev=1 ino=2 ctime=12:00:00 acl=errno:1 selinux=u:r:t:s0 immutable=1 target=/x mnt=2    target: of a link, for the last part of a path
@@ -175,6 +175,9 @@ impl Fixture {
                     .time(host.now, "ctime")
                     .unwrap_or_else(|| host.at("12:00:00"));
                 let key = (words.namespace("mnt"), PathBuf::from(words.at(1)));
+                if words.has("cut") {
+                    host.cut.insert(key.1.clone());
+                }
                 host.files
                     .insert(key, (section.body.clone().into_bytes(), changed));
             }
@@ -510,6 +513,8 @@ pub(crate) struct Host {
     permissive: BTreeSet<String>,
     foreign: BTreeSet<u32>,
     refused: Vec<(String, Answer)>,
+    /// Files that were recorded without their beginning.
+    cut: BTreeSet<PathBuf>,
     last_inode: u32,
 }
 
@@ -556,6 +561,7 @@ impl Host {
             permissive: BTreeSet::new(),
             foreign: BTreeSet::new(),
             refused: Vec::new(),
+            cut: BTreeSet::new(),
             last_inode: 9000,
         };
         host.commands.insert(
@@ -998,7 +1004,7 @@ impl Host {
         };
         Answer::File {
             bytes,
-            cut: false,
+            cut: self.cut.contains(path),
             stat,
         }
     }

@@ -226,8 +226,14 @@ pub(crate) fn impact(impact: Impact) -> String {
         rescued,
         replaced,
         mirrored,
+        is_partial,
     } = impact;
-    let of = format!("of {} that tried this peer", counted(requests, "request"));
+    let newest = if is_partial { "the newest " } else { "" };
+    let of = format!(
+        "of {newest}{} that tried this peer",
+        counted(requests, "request")
+    );
+    let at_least = if is_partial { "at least " } else { "" };
     if mirrored > 0 {
         return "clients saw nothing of it: these are copies that mirror makes of their requests"
             .to_owned();
@@ -240,19 +246,19 @@ pub(crate) fn impact(impact: Impact) -> String {
     .filter(|(count, _)| *count > 0)
     .map(|(count, how)| {
         let were = if count == 1 { "was" } else { "were" };
-        format!("{} {were} {how}", number(count))
+        format!("{at_least}{} {were} {how}", number(count))
     })
     .collect();
     match (failed, rescued, replaced) {
         (0, 0, 0) => format!("clients: none {of} got 502 or 504, by the access log"),
-        (0, 1.., 0) => format!(
+        (0, 1.., 0) if !is_partial => format!(
             "clients saw no error: another peer answered {} {of}",
             number(rescued)
         ),
         (0, _, _) => format!("clients: none {of} got 502 or 504, {}", others.join(", ")),
-        (1.., 0, 0) => format!("clients: {} {of} got 502 or 504", number(failed)),
+        (1.., 0, 0) => format!("clients: {at_least}{} {of} got 502 or 504", number(failed)),
         (1.., _, _) => {
-            let failed = number(failed);
+            let failed = format!("{at_least}{}", number(failed));
             format!(
                 "clients: {failed} {of} got 502 or 504, {}",
                 others.join(", ")
@@ -563,7 +569,7 @@ mod tests {
                 failed,
                 rescued,
                 replaced,
-                mirrored: 0,
+                ..Impact::default()
             })
         };
         for (said, words) in [
@@ -594,6 +600,23 @@ mod tests {
         ] {
             assert_eq!(said, words);
         }
+        let partial = |failed, rescued| {
+            impact(Impact {
+                requests: 1594,
+                failed,
+                rescued,
+                is_partial: true,
+                ..Impact::default()
+            })
+        };
+        assert_eq!(
+            partial(310, 0),
+            "clients: at least 310 of the newest 1,594 requests that tried this peer got 502 or 504"
+        );
+        assert_eq!(
+            partial(0, 1594),
+            "clients: none of the newest 1,594 requests that tried this peer got 502 or 504, at least 1,594 were answered by another peer"
+        );
         let mirrored = Impact {
             requests: 7,
             mirrored: 7,

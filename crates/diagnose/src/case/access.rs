@@ -64,7 +64,7 @@ impl Case {
             }
             let mut impact = Impact::default();
             let mut told = false;
-            self.each_access(incident, |access| {
+            impact.is_partial = self.each_access(incident, |access| {
                 told = true;
                 if !tried(access, &incident.peer) {
                     return;
@@ -186,7 +186,9 @@ impl Case {
                     incident.first_seen.as_second(),
                     incident.last_seen.as_second() + 1,
                 );
+                let mut begins = None;
                 for access in bytes.lines().filter_map(|line| format.parse(line)) {
+                    begins = begins.or(access.time());
                     match (access.time(), access.status()) {
                         (Some(at), Some(status)) if (first..=last).contains(&at) => {
                             if matches!(status, 499..=599) {
@@ -197,6 +199,9 @@ impl Case {
                         (Some(_), Some(_)) => {}
                         _ => return Ok(false),
                     }
+                }
+                if bytes.is_cut() && begins.is_none_or(|begins| begins >= first) {
+                    return Ok(false);
                 }
             }
         }
@@ -582,41 +587,50 @@ impl Case {
         })
     }
 
-    /// Every line of the window in the access logs of the places that dial the peer.
+    /// Every line of the window in the access logs of the places that dial the peer; whether older lines of the window were
+    /// left out.
     pub(super) fn each_access(
         &self,
         incident: &Incident,
         take: impl FnMut(&Access<'_>),
-    ) -> Result<(), Gap> {
+    ) -> Result<bool, Gap> {
         self.each_access_since(incident, self.window_start().as_second(), take)
     }
 
-    /// The same from a time on (seconds since 1970).
+    /// The same from a time on (seconds since 1970): whether a log was cut before that time was reached.
     fn each_access_since(
         &self,
         incident: &Incident,
         from: i64,
         mut take: impl FnMut(&Access<'_>),
-    ) -> Result<(), Gap> {
+    ) -> Result<bool, Gap> {
         let instance = self.instance(incident)?;
         let logs = self.telling_logs(incident, &instance)?;
         let texts: Vec<_> = logs
             .iter()
             .map(|log| self.access_text(&instance, &log.path))
             .collect();
+        let mut is_cut = false;
         for (log, text) in logs.iter().zip(texts) {
             let Some(bytes) = known(text)? else {
                 continue;
             };
+            let mut begins = None;
             for line in bytes.lines() {
-                if let Some(access) = log.format.parse(line)
-                    && access.time().is_some_and(|at| at >= from)
-                {
+                let Some(access) = log.format.parse(line) else {
+                    continue;
+                };
+                let Some(at) = access.time() else {
+                    continue;
+                };
+                begins.get_or_insert(at);
+                if at >= from {
                     take(&access);
                 }
             }
+            is_cut |= bytes.is_cut() && begins.is_none_or(|begins| begins >= from);
         }
-        Ok(())
+        Ok(is_cut)
     }
 
     fn telling_logs(
@@ -963,6 +977,7 @@ mod tests {
             rescued,
             replaced,
             mirrored,
+            is_partial: false,
         }
     }
 
@@ -989,6 +1004,36 @@ mod tests {
         ] {
             assert_eq!(felt(PLAIN, UPSTREAM, access, ""), felt_by, "{access}");
         }
+    }
+
+    #[test]
+    fn counts_of_a_log_that_was_cut_are_at_least_so_many() {
+        let nginx = "
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {
+            log_format told '$status $upstream_addr; $upstream_status [$time_iso8601]';
+            access_log /var/log/nginx/access.log told;
+            server { location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            //- failed 14:04:30 http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+        ";
+        let partial = |first: &str| {
+            let log = format!(
+                "
+            //- file /var/log/nginx/access.log cut
+            502 127.0.0.1:8000; 502 [{first}+00:00]
+            502 127.0.0.1:8000; 502 [2026-06-23T14:04:30+00:00]
+                "
+            );
+            let diagnosis = Fixture::parse(&[nginx, &log].concat()).diagnose();
+            let impact = diagnosis.incidents[0].impact.unwrap();
+            (impact.failed, impact.is_partial)
+        };
+        assert_eq!(partial("2026-06-23T14:04:29"), (2, true));
+        // What is left out is older than the window.
+        assert_eq!(partial("2026-06-23T12:00:00"), (1, false));
     }
 
     #[test]

@@ -62,8 +62,19 @@ impl RuntimeLog {
 
 /// What an access log holds, wherever it was kept.
 pub(super) enum AccessText<'a> {
-    Plain(&'a [u8]),
+    /// A file's newest part, and whether there is more before it.
+    Plain(&'a [u8], bool),
     Streamed(Rc<StreamText>),
+}
+
+impl AccessText<'_> {
+    /// Whether older lines were left out.
+    pub(super) fn is_cut(&self) -> bool {
+        match self {
+            Self::Plain(_, is_cut) => *is_cut,
+            Self::Streamed(text) => text.cut,
+        }
+    }
 }
 
 impl Deref for AccessText<'_> {
@@ -71,7 +82,7 @@ impl Deref for AccessText<'_> {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Plain(bytes) => bytes,
+            Self::Plain(bytes, _) => bytes,
             Self::Streamed(text) => &text.streamed.text,
         }
     }
@@ -99,7 +110,9 @@ impl Case {
             from: String::new(),
             limit: ACCESS_LIMIT,
         };
-        Ok(AccessText::Plain(self.evidence.bytes(&request)?.1))
+        let (record, bytes) = self.evidence.bytes(&request)?;
+        let is_cut = matches!(record.answer, Answer::File { cut: true, .. });
+        Ok(AccessText::Plain(bytes, is_cut))
     }
 
     /// The stream of nginx's own that a log's path leads to: `/dev/stderr`, or a link to it.

@@ -142,6 +142,9 @@ struct Impact {
     rescued: u64,
     replaced: u64,
     mirrored: u64,
+    /// A log was cut: at least so many.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
 }
 
 #[derive(Serialize)]
@@ -352,6 +355,7 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
             rescued: impact.rescued,
             replaced: impact.replaced,
             mirrored: impact.mirrored,
+            partial: impact.is_partial,
         }),
         log: incident.log.as_deref().map(path),
         timeline: judged.timeline.iter().map(moment).collect(),
