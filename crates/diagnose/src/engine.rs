@@ -145,7 +145,7 @@ impl Case {
         let directive = self.directive_of(&incident);
         let impact = self.impact(&incident).ok().flatten();
         let timeline = self.timeline(&incident, &causes).unwrap_or_default();
-        let by_line = if cause.is_some() || ongoing {
+        let by_line = if cause.is_some() || standing.is_ongoing() {
             None
         } else {
             by_its_line(&incident, &causes)

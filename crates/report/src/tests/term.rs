@@ -160,7 +160,7 @@ fn an_undetermined_incident_says_what_is_known_and_what_would_tell() {
 #[test]
 fn what_is_left_of_a_past_incident_is_its_line() {
     let mut past = undetermined();
-    past.ongoing = false;
+    past.standing = Standing::Over;
     past.by_line = Some("by the log line alone, it is socket-stale".to_owned());
     let shown = shown(&diagnosis(vec![past]));
     assert!(
