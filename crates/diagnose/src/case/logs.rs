@@ -877,7 +877,7 @@ enum Line<'a> {
     /// It speaks of no peer, as most do: its time is all that counts.
     PassedBy(log::error::Glance),
     /// An event, and the bytes that tell of it.
-    Event(Box<Event<'a>>, &'a [u8]),
+    Event(Event<'a>, &'a [u8]),
     /// It has to be taken out of its carrier first.
     Carried(log::error::Record<'a>),
 }
@@ -889,7 +889,7 @@ impl<'a> Line<'a> {
                 Self::PassedBy(glance)
             }
             _ => match record.event() {
-                Some(event) => Self::Event(Box::new(event), record.bytes),
+                Some(event) => Self::Event(event, record.bytes),
                 None => Self::Carried(record),
             },
         }
@@ -897,7 +897,7 @@ impl<'a> Line<'a> {
 }
 
 /// How much of a log is parsed at once: what two threads hold of it at a time stays small.
-const PART: usize = 512 << 10;
+const PART: usize = 128 << 10;
 /// Of so many parts one is parsed by the thread that counts, which takes about a third of the time.
 const SHARES: usize = 3;
 
