@@ -109,7 +109,7 @@ impl<'a> Upstream<'a> {
     pub(super) fn parse(value: &'a [u8], end: PathEnd<'_>) -> Option<Self> {
         // The longest scheme is `memcached`.
         let head = value.get(..value.len().min(12)).unwrap_or_default();
-        let colon = head.find(b"://")?;
+        let colon = head.windows(3).position(|window| window == b"://")?;
         let protocol = Protocol::from_scheme(value.get(..colon)?)?;
         let rest = value.get(colon + 3..)?;
         Some(Self::split(protocol, rest, end))
