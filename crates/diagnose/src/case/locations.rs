@@ -20,6 +20,9 @@ impl Requests {
     /// Adds what a line says that was asked for.
     pub(super) fn add(&mut self, event: &Event<'_>) {
         self.has_clients_own |= event.subrequest.is_none();
+        if self.are_partial {
+            return;
+        }
         let path = match event.subrequest {
             Some(uri) => Some(uri),
             None => event.request.and_then(super::logs::path_of),
