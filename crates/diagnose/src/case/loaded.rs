@@ -135,11 +135,22 @@ impl Case {
     /// What was added to or taken from a directory of includes since the workers started, or a link that leads elsewhere
     /// now: neither changes a file.
     pub(crate) fn changed_includes(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        let instance = self.instance(incident)?;
+        let idx = incident.instance;
+        let changed = self.evidence.once(format!("changed includes {idx}"), || {
+            self.includes_changed_for(idx, &self.instance(incident)?)
+        })?;
+        Ok((*changed).clone())
+    }
+
+    fn includes_changed_for(
+        &self,
+        idx: usize,
+        instance: &Instance,
+    ) -> Result<Option<Exhibit>, Gap> {
         let Some(since) = instance.workers_since() else {
             return Ok(None);
         };
-        let configured = self.configured(incident.instance)?;
+        let configured = self.configured(idx)?;
         let files = configured.configuration.files().iter();
         let paths: Vec<&PathBuf> = configured
             .folders
