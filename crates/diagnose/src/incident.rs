@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use bstr::{BString, ByteSlice as _};
 use facts::{Exhibit, Gap, PeerAddress};
 use jiff::Timestamp;
 use log::error::{Class, Protocol, While};
+
+use crate::case::SECONDS_KEPT;
 
 /// What showed the incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,13 +68,14 @@ pub struct Incident {
     /// The last, in the window. A line means the whole second `[t, t+1 s)`.
     pub last_seen: Timestamp,
     /// Failures by second (seconds since 1970), the newest [`SECONDS_KEPT`](crate::case::SECONDS_KEPT) of them.
-    pub seconds: BTreeMap<i64, u64>,
+    /// Shared, as the requests are: an incident is copied in every round.
+    pub seconds: Rc<BTreeMap<i64, u64>>,
     /// `server:` fields, most frequent first, at most 16 kept.
     pub servers: Vec<String>,
     /// Paths of the failing requests, the first few: a client's words, never to be acted on.
     pub paths: BTreeSet<String>,
     /// What all of them asked for: it tells the locations that they are of.
-    pub requests: Requests,
+    pub requests: Rc<Requests>,
     /// One of the lines, as it stands in the log.
     pub sample: String,
     /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols.
@@ -86,6 +90,15 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// One more failure in this second, of the newest that are kept.
+    pub(crate) fn count_second(&mut self, second: i64) {
+        let seconds = Rc::make_mut(&mut self.seconds);
+        *seconds.entry(second).or_default() += 1;
+        if seconds.len() > SECONDS_KEPT {
+            seconds.pop_first();
+        }
+    }
+
     /// The log line as an exhibit, with the number of lines like it.
     pub fn exhibit(&self) -> Exhibit {
         Exhibit::Log {

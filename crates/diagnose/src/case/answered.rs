@@ -18,7 +18,7 @@ use super::access::{compiled, named_logs};
 use super::config::span;
 use super::logs::{identity, path_of};
 use super::mute::hides;
-use super::{Case, Instance, SECONDS_KEPT, known};
+use super::{Case, Instance, known};
 use crate::incident::{Incident, Origin};
 
 /// Access logs that are read.
@@ -372,10 +372,10 @@ fn first(
         count: 0,
         first_seen: at,
         last_seen: at,
-        seconds: BTreeMap::new(),
+        seconds: Rc::default(),
         servers: Vec::new(),
         paths: BTreeSet::new(),
-        requests: crate::incident::Requests::default(),
+        requests: Rc::default(),
         messages: BTreeSet::new(),
         sample: line
             .get(..SHOWN_BYTES)
@@ -392,10 +392,7 @@ fn count(incident: &mut Incident, access: &Access<'_>, at: Timestamp) {
     incident.count += 1;
     incident.first_seen = incident.first_seen.min(at);
     incident.last_seen = incident.last_seen.max(at);
-    *incident.seconds.entry(at.as_second()).or_default() += 1;
-    if incident.seconds.len() > SECONDS_KEPT {
-        incident.seconds.pop_first();
-    }
+    incident.count_second(at.as_second());
     if let Some(path) = access.request().and_then(path_of)
         && incident.paths.len() < NAMES_KEPT
     {

@@ -443,7 +443,7 @@ impl Case {
                 && (other.is(Class::PrematureClose) || other.is(Class::ConnectionReset))
         });
         let mut failed = Failures::new();
-        for (&second, &count) in alike.flat_map(|other| &other.seconds) {
+        for (&second, &count) in alike.flat_map(|other| other.seconds.iter()) {
             *failed.entry(second).or_default() += count;
         }
         Ok(failed)

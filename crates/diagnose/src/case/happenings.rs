@@ -97,7 +97,7 @@ impl Happenings {
             found,
             places,
             program: program.to_owned(),
-            failed: incident.seconds.clone(),
+            failed: (*incident.seconds).clone(),
             undated: None,
             hint: None,
         }

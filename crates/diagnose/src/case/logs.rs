@@ -21,7 +21,7 @@ use super::evidence::{settled, stat_of};
 use super::requested::{self, Sent};
 use super::{Case, Instance, known, of_each};
 use crate::diagnosis::Logged;
-use crate::incident::{Incident, Origin, Requests};
+use crate::incident::{Incident, Origin};
 
 /// A log is recorded for the window only, and this much of it at most.
 pub(super) const LOG_LIMIT: u64 = 64 << 20;
@@ -1145,10 +1145,7 @@ impl Reader<'_> {
             incident.last_seen = at;
             incident.last_writer = event.pid;
         }
-        *incident.seconds.entry(at.as_second()).or_default() += 1;
-        if incident.seconds.len() > SECONDS_KEPT {
-            incident.seconds.pop_first();
-        }
+        incident.count_second(at.as_second());
         if incident.paths.len() < PATHS_KEPT
             && let Some(path) = event.request.and_then(path_of)
             && let path = path.to_str_lossy()
@@ -1156,7 +1153,7 @@ impl Reader<'_> {
         {
             incident.paths.insert(path.into_owned());
         }
-        incident.requests.add(event);
+        Rc::make_mut(&mut incident.requests).add(event);
         if words_decide(event.class)
             && incident.messages.len() < MESSAGES_KEPT
             && let message = event.message.to_str_lossy()
@@ -1204,10 +1201,10 @@ fn first(
         count: 0,
         first_seen: at,
         last_seen: at,
-        seconds: BTreeMap::new(),
+        seconds: Rc::default(),
         servers: Vec::new(),
         paths: BTreeSet::new(),
-        requests: Requests::default(),
+        requests: Rc::default(),
         sample: text_of(line),
         messages: BTreeSet::new(),
         last_writer: event.pid,

@@ -8,6 +8,7 @@ mod term;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use diagnose::causes::by_id;
 use diagnose::{
@@ -55,10 +56,11 @@ fn incident(id: &str, peer: &str) -> Incident {
         last_seen: at("2026-06-23T14:04:59Z"),
         seconds: (0..168)
             .map(|s| (at("2026-06-23T14:02:11Z").as_second() + s, 8))
-            .collect::<BTreeMap<_, _>>(),
+            .collect::<BTreeMap<_, _>>()
+            .into(),
         servers: vec!["shop.example.com".to_owned()],
         paths: std::collections::BTreeSet::new(),
-        requests: diagnose::Requests::default(),
+        requests: Rc::default(),
         sample: line(peer),
         messages: BTreeSet::new(),
         log: Some(PathBuf::from("/var/log/nginx/error.log")),

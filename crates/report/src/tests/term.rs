@@ -570,7 +570,7 @@ fn nginx_that_does_not_run_needs_no_peer() {
         count: 0,
         first_seen: at("2026-06-23T14:05:00Z"),
         last_seen: at("2026-06-23T14:05:00Z"),
-        seconds: BTreeMap::new(),
+        seconds: Rc::default(),
         servers: Vec::new(),
         paths: std::collections::BTreeSet::new(),
         sample: String::new(),
