@@ -523,7 +523,7 @@ impl Case {
             last: (i64::MIN, Timestamp::MIN),
             is_a_log: false,
         };
-        read_ahead(&bytes, |line| reader.take(line));
+        read_ahead(&bytes, |line| reader.take(&line));
         reader.settle_doubtful();
         if let Some(gap) = reader.waits {
             return Err(gap);
@@ -936,10 +936,10 @@ fn read_ahead(bytes: &[u8], mut take: impl FnMut(Line<'_>)) {
 }
 
 impl Reader<'_> {
-    fn take(&mut self, line: Line<'_>) {
+    fn take(&mut self, line: &Line<'_>) {
         match line {
-            Line::PassedBy(glance) => self.pass_by(&glance),
-            Line::Event(event, bytes) => self.event(&event, bytes),
+            Line::PassedBy(glance) => self.pass_by(glance),
+            Line::Event(event, bytes) => self.event(event, bytes),
             // Taken out of its carrier, a line is nginx's as ever.
             Line::Carried(record) => {
                 let decoded = log::error::decode(record.bytes);
