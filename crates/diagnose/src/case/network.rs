@@ -179,23 +179,36 @@ fn one_of_all(listeners: &[Listener], reached: &Listener) -> Result<(), Gap> {
     if others.is_empty() {
         return Ok(());
     }
-    let all: Vec<String> = [reached]
-        .into_iter()
-        .chain(others)
-        .map(Listener::who)
-        .collect();
-    Err(Gap::undecided(
+    let all: Vec<&Listener> = [reached].into_iter().chain(others).collect();
+    // Connections wait only at the socket of one that does not take them; one may be why502's own.
+    let stuck = all.iter().find(|listener| {
+        let mut holders = listener.holders.iter();
+        let is_stopped = !listener.holders.is_empty() && holders.all(|holder| holder.is_stopped);
+        is_stopped && listener.waiting > 1
+    });
+    let all: Vec<String> = all.iter().map(|listener| listener.who()).collect();
+    let gap = Gap::undecided(
         format!(
             "which of those that listen on {} took the connections that failed",
             reached.address
         ),
         "they share the address (SO_REUSEPORT), and the kernel spreads connections over them",
-    )
-    .leaning(format!(
-        "several programs listen on {}, and one of them alone may fail: {}",
-        reached.address,
-        all.join(", ")
-    )))
+    );
+    Err(match stuck {
+        Some(stuck) => gap
+            .leaning(format!(
+                "of several programs that listen on {}, {} is stopped (SIGSTOP or a debugger), and {} wait at its socket: kill -CONT lets it go on",
+                reached.address,
+                stuck.who(),
+                counted(stuck.waiting, "connection")
+            ))
+            .learn(format!("ss -ltnp 'sport = :{}'", reached.address.port())),
+        None => gap.leaning(format!(
+            "several programs listen on {}, and one of them alone may fail: {}",
+            reached.address,
+            all.join(", ")
+        )),
+    })
 }
 
 /// Program and pid of the oldest holder, for people.

@@ -239,6 +239,23 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_one_of_several_is_hinted_at_where_connections_wait_for_it() {
+        let told = |queue: &str| check(ID, [HOST, &format!("
+            //- process 4120 start=12:30:00
+            node a.js
+            //- listen tcp 127.0.0.1:8000 pid=4120
+            //- process 4130 start=12:30:10 stopped
+            node a.js
+            //- listen tcp 127.0.0.1:8000 pid=4130 queue={queue}
+        ")]);
+        let waits = told("7/128");
+        assert!(waits.starts_with("answer: none"), "{waits}");
+        assert!(waits.contains("a.js (pid 4130) is stopped (SIGSTOP or a debugger), and 7 connections wait at its socket"), "{waits}");
+        let idle = told("0/128");
+        assert!(!idle.contains("is stopped") && idle.contains("one of them alone may fail"), "{idle}");
+    }
+
+    #[test]
     fn says_that_the_control_group_is_frozen() {
         let frozen = |cgroup: &str, rest: &str| check(ID, [HOST, &format!("
             //- process 4120 start=12:30:00 cgroup={cgroup}
