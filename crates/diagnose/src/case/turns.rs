@@ -56,22 +56,36 @@ impl Case {
     /// That the peer comes and goes, by access logs: it was answered between several runs of failures, which came at an even
     /// pace of a minute at most, and the next is due.
     pub(super) fn comes_and_goes(&self, incident: &Incident) -> Result<Option<Exhibit>, Gap> {
-        let mut answers = BTreeSet::new();
-        self.each_answer(incident, |access| answers.extend(access.time()))?;
-        let runs = runs(incident, &answers);
-        let last = runs.get(runs.len().saturating_sub(TURNS)..);
-        let last = last.unwrap_or_default();
-        let is_quick = |pair: &[i64]| matches!(pair, [a, b] if b - a <= RECENT_SECONDS);
-        let is_due = goes_on(&runs, incident, self.now().as_second());
-        Ok((is_due && last.windows(2).all(is_quick)).then(|| Exhibit::Record {
-            probe: "lines-since",
-            at: last.first().and_then(|&at| Timestamp::from_second(at).ok()),
-            text: format!(
-                "it comes and goes: since then it failed {} times, and the access log shows answers in between",
-                last.len()
-            ),
-        }))
+        let now = self.now().as_second();
+        let is_due = now - incident.last_seen.as_second() <= due_within(RECENT_SECONDS);
+        if !is_due || incident.seconds.len() < TURNS {
+            return Ok(None);
+        }
+        let key = format!("comes and goes {}", incident.id);
+        let found = self.evidence.once(key, || {
+            let mut answers = BTreeSet::new();
+            self.each_answer(incident, |access| answers.extend(access.time()))?;
+            let runs = runs(incident, &answers);
+            let last = runs.get(runs.len().saturating_sub(TURNS)..);
+            let last = last.unwrap_or_default();
+            let is_quick = |pair: &[i64]| matches!(pair, [a, b] if b - a <= RECENT_SECONDS);
+            let goes_on = goes_on(&runs, incident, now) && last.windows(2).all(is_quick);
+            Ok(goes_on.then(|| Exhibit::Record {
+                probe: "lines-since",
+                at: last.first().and_then(|&at| Timestamp::from_second(at).ok()),
+                text: format!(
+                    "it comes and goes: since then it failed {} times, and the access log shows answers in between",
+                    last.len()
+                ),
+            }))
+        })?;
+        Ok((*found).clone())
     }
+}
+
+/// How long after a start the next one is still to be expected, where they were so far apart; in seconds.
+fn due_within(pause: i64) -> i64 {
+    pause * 2 + SLACK
 }
 
 /// The first seconds of the runs of failures that answers lie between.
@@ -107,7 +121,7 @@ fn goes_on(starts: &[i64], incident: &Incident, now: i64) -> bool {
         return false;
     };
     let is_even = longest <= shortest * EVEN + SLACK;
-    let is_due = now - last <= longest * 2 + SLACK;
+    let is_due = now - last <= due_within(longest);
     is_even && is_due && incident.last_seen.as_second() >= first - SLACK
 }
 
