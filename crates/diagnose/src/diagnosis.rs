@@ -153,6 +153,8 @@ pub enum Standing {
     Quiet,
     /// The connection that failed succeeds now; no request is known to have been answered since.
     Connects,
+    /// nginx dials the peer no more; what it dials in its place was not tried.
+    Undialled,
     /// It is shown to be over: such requests are answered, or nginx does no more what failed.
     Over,
 }

@@ -152,7 +152,7 @@ fn incident(page: &mut Page, block: &Block<'_>, diagnosis: &Diagnosis, clock: Cl
     if let (Some(impact), true) = (judged.impact, block.others.is_empty()) {
         page.paragraph(&words::impact(impact));
     }
-    if let Some(unexplained) = words::unexplained(&judged.incident) {
+    if let Some(unexplained) = words::unexplained(judged) {
         page.element("<p class=\"doubt\">", unexplained, "</p>\n");
     }
     if !block.others.is_empty() {

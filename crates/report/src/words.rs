@@ -162,6 +162,7 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
         Standing::Connects => {
             "over: it can be connected to again; no answer is seen yet (why502 --request URL asks for one)".to_owned()
         }
+        Standing::Undialled => "over: nginx dials it no more".to_owned(),
         Standing::Over => "over".to_owned(),
     };
     match rate(members, first, window.to).filter(|_| ongoing) {
@@ -181,7 +182,7 @@ pub(crate) fn end(standing: Standing) -> &'static str {
     match standing {
         Standing::Failing | Standing::Recent => "",
         Standing::Quiet => ", quiet",
-        Standing::Connects | Standing::Over => ", over",
+        Standing::Connects | Standing::Undialled | Standing::Over => ", over",
     }
 }
 
@@ -268,8 +269,10 @@ pub(crate) fn impact(impact: Impact) -> String {
 }
 
 /// What the configuration on disk does not explain.
-pub(crate) fn unexplained(incident: &Incident) -> Option<&'static str> {
-    (!incident.explained && !incident.peer.is_empty()).then_some(
+pub(crate) fn unexplained(judged: &Judged) -> Option<&'static str> {
+    let incident = &judged.incident;
+    let is_told = judged.standing == Standing::Undialled;
+    (!incident.explained && !incident.peer.is_empty() && !is_told).then_some(
         "nothing in the configuration on disk dials this peer: a variable, a name resolved at run time, or an older \
          configuration that the workers still run",
     )

@@ -143,7 +143,12 @@ impl Case {
         }
         if self.dials_no_more(incident).unwrap_or(false) {
             let dead = self.dead_in_its_place(incident).unwrap_or_default();
-            return failing_if(!dead.is_empty());
+            return match dead.is_empty() {
+                false => Standing::Failing,
+                // It is dialled, and answers in another protocol.
+                true if incident.explained => Standing::Over,
+                true => Standing::Undialled,
+            };
         }
         if self.may_dial_no_more(incident).unwrap_or(false) {
             let is_led_away = self.is_led_away(incident).unwrap_or(false);
@@ -671,7 +676,7 @@ mod tests {
         let refused = "//- connect 127.0.0.1:9002 -> errno 111\n";
         let taken = "//- connect 127.0.0.1:9002 -> ok\n";
         assert_eq!(state("http://127.0.0.1:9002", refused), Standing::Failing);
-        assert_eq!(state("http://127.0.0.1:9002", taken), Standing::Over);
+        assert_eq!(state("http://127.0.0.1:9002", taken), Standing::Undialled);
         let missing = "//- connect unix:/run/shop.sock -> errno 2\n";
         assert_eq!(
             state("http://unix:/run/shop.sock", missing),

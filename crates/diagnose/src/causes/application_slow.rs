@@ -49,11 +49,14 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::undecided("the read time-out in force", "nothing on disk dials this peer"));
     }
     let directive = case.dialled_by(incident)?;
+    let application = case.application(incident)?;
+    let stopped = if case.is_ongoing(incident) { application.stopped() } else { None };
     let speaks = match case.speaks(incident)? {
-        Speaks::Same(exhibit) => exhibit,
+        Speaks::Same(exhibit) => Some(exhibit),
+        // Whatever it speaks, it says nothing.
+        Speaks::Unknown(_) if stopped.is_some() => None,
         Speaks::Unknown(gap) => return Err(gap),
     };
-    let application = case.application(incident)?;
     if let Some(late) = application.started_late(incident) {
         return Err(Gap::too_late("whether the application ran when it failed", format!("it {late}")));
     }
@@ -71,7 +74,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let queue = case.queue_has_room(incident)?;
     let passage = case.data_passes(incident)?;
     let proof = proof.and(directive).with(limits.iter().filter_map(|limit| limit.exhibit.clone()));
-    let proof = proof.and(speaks).and(queue).with(passage).and(application.exhibit());
+    let proof = proof.with(speaks).and(queue).with(passage).and(application.exhibit());
     let who = application.who();
     let mut texts: Vec<&str> = Vec::new();
     for limit in &limits {
@@ -80,9 +83,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         }
     }
     let within = texts.join(" or ");
-    if case.is_ongoing(incident)
-        && let Some(stopped) = application.stopped()
-    {
+    if let Some(stopped) = stopped {
         let pids = stopped.join(", ");
         let state = Exhibit::Record { probe: "process", at: None, text: format!("every process that accepts is stopped (pid {pids})") };
         return Ok(Verdict::Confirmed(Confirmation {

@@ -179,7 +179,10 @@ fn by_experiment(incident: &Incident, case: &Case, wanted: Protocol, proof: Proo
     let missing = "which protocol the peer speaks";
     let tls = Hello::Tls { name: None, tls13: true };
     let hellos: &[Hello] = match wanted {
-        Protocol::Https | Protocol::Grpcs | Protocol::Suwsgi | Protocol::Http => &[tls, Hello::Http2, Hello::FastCgi, Hello::Uwsgi],
+        // A server that knows no HTTP/2 may answer its preface without a head.
+        Protocol::Https | Protocol::Grpcs | Protocol::Suwsgi | Protocol::Http => {
+            &[tls, Hello::Http2, Hello::Http1, Hello::FastCgi, Hello::Uwsgi]
+        }
         Protocol::Grpc => &[Hello::Http2, tls],
         Protocol::Fastcgi => &[Hello::FastCgi, Hello::Http2, tls, Hello::Uwsgi],
         Protocol::Uwsgi => &[Hello::Uwsgi, Hello::Http2, tls, Hello::FastCgi],

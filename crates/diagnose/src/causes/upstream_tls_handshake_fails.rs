@@ -1,6 +1,7 @@
 //! See the doc comment of [`UPSTREAM_TLS_HANDSHAKE_FAILS`].
 
-use facts::{Gap, Hello};
+use facts::handshake::Tongue;
+use facts::{Gap, GapKind, Hello};
 use log::error::{Class, While};
 
 use crate::case::{Case, Greeted, PeerName, TlsError, TlsSettings, alert_name, known, not_asked, tls_errors};
@@ -61,7 +62,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let errors = tls_errors(incident).ok_or_else(|| Gap::undecided(missing, "the log does not tell it"))?;
     if errors.iter().any(TlsError::is_not_tls) {
-        return Err(not_asked("whether the peer speaks TLS at all"));
+        return Err(whether_it_is_tls(incident, case));
     }
     let Some(alerts) = errors.iter().map(|error| error.alert).collect::<Option<Vec<u8>>>() else {
         if is_late || !errors.iter().all(|error| REASONS.contains(&error.reason.as_str())) {
@@ -96,6 +97,17 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let telling = settings.as_ref().and_then(|settings| exhibit_of(*alert, settings));
     let proof = proof.with(telling).with(shown.as_ref().map(Greeted::exhibit));
     Ok(confirmed(summary, proof, vec![fix]))
+}
+
+/// Why it is not known whether the peer speaks TLS at all.
+fn whether_it_is_tls(incident: &Incident, case: &Case) -> Gap {
+    let missing = "whether the peer speaks TLS at all";
+    match case.greet(incident, Hello::Tls { name: None, tls13: true }) {
+        Err(gap) if gap.kind == GapKind::NotAsked => not_asked(missing),
+        Err(gap) => gap,
+        Ok(answer) if answer.tongue() == Some(Tongue::Tls) => Gap::too_late(missing, "it answers in TLS now"),
+        Ok(_) => Gap::undecided(missing, "its answer to a TLS handshake is none of TLS"),
+    }
 }
 
 /// What a peer that wants a certificate from nginx says of it (RFC 8446, 6.2).

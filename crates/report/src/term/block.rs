@@ -132,7 +132,7 @@ fn head(sheet: &mut Sheet, block: &Block<'_>, diagnosis: &Diagnosis, clock: Cloc
     if let (Some(impact), true) = (judged.impact, block.others.is_empty()) {
         sheet.under(indent, &[Piece::plain(words::impact(impact))], Long::Keep);
     }
-    if let Some(unexplained) = words::unexplained(&judged.incident) {
+    if let Some(unexplained) = words::unexplained(judged) {
         sheet.under(indent, &[Piece::new(DOUBT, unexplained)], Long::Keep);
     }
 }
