@@ -147,7 +147,7 @@ pub struct Window {
 pub enum Standing {
     /// What failed fails again when it is repeated, or is known to be about to.
     Failing,
-    /// It failed in the last minute of the window, and nothing shows that it is over.
+    /// It failed in the last minute of the window, or comes back again and again, and nothing shows that it is over.
     Recent,
     /// It did not fail in the last minute of the window; nothing shows that it was mended.
     Quiet,

@@ -271,7 +271,7 @@ pub(crate) fn impact(impact: Impact) -> String {
 /// What the configuration on disk does not explain.
 pub(crate) fn unexplained(judged: &Judged) -> Option<&'static str> {
     let incident = &judged.incident;
-    let is_told = judged.standing == Standing::Undialled;
+    let is_told = matches!(judged.standing, Standing::Undialled | Standing::Over);
     (!incident.explained && !incident.peer.is_empty() && !is_told).then_some(
         "nothing in the configuration on disk dials this peer: a variable, a name resolved at run time, or an older \
          configuration that the workers still run",

@@ -155,7 +155,7 @@ impl Case {
             return self.by_time_unless(is_led_away, incident);
         }
         if self.is_in_a_loop(incident) {
-            return Standing::Failing;
+            return Standing::Recent;
         }
         // Whether nginx is within its own limits, or may use the address that `proxy_bind` gives, a connection of somebody
         // else does not tell.
@@ -195,8 +195,11 @@ impl Case {
     fn connected(&self, incident: &Incident) -> Standing {
         let comes_and_goes = matches!(self.comes_and_goes(incident), Ok(Some(_)));
         let reached = known(self.listener_of(incident)).ok().flatten();
-        if comes_and_goes || reached.is_some_and(|reached| reached.stopped().is_some()) {
+        if reached.is_some_and(|reached| reached.stopped().is_some()) {
             return Standing::Failing;
+        }
+        if comes_and_goes {
+            return Standing::Recent;
         }
         let since = incident.last_seen.as_second() + 1;
         match self.answered(incident, &(since..=i64::MAX)) {
@@ -642,7 +645,7 @@ mod tests {
     }
 
     #[test]
-    fn failing_while_it_comes_and_goes() {
+    fn ongoing_while_it_comes_and_goes() {
         let host = configuration("", "12:00:00", SITE);
         let state = |now: &str, failed: &[&str], answered: &[&str]| {
             let failed: Vec<String> = failed
@@ -656,7 +659,7 @@ mod tests {
         };
         let failed = ["14:04:30", "14:04:31", "14:04:34", "14:04:38"];
         let answered = ["14:04:33", "14:04:36", "14:04:40"];
-        assert_eq!(state("14:04:41", &failed, &answered), Standing::Failing);
+        assert_eq!(state("14:04:41", &failed, &answered), Standing::Recent);
         // The next is overdue.
         assert_eq!(state("14:04:59", &failed, &answered), Standing::Over);
         // Two make no pace.

@@ -240,6 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stopped_answers_in_no_protocol() {
+        let said = check(ID, [HOST, "
+            //- process 4120 start=12:30:00 stopped
+            /srv/bin/serve
+            //- listen tcp 127.0.0.1:8000 pid=4120
+        "]);
+        assert!(said.contains("confirmed: serve (pid 4120) did not answer within 5s: its processes are stopped\n"), "{said}");
+    }
+
+    #[test]
     fn a_stopped_one_of_several_is_hinted_at_where_connections_wait_for_it() {
         let told = |queue: &str| check(ID, [HOST, &format!("
             //- process 4120 start=12:30:00

@@ -614,6 +614,22 @@ mod tests {
     }
 
     #[test]
+    fn confirmed_of_a_server_that_answers_a_head_to_its_own_protocol_alone() {
+        // "<html>": what Python's http.server answers to a version that it does not know.
+        let said = check(ID, [HTTPS, WRONG_VERSION, STRANGER, "
+            //- options handshake
+            //- handshake 127.0.0.1:8000 tls1.3
+            received 3c68746d6c3e
+            //- handshake 127.0.0.1:8000 http2
+            received 3c68746d6c3e
+            //- handshake 127.0.0.1:8000 http1
+            received 485454502f312e302035303120556e737570706f72746564
+        "]);
+        assert!(said.starts_with("answer: peer-speaks-other-protocol, ongoing\n"), "{said}");
+        assert!(said.contains("(OPTIONS *): answered in HTTP/1\n"), "{said}");
+    }
+
+    #[test]
     fn unknown_where_it_answers_no_hello() {
         assert_snapshot!(check(ID, [HTTPS, WRONG_VERSION, STRANGER, "
             //- options handshake

@@ -199,6 +199,22 @@ mod tests {
     ";
 
     #[test]
+    fn unknown_where_it_is_no_tls_and_a_handshake_was_made() {
+        let failed = "
+            //- failed 14:04:30 https://127.0.0.1:8443/
+            SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number) while SSL handshaking to upstream
+        ";
+        let said = check(ID, [HOST, failed]);
+        assert!(said.contains("protocol handshakes are sent only when asked for\nlearn: why502 --handshake"), "{said}");
+        let said = check(ID, [HOST, failed, "
+            //- options handshake
+            //- handshake 127.0.0.1:8443 tls1.3
+            received 3c68746d6c3e
+        "]);
+        assert!(said.contains("unknown: whether the peer speaks TLS at all: its answer to a TLS handshake is none of TLS\n"), "{said}");
+    }
+
+    #[test]
     fn confirmed_where_the_peer_wants_another_version() {
         assert_snapshot!(check(ID, [HOST, "
             //- failed 14:04:30 https://127.0.0.1:8443/
