@@ -99,7 +99,9 @@ fn arrow(incident: &Incident, to: &str) -> String {
 
 fn dialled(incident: &Incident) -> String {
     let peer = &incident.peer;
-    match (incident.upstream.as_deref(), incident.protocol) {
+    // Of several protocols none is the peer's.
+    let protocol = incident.protocol.filter(|_| !incident.has_other_protocols);
+    match (incident.upstream.as_deref(), protocol) {
         (Some(upstream), _) if upstream == peer => format!("upstream {upstream}"),
         (Some(upstream), Some(protocol)) => {
             format!("{}://{peer} (upstream {upstream})", protocol.as_str())
@@ -160,7 +162,7 @@ pub(crate) fn attempts(members: &[&Judged], window: Window, clock: Clock) -> Str
         Standing::Recent => format!("the last {} ago", seconds_between(last, window.to)),
         Standing::Quiet => "none in the last minute".to_owned(),
         Standing::Connects => {
-            "over: it can be connected to again; no answer is seen yet (why502 --request URL asks for one)".to_owned()
+            "over: it can be connected to again; that it answers is not known (why502 --request URL asks)".to_owned()
         }
         Standing::Undialled => "over: nginx dials it no more".to_owned(),
         Standing::Over => "over".to_owned(),
@@ -462,24 +464,29 @@ pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
         .filter(|judged| fold::answer(judged).is_some())
         .count();
     let undetermined = incidents.len() - confirmed;
-    let over = incidents.iter().filter(|judged| !judged.ongoing()).count();
-    let is_shown = incidents
-        .iter()
-        .all(|judged| judged.standing != Standing::Quiet);
+    let of = |is: fn(Standing) -> bool| {
+        let standing = incidents.iter().map(|judged| judged.standing);
+        standing.filter(|standing| is(*standing)).count()
+    };
+    let ended = of(|standing| !standing.is_ongoing());
+    let quiet = of(|standing| standing == Standing::Quiet);
     let mut parts = vec![counted(incidents.len(), "incident")];
     for (n, what) in [(confirmed, "confirmed"), (undetermined, "undetermined")] {
         if n > 0 {
             parts.push(format!("{n} {what}"));
         }
     }
-    let over = match (over, incidents.len()) {
-        (0, _) => String::new(),
-        (over, all) if over == all && !is_shown => "; none in the last minute".to_owned(),
-        (over, all) if over == all => "; over".to_owned(),
-        (1, _) => "; 1 is over".to_owned(),
-        (over, _) => format!("; {over} are over"),
+    let is_all = ended == incidents.len();
+    let end = match (ended - quiet, quiet) {
+        (0, 0) => String::new(),
+        (_, 1..) if is_all => "; none in the last minute".to_owned(),
+        (_, 0) if is_all => "; over".to_owned(),
+        (0, quiet) => format!("; {quiet} quiet"),
+        (1, 0) => "; 1 is over".to_owned(),
+        (over, 0) => format!("; {over} are over"),
+        (over, quiet) => format!("; {over} over, {quiet} quiet"),
     };
-    format!("{}{over}", parts.join(", "))
+    format!("{}{end}", parts.join(", "))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use bstr::ByteSlice as _;
 use conf::{AccessLogs, DirectiveRef, Model};
 use facts::{ConfSpan, Gap, PeerAddress, counted};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use log::access::{Access, Attempt, Format};
 
 use super::access::{compiled, named_logs};
@@ -26,6 +26,9 @@ const LOGS: usize = 16;
 
 /// Server names and paths that are kept.
 const NAMES_KEPT: usize = 16;
+
+/// nginx logs a failed attempt at once, and the request once the client has its answer.
+const LATER: SignedDuration = SignedDuration::from_secs(5);
 
 /// Longer lines are shown cut.
 const SHOWN_BYTES: usize = 500;
@@ -43,6 +46,9 @@ pub(crate) struct AnsweredFailures {
 pub(crate) struct UnloggedFailures {
     /// Why they did, which is not known.
     pub(crate) gap: Gap,
+    /// The same of those alone that came after the last failure an error log tells of, with some to spare: it tells of
+    /// none of them.
+    pub(crate) later: Option<Gap>,
     /// The last of them.
     pub(crate) last: Option<Timestamp>,
     /// The servers that write there, as error lines call them.
@@ -64,6 +70,8 @@ struct ReadLog {
 #[derive(Default)]
 struct Unlogged {
     count: u64,
+    /// Those after the last failure that an error log tells of.
+    later: u64,
     last: Option<Timestamp>,
 }
 
@@ -84,6 +92,10 @@ impl Case {
                 .map(|log| self.access_text(instance, &log.path))
                 .collect();
             let changes = known(self.last_changes(idx, instance))?;
+            let told_until = known(self.log_facts(idx))?.and_then(|facts| {
+                let last = facts.incidents.iter().map(|incident| incident.last_seen);
+                last.max()
+            });
             let mut found = AnsweredFailures::default();
             let mut incidents: BTreeMap<(String, u16), Incident> = BTreeMap::new();
             for (log, text) in logs.iter().zip(texts) {
@@ -96,8 +108,12 @@ impl Case {
                         .max()
                         .unwrap_or(Timestamp::MIN)
                 });
-                let unlogged =
-                    self.read_access(idx, instance, (log, changed, &bytes), &mut incidents);
+                let unlogged = self.read_access(
+                    (idx, instance),
+                    told_until,
+                    (log, changed, &bytes),
+                    &mut incidents,
+                );
                 // Those of a log that several instances write to are told once.
                 if self
                     .other_writers(idx, &log.path)?
@@ -108,8 +124,10 @@ impl Case {
                 }
                 if unlogged.count > 0 {
                     let hidden_by = hidden_by(&configured.model);
+                    let gap = |count| unexplained(count, &log.path, hidden_by.as_ref());
                     found.unlogged.push(UnloggedFailures {
-                        gap: unexplained(unlogged.count, &log.path, hidden_by.as_ref()),
+                        gap: gap(unlogged.count),
+                        later: (unlogged.later > 0).then(|| gap(unlogged.later)),
                         last: unlogged.last,
                         servers: servers_writing_to(&configured.model, instance, &log.path),
                     });
@@ -202,8 +220,8 @@ impl Case {
     /// were last changed (or no one knows when) may have been written by others.
     fn read_access(
         &self,
-        idx: usize,
-        instance: &Instance,
+        (idx, instance): (usize, &Instance),
+        told_until: Option<Timestamp>,
         (log, changed, bytes): (&ReadLog, Option<Timestamp>, &[u8]),
         incidents: &mut BTreeMap<(String, u16), Incident>,
     ) -> Unlogged {
@@ -235,6 +253,9 @@ impl Case {
             let Some(peer) = peer.filter(is_read_alike) else {
                 if status != 503 {
                     unlogged.count += 1;
+                    let is_later =
+                        told_until.is_some_and(|until| time.duration_since(until) > LATER);
+                    unlogged.later += u64::from(is_later);
                     unlogged.last = unlogged.last.max(Some(time));
                 }
                 continue;
@@ -506,6 +527,31 @@ mod tests {
                 "{gaps:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_failed_long_after_the_last_logged_failure_is_not_explained_by_it() {
+        let told = |failed: &str| {
+            let host = format!("
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{ access_log /var/log/nginx/access.log; server {{ server_name shop.example; location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}
+            //- connect 127.0.0.1:8000 -> ok
+            //- failed {failed} http://127.0.0.1:8000/
+            connect() failed (111: Connection refused) while connecting to upstream
+            //- file /var/log/nginx/access.log
+            192.0.2.7 - - [23/Jun/2026:14:04:30 +0000] \"GET / HTTP/1.1\" 502 150 \"-\" \"x\"
+            192.0.2.7 - - [23/Jun/2026:14:04:50 +0000] \"GET / HTTP/1.1\" 502 150 \"-\" \"x\"
+        ");
+            let diagnosis = crate::fixture::Fixture::parse(&host).diagnose();
+            let mut gaps = diagnosis.gaps.iter().map(|gap| gap.missing.to_string());
+            let told = gaps.find(|gap| gap.contains("got 502 or 504"));
+            assert_eq!(told.is_some(), diagnosis.fails_unexplained());
+            told
+        };
+        let one = "why 1 request got 502 or 504 (/var/log/nginx/access.log)";
+        assert_eq!(told("14:04:30").as_deref(), Some(one));
+        assert_eq!(told("14:04:48"), None);
     }
 
     #[test]

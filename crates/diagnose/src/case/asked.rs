@@ -7,6 +7,7 @@ use std::path::Path;
 use conf::{ContextKind, Tree};
 use facts::{Gap, PeerAddress, ProbeRequest, View};
 
+use super::answered::UnloggedFailures;
 use super::{Case, Instance, Selection, known};
 use crate::incident::Incident;
 
@@ -188,17 +189,37 @@ impl Case {
         servers
     }
 
-    /// Whether failed requests that no error line explains are told, by the servers that wrote them down: where one is
-    /// selected, only its own; and beside failures that are explained, only those of other servers.
-    pub(super) fn is_told(&self, idx: usize, is_quiet: bool, servers: &BTreeSet<String>) -> bool {
+    /// The gap that is told of failed requests which no error line explains, by the servers that wrote them down: where one
+    /// is selected, only of its own; and beside failures that are explained, of other servers, or of later requests.
+    pub(super) fn told<'a>(
+        &self,
+        idx: usize,
+        is_quiet: bool,
+        unlogged: &'a UnloggedFailures,
+    ) -> Option<&'a Gap> {
+        let servers = &unlogged.servers;
         if let Some(selection) = &self.options.selection {
             let selected = self.selected_servers(selection, idx);
             if !selected.is_empty() && selected.is_disjoint(servers)
                 || selected.is_empty() && !is_quiet
             {
-                return false;
+                return None;
             }
         }
+        if self.are_of_none_that_failed(idx, is_quiet, servers) {
+            Some(&unlogged.gap)
+        } else {
+            unlogged.later.as_ref()
+        }
+    }
+
+    /// Whether the error logs tell of no failure of these servers.
+    fn are_of_none_that_failed(
+        &self,
+        idx: usize,
+        is_quiet: bool,
+        servers: &BTreeSet<String>,
+    ) -> bool {
         if is_quiet {
             return true;
         }

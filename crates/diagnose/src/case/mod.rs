@@ -247,11 +247,13 @@ impl Case {
                 .as_ref()
                 .is_some_and(|logs| logs.upstream_failures == 0);
             if let Ok(answered) = self.answered_failures(idx) {
-                let told = answered.unlogged.iter();
-                let told = told.filter(|unlogged| self.is_told(idx, is_quiet, &unlogged.servers));
-                for unlogged in told.take(UNLOGGED_TOLD) {
-                    gaps.push(unlogged.gap.clone());
-                    unexplained = unexplained.max(unlogged.last);
+                let told = answered.unlogged.iter().filter_map(|unlogged| {
+                    let gap = self.told(idx, is_quiet, unlogged)?;
+                    Some((gap.clone(), unlogged.last))
+                });
+                for (gap, last) in told.take(UNLOGGED_TOLD) {
+                    gaps.push(gap);
+                    unexplained = unexplained.max(last);
                 }
             }
             let mute = self.mute(idx, instance).ok();

@@ -441,10 +441,17 @@ impl Case {
         let answers = self.answers_to(incident, &failed, alike)?;
         let failures = u32::try_from(incident.count).unwrap_or(u32::MAX);
         let is_new_program = self.has_new_program(incident)?;
+        // A certificate is a program's own, and so are the TLS sessions by which it may be passed over.
+        let is_the_programs = is_one_of(incident, &[Class::TlsVerify, Class::TlsVerifyName]);
+        let enough = if is_the_programs && is_new_program {
+            1
+        } else {
+            answers.enough(failures, is_new_program)
+        };
         Ok(!failed.is_empty()
             && !answers.is_now_and_then
             && answers.since.len() >= failed.len().min(FEW)
-            && answers.after >= answers.enough(failures, is_new_program))
+            && answers.after >= enough)
     }
 
     /// Whether answers can show an end of it. What a client's cookies decide is not over because others are answered: such
@@ -747,6 +754,24 @@ mod tests {
             &beside("return 301 https://shop.example/;"),
             &both
         ));
+    }
+
+    #[test]
+    fn over_once_a_renewed_program_shows_a_certificate_that_is_accepted() {
+        let site =
+            "server { location / { proxy_ssl_verify on; proxy_pass https://127.0.0.1:8443; } }";
+        let host = configuration("", "12:00:00", site);
+        let rejected = "
+            //- failed 14:04:30 https://127.0.0.1:8443/
+            upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream
+        ";
+        let program = |start: &str| BACK.replace("14:04:35", start);
+        let lines = accesses(&[FAILED, ("14:04:40", "/", 200)]);
+        let state =
+            |start: &str| is_over("127.0.0.1:8443", [&host, rejected, &program(start), &lines]);
+        assert!(state("14:04:35"));
+        // It may be by a session of before.
+        assert!(!state("12:30:00"));
     }
 
     #[test]
