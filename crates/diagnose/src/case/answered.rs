@@ -28,7 +28,7 @@ const LOGS: usize = 16;
 const NAMES_KEPT: usize = 16;
 
 /// nginx logs a failed attempt at once, and the request once the client has its answer.
-const LATER: SignedDuration = SignedDuration::from_secs(5);
+const LATER: SignedDuration = SignedDuration::from_secs(2);
 
 /// Longer lines are shown cut.
 const SHOWN_BYTES: usize = 500;
