@@ -16,6 +16,7 @@ use log::error::Protocol;
 use super::happenings::{AFTER, BEFORE, EVENTS_SHOWN};
 use super::network::Reached;
 use super::processes::{command_line, program};
+use super::queue::Stopped;
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -299,14 +300,8 @@ impl Application {
     }
 
     /// Its processes that a signal has stopped, where these are all that accept.
-    pub(crate) fn stopped(&self) -> Option<Vec<String>> {
-        let stopped = self.reached.stopped()?;
-        Some(
-            stopped
-                .iter()
-                .map(|process| process.pid.to_string())
-                .collect(),
-        )
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
+        self.reached.stopped()
     }
 
     /// What its own log says in the failing seconds, whatever it is.

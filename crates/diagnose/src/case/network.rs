@@ -762,7 +762,7 @@ impl Case {
         let mut known = Vec::new();
         if let Ok(reached) = reached {
             known.extend(reached.queue());
-            known.extend(reached.are_all_stopped());
+            known.extend(reached.stopped().map(|stopped| stopped.exhibit()));
             known.push(reached.exhibit);
         }
         known.extend(repeated.ok().and_then(Repeated::exhibit));

@@ -10,6 +10,7 @@ use super::application::Application;
 use super::network::Reached;
 use super::{Case, known};
 use crate::incident::Incident;
+use crate::verdict::{AGAIN, Fix, Safety, Step};
 
 /// Process 1 may hold a listener for the service that it starts when somebody connects.
 const INIT: u32 = 1;
@@ -54,29 +55,41 @@ impl Reached {
     }
 
     /// Its processes that a signal or a debugger has stopped, if these are all that accept.
-    pub(crate) fn stopped(&self) -> Option<Vec<&Process>> {
+    pub(crate) fn stopped(&self) -> Option<Stopped> {
         let all = self.accepting().all(|process| process.is_stopped);
-        let stopped: Vec<&Process> = self
-            .holders
-            .iter()
-            .filter(|holder| holder.is_stopped)
-            .collect();
-        (all && !stopped.is_empty()).then_some(stopped)
+        let stopped = self.holders.iter().filter(|holder| holder.is_stopped);
+        let pids: Vec<String> = stopped.map(|holder| holder.pid.to_string()).collect();
+        (all && !pids.is_empty()).then_some(Stopped { pids })
     }
+}
 
-    /// That they are, as an exhibit.
-    pub(crate) fn are_all_stopped(&self) -> Option<Exhibit> {
-        let pids: Vec<String> = self
-            .stopped()?
-            .iter()
-            .map(|it| it.pid.to_string())
-            .collect();
-        let pids = pids.join(", ");
-        Some(Exhibit::Record {
+/// All processes that accept at a listener, stopped.
+pub(crate) struct Stopped {
+    pids: Vec<String>,
+}
+
+impl Stopped {
+    /// That they are.
+    pub(crate) fn exhibit(&self) -> Exhibit {
+        let pids = self.pids.join(", ");
+        Exhibit::Record {
             probe: "process",
             at: None,
             text: format!("every process that accepts is stopped (pid {pids})"),
-        })
+        }
+    }
+
+    /// Letting them go on.
+    pub(crate) fn resumed(self, who: &str) -> Fix {
+        let argv = ["kill", "-CONT"].map(str::to_owned).into_iter();
+        Fix {
+            summary: format!("let {who} go on"),
+            safety: Safety::Unsafe,
+            steps: vec![Step::Command {
+                argv: argv.chain(self.pids).collect(),
+            }],
+            verify: Some(AGAIN.to_owned()),
+        }
     }
 }
 

@@ -127,21 +127,10 @@ fn confirmed(incident: &Incident, case: &Case, listener: &Reached, proof: Proof,
     let backlog = listener.backlog();
     // Stopped now: of what is over, that tells nothing.
     if let Some(stopped) = listener.stopped().filter(|_| verb == "is") {
-        let pids: Vec<String> = stopped.iter().map(|process| process.pid.to_string()).collect();
-        let state = Exhibit::Record {
-            probe: "process",
-            at: None,
-            text: format!("every process that accepts is stopped (pid {})", pids.join(", ")),
-        };
         return Ok(Verdict::Confirmed(Confirmation {
             summary: format!("{who} takes no connection, for what accepts is stopped; its queue ({backlog} may wait) is full"),
-            proof: proof.and(state),
-            fixes: vec![Fix {
-                summary: format!("let {who} go on"),
-                safety: Safety::Unsafe,
-                steps: vec![Step::Command { argv: ["kill", "-CONT"].map(str::to_owned).into_iter().chain(pids).collect() }],
-                verify: Some(AGAIN.to_owned()),
-            }],
+            proof: proof.and(stopped.exhibit()),
+            fixes: vec![stopped.resumed(&who)],
         }));
     }
     Ok(Verdict::Confirmed(Confirmation {

@@ -1,6 +1,6 @@
 //! See the doc comment of [`APPLICATION_SLOW`].
 
-use facts::{Exhibit, Gap};
+use facts::Gap;
 use log::error::{Class, While};
 
 use crate::case::{Case, Patience, Speaks};
@@ -84,17 +84,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     let within = texts.join(" or ");
     if let Some(stopped) = stopped {
-        let pids = stopped.join(", ");
-        let state = Exhibit::Record { probe: "process", at: None, text: format!("every process that accepts is stopped (pid {pids})") };
         return Ok(Verdict::Confirmed(Confirmation {
             summary: format!("{who} did not answer within {within}: its processes are stopped"),
-            proof: proof.and(state),
-            fixes: vec![Fix {
-                summary: format!("let {who} go on"),
-                safety: Safety::Unsafe,
-                steps: vec![Step::Command { argv: ["kill", "-CONT"].map(str::to_owned).into_iter().chain(stopped).collect() }],
-                verify: Some(AGAIN.to_owned()),
-            }],
+            proof: proof.and(stopped.exhibit()),
+            fixes: vec![stopped.resumed(&who)],
         }));
     }
     if case.is_ongoing(incident)
