@@ -143,11 +143,13 @@ impl Case {
         }
         if self.dials_no_more(incident).unwrap_or(false) {
             let dead = self.dead_in_its_place(incident).unwrap_or_default();
-            return match dead.is_empty() {
-                false => Standing::Failing,
+            return if !dead.is_empty() {
+                Standing::Failing
+            } else if incident.explained {
                 // It is dialled, and answers in another protocol.
-                true if incident.explained => Standing::Over,
-                true => Standing::Undialled,
+                Standing::Over
+            } else {
+                Standing::Undialled
             };
         }
         if self.may_dial_no_more(incident).unwrap_or(false) {

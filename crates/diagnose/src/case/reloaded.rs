@@ -24,9 +24,9 @@ pub(crate) struct Dead {
     pub(crate) advice: String,
 }
 
-/// Whether nginx has read what stands in its files.
+/// Whether what stands in nginx's files is in force.
 #[derive(Clone, Copy)]
-enum Read {
+enum Files {
     Loaded,
     OnDisk,
 }
@@ -38,17 +38,17 @@ impl Case {
         if incident.explained || !self.dials_no_more(incident)? {
             return Ok(Vec::new());
         }
-        self.dead(incident, Read::Loaded)
+        self.dead(incident, Files::Loaded)
     }
 
     /// The peers of this host that the files dial where the failing requests go, and at which nothing listens now: the
     /// reload alone does not help them. Of an upstream only where that is so of all its servers. What cannot be told, and
     /// what is another host's, is left out.
     pub(crate) fn dead_on_disk(&self, incident: &Incident) -> Result<Vec<Dead>, Gap> {
-        self.dead(incident, Read::OnDisk)
+        self.dead(incident, Files::OnDisk)
     }
 
-    fn dead(&self, incident: &Incident, read: Read) -> Result<Vec<Dead>, Gap> {
+    fn dead(&self, incident: &Incident, files: Files) -> Result<Vec<Dead>, Gap> {
         if !self.connects() {
             return Ok(Vec::new());
         }
@@ -73,7 +73,7 @@ impl Case {
         let mut dead = Vec::new();
         for place in &places {
             let found = of_each(place, |(at, peer)| {
-                known(self.nobody_at(incident, (*at, read), peer, &connect(peer)))
+                known(self.nobody_at(incident, (*at, files), peer, &connect(peer)))
             })?;
             let of_all: Option<Vec<Dead>> = found.into_iter().map(Option::flatten).collect();
             dead.extend(of_all.into_iter().flatten());
@@ -110,7 +110,7 @@ impl Case {
     fn nobody_at(
         &self,
         incident: &Incident,
-        (at, read): (DirectiveRef, Read),
+        (at, files): (DirectiveRef, Files),
         peer: &PeerAddress,
         connect: &ProbeRequest,
     ) -> Result<Option<Dead>, Gap> {
@@ -131,12 +131,12 @@ impl Case {
             return Ok(None);
         };
         let place = format!("{}:{}", span.file.display(), span.line);
-        let (label, why) = match read {
-            Read::Loaded => (
+        let (label, why) = match files {
+            Files::Loaded => (
                 "nginx dials this now, and nothing listens here either",
                 format!("nginx dials {peer} now ({place}), and nothing listens there either"),
             ),
-            Read::OnDisk => (
+            Files::OnDisk => (
                 "on disk, and nothing listens here either",
                 format!(
                     "the reload alone does not help: nothing listens on {peer} either, which {place} dials"

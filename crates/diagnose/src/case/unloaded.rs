@@ -31,20 +31,14 @@ impl Case {
         &self,
         incident: &Incident,
     ) -> Result<Option<ConfSpan>, Gap> {
-        if !matches!(
-            known(self.drift(incident.instance))?,
-            Some(Drift::Changed { .. })
-        ) {
+        if !self.has_drifted(incident)? {
             return Ok(None);
         }
-        let configured = self.configured(incident.instance)?;
         for site in self.sites(incident)?.iter() {
             if spoke_otherwise(incident, site).is_none() {
                 return Ok(None);
             }
-            let pass = configured.model.pass_in_force(site.context);
-            let pass = pass.and_then(|pass| span(&configured.model, pass.directive, None));
-            if let Some(pass) = pass
+            if let Some(pass) = self.pass_of(incident, site)?
                 && self.has_changed(incident, &pass)?
             {
                 return Ok(Some(pass));
@@ -55,24 +49,31 @@ impl Case {
 
     /// Whether the file of the directive, or that of the pass which leads to it, has changed since the workers started.
     fn is_unloaded(&self, incident: &Incident, site: &Site) -> Result<bool, Gap> {
-        if !matches!(
-            known(self.drift(incident.instance))?,
-            Some(Drift::Changed { .. })
-        ) {
+        if !self.has_drifted(incident)? {
             return Ok(false);
         }
         if self.has_changed(incident, &site.span)? {
             return Ok(true);
         }
-        let configured = self.configured(incident.instance)?;
-        let pass = configured.model.pass_in_force(site.context);
-        let pass = pass.and_then(|pass| span(&configured.model, pass.directive, None));
-        match pass {
+        match self.pass_of(incident, site)? {
             Some(pass) if spoke_otherwise(incident, site).is_some() => {
                 self.has_changed(incident, &pass)
             }
             _ => Ok(false),
         }
+    }
+
+    /// Whether some file is known to have changed since the workers started.
+    fn has_drifted(&self, incident: &Incident) -> Result<bool, Gap> {
+        let drift = known(self.drift(incident.instance))?;
+        Ok(matches!(drift, Some(Drift::Changed { .. })))
+    }
+
+    /// The pass in force where a site stands.
+    fn pass_of(&self, incident: &Incident, site: &Site) -> Result<Option<ConfSpan>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let pass = configured.model.pass_in_force(site.context);
+        Ok(pass.and_then(|pass| span(&configured.model, pass.directive, None)))
     }
 
     /// Whether the file of a directive has changed since the workers started.
