@@ -17,8 +17,20 @@ impl Case {
     pub fn plan(&self) -> Vec<ProbeRequest> {
         // The answer is thrown away: only what it asked for counts.
         let (judged, gaps) = self.judge_all();
+        if judged.is_empty() && gaps.iter().any(|gap| gap.kind == GapKind::Pending) {
+            self.foresee();
+        }
         drop(self.diagnosis(judged, gaps));
         self.evidence.wanted()
+    }
+
+    /// Asks, while the logs are still looked for, what the judges of nearly every incident come to ask, and what hangs on
+    /// no incident: as soon as there are incidents, one more round costs another judgement of them all.
+    fn foresee(&self) {
+        if self.instances().is_ok() {
+            // Only the asking counts: whoever needs them sees their gaps.
+            drop((self.pools(), self.unit_files(), self.package_changes()));
+        }
     }
 
     /// The answer. Evidence still missing counts as a gap.

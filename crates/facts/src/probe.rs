@@ -604,4 +604,9 @@ pub struct Record {
 pub trait Probe: Sync {
     /// Answers one question; never fails, never panics, never takes longer than the request's budget.
     fn ask(&self, request: &ProbeRequest) -> Record;
+
+    /// Answers several questions, in their order, each as [`ask`](Probe::ask) does: for those that cost less together.
+    fn ask_all(&self, requests: &[ProbeRequest]) -> Vec<Record> {
+        requests.iter().map(|request| self.ask(request)).collect()
+    }
 }

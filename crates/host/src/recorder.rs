@@ -48,16 +48,30 @@ impl<P: Probe> Probe for Recorder<P> {
     fn ask(&self, request: &ProbeRequest) -> Record {
         let place = self.with_kept(|kept| kept.place(request));
         let record = self.probe.ask(request);
+        self.with_kept(|kept| kept.keep(place, &record));
+        record
+    }
+
+    fn ask_all(&self, requests: &[ProbeRequest]) -> Vec<Record> {
+        let places: Vec<usize> =
+            self.with_kept(|kept| requests.iter().map(|request| kept.place(request)).collect());
+        let records = self.probe.ask_all(requests);
         self.with_kept(|kept| {
-            if let Some((_, answered)) = kept.records.get_mut(place) {
-                *answered = Some(record.clone());
+            for (place, record) in places.into_iter().zip(&records) {
+                kept.keep(place, record);
             }
         });
-        record
+        records
     }
 }
 
 impl Kept {
+    fn keep(&mut self, place: usize, record: &Record) {
+        if let Some((_, answered)) = self.records.get_mut(place) {
+            *answered = Some(record.clone());
+        }
+    }
+
     fn place(&mut self, request: &ProbeRequest) -> usize {
         if let Some(&place) = self.places.get(request) {
             return place;

@@ -1,6 +1,6 @@
 //! `why502`, `why502 diagnose`: the verdict for this host.
 
-use std::io::Write as _;
+use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -132,7 +132,8 @@ fn print(
     format: Format,
     global: &Global,
 ) -> anyhow::Result<()> {
-    let mut out = anstream::AutoStream::auto(std::io::stdout().lock());
+    // Standard output writes line by line, and a report has hundreds.
+    let mut out = BufWriter::new(anstream::AutoStream::auto(std::io::stdout().lock()));
     match format {
         Format::Term => {
             let style = report::term::Style {

@@ -316,7 +316,7 @@ impl Case {
     }
 
     /// The unit files of the host's administrator, with their drop-ins.
-    fn unit_files(&self) -> Result<Rc<BTreeMap<String, UnitFile>>, Gap> {
+    pub(crate) fn unit_files(&self) -> Result<Rc<BTreeMap<String, UnitFile>>, Gap> {
         self.evidence.once("unit files", || {
             let folder = |path: &str| ProbeRequest::Directory {
                 view: View::Host,

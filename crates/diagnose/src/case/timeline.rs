@@ -41,7 +41,7 @@ impl Case {
         };
         moments.extend(changes.iter().map(changed));
         moments.extend(self.of_owner(incident)?);
-        moments.extend(self.of_packages()?);
+        moments.extend(self.package_changes()?);
         moments.extend(known(self.boot())?.map(|at| moment(at, "the host booted".to_owned())));
         let from = incident
             .first_seen
@@ -79,7 +79,7 @@ impl Case {
             .collect())
     }
 
-    fn of_packages(&self) -> Result<Vec<Moment>, Gap> {
+    pub(crate) fn package_changes(&self) -> Result<Vec<Moment>, Gap> {
         let zone = self.host_zone()?;
         // One question for all incidents.
         let from = self.window_start();

@@ -1,5 +1,6 @@
 //! A connection made as another process would make it, and closed at once.
 
+use std::net::SocketAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -30,13 +31,7 @@ pub(super) fn connect(from: Option<u32>, to: &PeerAddress, budget: Duration) -> 
     let deadline = deadline(budget);
     adopt(from)?;
     let start = Instant::now();
-    Ok(match attempt(to, deadline)? {
-        Some(_) => {
-            let text = format!("connected in {} us", start.elapsed().as_micros());
-            Answer::Bytes(text.into_bytes())
-        }
-        None => Answer::TimedOut,
-    })
+    Ok(attempt(to, deadline)?.map_or(Answer::TimedOut, |_| connected(start)))
 }
 
 /// When the asker has to have an answer.
@@ -54,8 +49,69 @@ pub(super) fn adopt(from: Option<u32>) -> io::Result<()> {
     })
 }
 
+/// Connects to many addresses at once, and closes each connection. Must run on a thread of its own, as [`connect`] must.
+pub(super) fn connect_all(
+    from: Option<u32>,
+    to: &[SocketAddr],
+    budget: Duration,
+) -> Vec<io::Result<Answer>> {
+    let deadline = deadline(budget);
+    if let Err(error) = adopt(from) {
+        return to.iter().map(|_| Err(error)).collect();
+    }
+    let mut answers: Vec<io::Result<Answer>> = to.iter().map(|_| Ok(Answer::TimedOut)).collect();
+    // All are on their way before the first is waited for.
+    let mut waiting = Vec::new();
+    for (&address, place) in to.iter().zip(&mut answers) {
+        let start = Instant::now();
+        match begin(&PeerAddress::Tcp(address)) {
+            Ok(begun) if begun.waits => waiting.push((begun, start, place)),
+            begun => *place = begun.and_then(Begun::finish).map(|_| connected(start)),
+        }
+    }
+    while !waiting.is_empty() && Instant::now() < deadline {
+        let mut polled: Vec<PollFd<'_>> = waiting
+            .iter()
+            .map(|(begun, ..)| PollFd::new(&begun.socket, PollFlags::OUT))
+            .collect();
+        if let Err(error) = wait(&mut polled, deadline) {
+            waiting.drain(..).for_each(|(.., place)| *place = Err(error));
+            break;
+        }
+        let done: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let (ended, still): (Vec<_>, Vec<_>) =
+            waiting.into_iter().zip(done).partition(|(_, done)| *done);
+        for ((begun, start, place), _) in ended {
+            *place = begun.finish().map(|_| connected(start));
+        }
+        waiting = still.into_iter().map(|(waits, _)| waits).collect();
+    }
+    drop(waiting);
+    answers
+}
+
+fn connected(start: Instant) -> Answer {
+    Answer::Bytes(format!("connected in {} us", start.elapsed().as_micros()).into_bytes())
+}
+
 /// The connection, which does not block; none when the deadline passed.
 pub(super) fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<Option<OwnedFd>> {
+    let begun = begin(to)?;
+    if begun.waits && !ready(&begun.socket, PollFlags::OUT, deadline)? {
+        return Ok(None);
+    }
+    begun.finish().map(Some)
+}
+
+/// A connection on its way.
+struct Begun {
+    socket: OwnedFd,
+    is_tcp: bool,
+    /// The kernel has not answered yet.
+    waits: bool,
+}
+
+fn begin(to: &PeerAddress) -> io::Result<Begun> {
     let (dialled, socket) = match to {
         PeerAddress::Tcp(address) => {
             let family = if address.is_ipv4() {
@@ -72,20 +128,29 @@ pub(super) fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<Option<
             (dial(&socket, &address), socket)
         }
     };
-    match dialled {
-        Ok(()) => {}
-        Err(Errno::INPROGRESS) => {
-            if !ready(&socket, PollFlags::OUT, deadline)? {
-                return Ok(None);
-            }
-            sockopt::socket_error(&socket)??;
-        }
+    let waits = match dialled {
+        Ok(()) => false,
+        Err(Errno::INPROGRESS) => true,
         Err(error) => return Err(error),
+    };
+    Ok(Begun {
+        socket,
+        is_tcp: matches!(to, PeerAddress::Tcp(_)),
+        waits,
+    })
+}
+
+impl Begun {
+    /// The connection, once the kernel has answered.
+    fn finish(self) -> io::Result<OwnedFd> {
+        if self.waits {
+            sockopt::socket_error(&self.socket)??;
+        }
+        if self.is_tcp && reached_itself(&self.socket)? {
+            return Err(Errno::CONNREFUSED);
+        }
+        Ok(self.socket)
     }
-    if matches!(to, PeerAddress::Tcp(_)) && reached_itself(&socket)? {
-        return Err(Errno::CONNREFUSED);
-    }
-    Ok(Some(socket))
 }
 
 fn stream(family: AddressFamily) -> io::Result<OwnedFd> {
@@ -110,13 +175,18 @@ fn reached_itself(socket: &OwnedFd) -> io::Result<bool> {
 
 /// Waits until the socket can be read or written; false when the deadline passed.
 pub(super) fn ready(socket: &OwnedFd, flags: PollFlags, deadline: Instant) -> io::Result<bool> {
+    wait(&mut [PollFd::new(socket, flags)], deadline)
+}
+
+/// Waits for the first of them; false when the deadline passed.
+fn wait(polled: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec {
             tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
             tv_nsec: left.subsec_nanos().into(),
         };
-        match poll(&mut [PollFd::new(socket, flags)], Some(&left)) {
+        match poll(polled, Some(&left)) {
             Ok(0) => return Ok(false),
             Ok(_) => return Ok(true),
             Err(Errno::INTR) => {}
@@ -237,7 +307,7 @@ fn same_groups(own: &[Gid], theirs: &[Gid]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{SocketAddr, TcpListener};
+    use std::net::TcpListener;
 
     use rustix::net::{bind, listen};
 
@@ -276,6 +346,29 @@ mod tests {
                 .unwrap()
                 .is_none()
         );
+    }
+
+    #[test]
+    fn many_are_answered_as_each_is_alone() {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+        let refused = closed.local_addr().unwrap();
+        drop(closed);
+        let full = stream(AddressFamily::INET).unwrap();
+        bind(&full, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        listen(&full, 0).unwrap();
+        let silent = SocketAddr::try_from(getsockname(&full).unwrap()).unwrap();
+        let waiting = stream(AddressFamily::INET).unwrap();
+        dial(&waiting, &silent).ok();
+        assert!(ready(&waiting, PollFlags::OUT, soon()).unwrap());
+
+        let to = [silent, refused, open.local_addr().unwrap(), silent];
+        let answers = connect_all(None, &to, SLACK + Duration::from_millis(100));
+        assert_eq!(answers.len(), to.len());
+        assert_eq!(answers[0], Ok(Answer::TimedOut));
+        assert_eq!(answers[1], Err(Errno::CONNREFUSED));
+        assert!(matches!(answers[2], Ok(Answer::Bytes(_))));
+        assert_eq!(answers[3], Ok(Answer::TimedOut));
     }
 
     #[test]

@@ -22,31 +22,31 @@ pub(super) fn within(budget: Duration, work: impl FnOnce() -> Answer + Send + 's
     let (answer, answered) = mpsc::sync_channel(1);
     let work = Box::new(work);
     match give(Job { work, answer }) {
-        Ok(()) => wait(&answered, budget),
+        Ok(()) => wait(&answered, budget).unwrap_or_else(|instead| instead),
         Err(errno) => Answer::Errno(errno),
     }
 }
 
-/// The same on a thread that ends with the work, which may change it for good.
-pub(super) fn within_own(
+/// The same on a thread that ends with the work, which may change it for good. What the work brings, or what is to be
+/// said instead.
+pub(super) fn within_own<T: Send + 'static>(
     budget: Duration,
-    work: impl FnOnce() -> Answer + Send + 'static,
-) -> Answer {
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Answer> {
     let (answer, answered) = mpsc::sync_channel(1);
     // Nobody listens any more once the budget is spent.
     match start(move || drop(answer.send(work()))) {
         Ok(()) => wait(&answered, budget),
-        Err(errno) => Answer::Errno(errno),
+        Err(errno) => Err(Answer::Errno(errno)),
     }
 }
 
-fn wait(answered: &Receiver<Answer>, budget: Duration) -> Answer {
-    match answered.recv_timeout(budget) {
-        Ok(answer) => answer,
-        Err(RecvTimeoutError::Timeout) => Answer::TimedOut,
+fn wait<T>(answered: &Receiver<T>, budget: Duration) -> Result<T, Answer> {
+    answered.recv_timeout(budget).map_err(|error| match error {
+        RecvTimeoutError::Timeout => Answer::TimedOut,
         // The work panicked: a fault of ours, which must not look like a fact.
-        Err(RecvTimeoutError::Disconnected) => Answer::Errno(Errno::IO.raw_os_error()),
-    }
+        RecvTimeoutError::Disconnected => Answer::Errno(Errno::IO.raw_os_error()),
+    })
 }
 
 fn start(work: impl FnOnce() + Send + 'static) -> Result<(), i32> {
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn a_thread_of_ones_own_serves_nobody_else() {
         let here = || Answer::Bytes(format!("{:?}", thread::current().id()).into_bytes());
-        let own = within_own(Duration::from_secs(5), here);
+        let own = within_own(Duration::from_secs(5), here).unwrap();
         for _ in 0..4 {
             assert_ne!(within(Duration::from_secs(5), here), own);
         }

@@ -6,16 +6,18 @@
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
 
 use facts::{Answer, View};
 use memchr::{memchr, memmem};
-use rustix::buffer::spare_capacity;
 use rustix::io::{self, Errno};
 
 use super::file;
 
 /// What is read at once, how close the halving comes, and how far lines may be out of order.
 const BLOCK: u64 = 64 << 10;
+/// So much is read by two threads side by side.
+const SHARED: usize = 1 << 20;
 /// A longer line has no mark. Docker cuts at 16 KiB, each byte of which JSON may write with six.
 const LONGEST_MARKED: u64 = 1 << 20;
 
@@ -195,19 +197,38 @@ impl<'a> Log<'a> {
     fn read(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let length = range.end.saturating_sub(range.start);
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let mut bytes = Vec::with_capacity(length);
-        while bytes.len() < length {
-            let at = range.start + bytes.len() as u64;
-            match io::pread(&self.file, spare_capacity(&mut bytes), at) {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
+        let mut bytes = vec![0; length];
+        if length < SHARED {
+            let got = fill(&self.file, &mut bytes, range.start)?;
+            bytes.truncate(got);
+            return Ok(bytes);
         }
-        // The allocator may have given more room than was asked for.
-        bytes.truncate(length);
+        // Most of the time goes into the copying and into the memory's first touch.
+        let middle = length / 2;
+        let (first, second) = bytes.split_at_mut(middle);
+        let (first, second) = thread::scope(|scope| {
+            let ahead = scope.spawn(|| fill(&self.file, second, range.start + middle as u64));
+            let first = fill(&self.file, first, range.start);
+            (first, ahead.join().unwrap_or(Err(Errno::IO)))
+        });
+        let (first, second) = (first?, second?);
+        bytes.truncate(if first < middle { first } else { middle + second });
         Ok(bytes)
     }
+}
+
+/// Reads until `bytes` are full or the file ends; how many were read.
+fn fill(file: &OwnedFd, bytes: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut got = 0;
+    while let Some(free) = bytes.get_mut(got..).filter(|free| !free.is_empty()) {
+        match io::pread(file, free, at + got as u64) {
+            Ok(0) => break,
+            Ok(more) => got += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(got)
 }
 
 #[cfg(test)]
@@ -240,6 +261,20 @@ mod tests {
         )
         .end(limit)
         .unwrap()
+    }
+
+    #[test]
+    fn what_two_threads_read_is_what_stands_there() {
+        let line = format!("{FROM} [error] 1#1: *1 x\n");
+        let text = line.repeat(SHARED / line.len() + 9).into_bytes();
+        assert!(text.len() > SHARED);
+        assert_eq!(end(&text, 256, u64::MAX), (text.clone(), false));
+        // A file that was cut short meanwhile, in its first or in its second half.
+        for length in [text.len() / 3, text.len() - 7] {
+            let shrunk = text.get(..length).unwrap();
+            let log = Log::new(log_of(shrunk), text.len() as u64, b"", b"", 256);
+            assert_eq!(log.read(0..text.len() as u64).unwrap(), shrunk);
+        }
     }
 
     fn stamp(second: u32) -> String {

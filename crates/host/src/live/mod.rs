@@ -19,7 +19,10 @@ mod strings;
 mod view;
 mod walk;
 
-use facts::{Answer, Probe, ProbeRequest, Record};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use facts::{Answer, PeerAddress, Probe, ProbeRequest, Record};
 use jiff::Timestamp;
 use rustix::io::Errno;
 
@@ -56,16 +59,69 @@ impl Probe for LiveHost {
                 | ProbeRequest::Request { .. }
         ) {
             // Its thread becomes the process that connects.
-            guard::within_own(request.budget(), putting())
+            guard::within_own(request.budget(), putting()).unwrap_or_else(|instead| instead)
         } else if may_hang(request) {
             guard::within(request.budget(), putting())
         } else {
             put(request)
         };
         mask::answer(request, &mut answer);
-        Record {
-            at: Timestamp::now(),
-            answer,
+        now(answer)
+    }
+
+    fn ask_all(&self, requests: &[ProbeRequest]) -> Vec<Record> {
+        match Connections::of(requests) {
+            Some(connections) => connections.make().into_iter().map(now).collect(),
+            None => requests.iter().map(|request| self.ask(request)).collect(),
+        }
+    }
+}
+
+fn now(answer: Answer) -> Record {
+    Record {
+        at: Timestamp::now(),
+        answer,
+    }
+}
+
+/// Connections over TCP that one process would make.
+struct Connections {
+    from: Option<u32>,
+    to: Vec<SocketAddr>,
+    budget: Duration,
+}
+
+impl Connections {
+    fn of(requests: &[ProbeRequest]) -> Option<Self> {
+        let first = requests.first()?;
+        let ProbeRequest::Connect { from, .. } = *first else {
+            return None;
+        };
+        let address = |request: &ProbeRequest| match request {
+            ProbeRequest::Connect {
+                from: other,
+                to: PeerAddress::Tcp(address),
+            } if *other == from => Some(*address),
+            _ => None,
+        };
+        Some(Self {
+            from,
+            to: requests.iter().map(address).collect::<Option<_>>()?,
+            budget: first.budget(),
+        })
+    }
+
+    /// The answers, in the order of the addresses. Becoming the process is dear, and done once.
+    fn make(self) -> Vec<Answer> {
+        let Self { from, to, budget } = self;
+        let count = to.len();
+        let made = guard::within_own(budget, move || connect::connect_all(from, &to, budget));
+        match made {
+            Ok(answers) => answers
+                .into_iter()
+                .map(|answer| answer.unwrap_or_else(refused))
+                .collect(),
+            Err(instead) => vec![instead; count],
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use facts::{Answer, View};
 use memchr::memchr;
 use memchr::memmem::Finder;
+use rustix::buffer::spare_capacity;
 use rustix::io::{self, Errno};
 
 use super::file;
@@ -76,12 +77,11 @@ fn is_text(byte: u8) -> bool {
 
 /// Reads until this much is held; false at the end of the file.
 fn fill(file: &OwnedFd, held: &mut Vec<u8>, wanted: usize) -> io::Result<bool> {
-    let mut read = vec![0; (64 << 10).min(wanted)];
+    held.reserve(wanted.saturating_sub(held.len()));
     while held.len() < wanted {
-        match io::read(file, read.as_mut_slice()) {
+        match io::read(file, spare_capacity(held)) {
             Ok(0) => return Ok(false),
-            Ok(n) => held.extend_from_slice(read.get(..n).unwrap_or_default()),
-            Err(Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error),
         }
     }
