@@ -16,6 +16,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod incident;
+pub mod logs;
 mod selinux;
 mod tie;
 pub mod verdict;

@@ -32,7 +32,8 @@ pub fn collect(probe: &dyn Probe, requests: &[ProbeRequest]) -> Vec<Record> {
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let asked: Vec<&ProbeRequest> = task.iter().filter_map(|&at| requests.get(at)).collect();
+            let asked: Vec<&ProbeRequest> =
+                task.iter().filter_map(|&at| requests.get(at)).collect();
             for (&at, record) in task.iter().zip(ask(probe, &asked)) {
                 if let Some(answer) = answers.get(at) {
                     answer.get_or_init(|| record);
@@ -91,12 +92,11 @@ fn waits(request: &ProbeRequest) -> bool {
 
 fn ask(probe: &dyn Probe, requests: &[&ProbeRequest]) -> Vec<Record> {
     let start = Instant::now();
-    let records = match requests {
-        [request] => vec![probe.ask(request)],
-        _ => {
-            let requests: Vec<ProbeRequest> = requests.iter().map(|&request| request.clone()).collect();
-            probe.ask_all(&requests)
-        }
+    let records = if let [request] = requests {
+        vec![probe.ask(request)]
+    } else {
+        let requests: Vec<ProbeRequest> = requests.iter().copied().cloned().collect();
+        probe.ask_all(&requests)
     };
     for (request, record) in requests.iter().zip(&records) {
         tracing::debug!(%request, answer = ?record.answer, elapsed = ?start.elapsed(), "asked");

@@ -9,6 +9,7 @@
 )]
 
 pub mod access;
+pub mod bulk;
 pub mod error;
 mod level;
 mod time;

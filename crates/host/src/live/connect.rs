@@ -75,7 +75,9 @@ pub(super) fn connect_all(
             .map(|(begun, ..)| PollFd::new(&begun.socket, PollFlags::OUT))
             .collect();
         if let Err(error) = wait(&mut polled, deadline) {
-            waiting.drain(..).for_each(|(.., place)| *place = Err(error));
+            waiting
+                .drain(..)
+                .for_each(|(.., place)| *place = Err(error));
             break;
         }
         let done: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();

@@ -212,7 +212,11 @@ impl<'a> Log<'a> {
             (first, ahead.join().unwrap_or(Err(Errno::IO)))
         });
         let (first, second) = (first?, second?);
-        bytes.truncate(if first < middle { first } else { middle + second });
+        bytes.truncate(if first < middle {
+            first
+        } else {
+            middle + second
+        });
         Ok(bytes)
     }
 }
