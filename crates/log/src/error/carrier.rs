@@ -119,20 +119,22 @@ pub fn plain(bytes: &[u8]) -> (Carrier, Cow<'_, [u8]>) {
         return (Carrier::Plain, Cow::Borrowed(bytes));
     }
     match sample().find_map(is) {
-        Some(carrier @ (Carrier::DockerJson | Carrier::JournalJson)) => {
-            let part = |line: &[u8]| {
-                let (_, text) = wrapped(line)?;
-                let ends = text.ends_with(b"\n");
-                Some((text, ends))
-            };
-            (carrier, Cow::Owned(join(bytes, part)))
-        }
-        Some(Carrier::Cri) => (Carrier::Cri, Cow::Owned(join(bytes, cri_part))),
-        Some(Carrier::Compose) => (
-            Carrier::Compose,
-            Cow::Owned(join(bytes, |line| Some((compose(line)?.to_vec(), false)))),
-        ),
-        _ => (Carrier::Plain, Cow::Borrowed(bytes)),
+        Some(Carrier::AngieJson) | None => (Carrier::Plain, Cow::Borrowed(bytes)),
+        Some(carrier) => (carrier, Cow::Owned(unwrap_lines(bytes, carrier))),
+    }
+}
+
+/// What lines carry, one behind the other; they stay as they are where this carrier wraps nothing.
+pub(crate) fn unwrap_lines(bytes: &[u8], carrier: Carrier) -> Vec<u8> {
+    match carrier {
+        Carrier::DockerJson | Carrier::JournalJson => join(bytes, |line| {
+            let (_, text) = wrapped(line)?;
+            let ends = text.ends_with(b"\n");
+            Some((text, ends))
+        }),
+        Carrier::Cri => join(bytes, cri_part),
+        Carrier::Compose => join(bytes, |line| Some((compose(line)?.to_vec(), false))),
+        _ => bytes.to_vec(),
     }
 }
 

@@ -15,12 +15,13 @@ mod forgery;
 mod json;
 mod outcome;
 mod pasted;
-mod phrases;
-mod records;
+pub(crate) mod phrases;
+pub(crate) mod records;
 mod resolve;
 mod upstream;
 
 pub use action::{Side, While};
+pub(crate) use carrier::unwrap_lines;
 pub use carrier::{Carrier, Decoded, decode, plain};
 pub use class::Class;
 pub use container::{DOCKER_TIME, RuntimeForm, Stream, Streamed, streamed};
@@ -148,6 +149,12 @@ impl Event<'_> {
     /// What the client saw, if this was the request's last attempt.
     pub fn outcome(&self) -> Seen {
         outcome::outcome(self)
+    }
+
+    /// Whether its words before the fields are all nginx's, the kernel's or the peer's, so that lines with the same words
+    /// are of the same kind.
+    pub(crate) fn is_free_of_clients(&self) -> bool {
+        self.then != Then::Client
     }
 
     /// Who wrote this part of the event, if the line as a whole is nginx's.

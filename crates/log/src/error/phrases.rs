@@ -113,6 +113,35 @@ pub(super) fn find(message: &[u8]) -> Option<&'static Row> {
     }
 }
 
+/// What the first letters of a message tell of all rows that it can have.
+pub(crate) struct Dullness {
+    /// Some of them quote what a client wrote.
+    pub(crate) quotes: bool,
+}
+
+/// The first letters of every literal that has so many.
+pub(crate) fn starts() -> impl Iterator<Item = [u8; 8]> {
+    ROWS.iter()
+        .filter_map(|row| row.literal.as_bytes().first_chunk().copied())
+}
+
+/// What a message that begins so tells, if no row that it can have is a failure of an upstream or quotes an application's
+/// text. [`find_inside`] is left out: see there what it takes.
+pub(crate) fn dullness(start: &[u8; 8]) -> Option<Dullness> {
+    let mut quotes = false;
+    for row in ROWS {
+        let literal = row.literal.as_bytes();
+        if !literal.starts_with(start) && !start.starts_with(literal) {
+            continue;
+        }
+        if row.rule.may_be_upstream_failure() || row.rule == Rule::Is(Class::FastcgiStderr) {
+            return None;
+        }
+        quotes |= row.then == Then::Client;
+    }
+    Some(Dullness { quotes })
+}
+
 /// The row for messages that begin with a number or a name of the configuration's.
 pub(super) fn find_inside(message: &[u8]) -> Option<&'static Row> {
     let end = memchr::memchr(b' ', message)?;

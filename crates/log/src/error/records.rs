@@ -13,10 +13,10 @@ use std::ops::Range;
 /// A line that is longer is cut into several records: no logger writes such lines, but files have holes.
 const MAX_LINE: usize = 1 << 20;
 /// How far a record of nginx's can reach.
-const WINDOW: usize = 4096;
+pub(crate) const WINDOW: usize = 4096;
 /// How much must be seen of what follows one, and the line that it ends in: what begins within the window of a record has
 /// one itself.
-const AHEAD: usize = 2 * WINDOW;
+pub(crate) const AHEAD: usize = 2 * WINDOW;
 /// How much [`Splitter`] reads at once.
 const CHUNK: usize = 1 << 16;
 
@@ -99,10 +99,7 @@ impl<'a> Records<'a> {
                 }
                 parts.push(Self {
                     rest: bytes.get(at..).unwrap_or_default(),
-                    state: State {
-                        carrier: Some(Carrier::Plain),
-                        ..State::new(at as u64)
-                    },
+                    state: State::carried(at as u64, Carrier::Plain),
                     part: start as u64..bytes.len() as u64,
                 });
             }
@@ -134,11 +131,32 @@ impl<'a> Iterator for Records<'a> {
 
 /// Where the last line begins, within these bytes, that has a head. It is searched for from their end.
 fn last_head(bytes: &[u8], within: Range<usize>) -> Option<usize> {
+    last_line(bytes, within, |line| plain_head(line).is_some())
+}
+
+/// The same of lines that are carried so.
+pub(crate) fn last_head_carried(
+    bytes: &[u8],
+    within: Range<usize>,
+    carrier: Carrier,
+) -> Option<usize> {
+    if carrier == Carrier::Plain {
+        last_head(bytes, within)
+    } else {
+        last_line(bytes, within, |line| head(line).is_some())
+    }
+}
+
+fn last_line(
+    bytes: &[u8],
+    within: Range<usize>,
+    is_head: impl Fn(&[u8]) -> bool,
+) -> Option<usize> {
     let mut end = within.end;
     loop {
         let before = bytes.get(within.start..end)?;
         let line = within.start + memchr::memrchr(b'\n', before)? + 1;
-        if plain_head(bytes.get(line..)?).is_some() {
+        if is_head(bytes.get(line..)?) {
             return Some(line);
         }
         end = line - 1;
@@ -220,7 +238,7 @@ impl<R: Read> Splitter<R> {
 
 /// What is carried from one record to the next.
 #[derive(Clone, Debug)]
-struct State {
+pub(crate) struct State {
     offset: u64,
     carrier: Option<Carrier>,
     /// Records that begin before this stand inside another one's text.
@@ -233,6 +251,14 @@ struct State {
 }
 
 impl State {
+    /// Before a record at this offset, with lines carried so; unknown until one with a head has come.
+    pub(crate) fn carried(offset: u64, carrier: Carrier) -> Self {
+        Self {
+            carrier: Some(carrier),
+            ..Self::new(offset)
+        }
+    }
+
     fn new(offset: u64) -> Self {
         Self {
             offset,
@@ -244,7 +270,21 @@ impl State {
         }
     }
 
-    fn take<'a>(&mut self, text: &'a [u8]) -> Option<(Record<'a>, &'a [u8])> {
+    /// Goes on at this offset, with what begins there, behind records that hold nothing of later ones.
+    pub(crate) fn go_on(&mut self, offset: u64) {
+        if self.offset != offset {
+            self.offset = offset;
+            self.next_head = None;
+        }
+    }
+
+    /// Whether what begins at this offset surely stands in no earlier record's text, as far as earlier ones tell.
+    pub(crate) fn is_outside(&self, offset: u64) -> bool {
+        offset >= self.inside_until && offset >= self.perhaps_until
+    }
+
+    /// The first record of `text`, and what is left of it.
+    pub(crate) fn take<'a>(&mut self, text: &'a [u8]) -> Option<(Record<'a>, &'a [u8])> {
         if text.is_empty() {
             return None;
         }

@@ -1,0 +1,966 @@
+//! Error logs, counted: failures by peer and kind, minute by minute.
+//!
+//! Every record is what [`crate::error`] says that it is. Lines whose kind was seen before are recognised by their words
+//! alone ([`line`]); all others are parsed as a whole.
+
+use std::collections::BTreeMap;
+
+use hashbrown::hash_table::{Entry, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap};
+use memchr::memchr;
+use memchr::memmem::Finder;
+use std::hash::BuildHasher as _;
+
+use super::line::{self, Dull, Dullness, Fields, Start};
+use super::span::Activity;
+use super::top::{Distinct, TopCounter};
+use super::{AHEAD, BACK, Failure, LONGEST, Part, Seen, Top, Wanted};
+use crate::LocalTime;
+use crate::error::records::{self, State, WINDOW};
+use crate::error::{self, Carrier, Class, Event, Forgery, LIMITS, Protocol, While};
+
+/// Kinds of failures that are kept; those that come later are counted together.
+pub const INCIDENTS_KEPT: usize = 2048;
+/// Pairs of an incident and a server.
+const CELLS_KEPT: usize = 16 << 10;
+/// Spellings of kinds of lines that are kept, to recognise the next one by.
+const SPELLINGS_KEPT: usize = 16 << 10;
+/// A longer spelling is parsed each time.
+const SPELLING: usize = 512;
+/// Clients, URLs and hosts that are counted exactly.
+const TOP_KEPT: usize = 8 << 10;
+/// Locations of an incident that are counted exactly.
+const LOCATIONS_KEPT: usize = 64;
+/// So many of a list are given out.
+const TOP_GIVEN: usize = 50;
+/// A time that is so many seconds before the line's before it is a jump of the clock, not disorder.
+const JUMP: i64 = 1800;
+
+/// Alike failures.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    /// As nginx prints it; a name that was not resolved; empty where the lines name none.
+    pub peer: Vec<u8>,
+    /// How nginx spoke to it.
+    pub protocol: Option<Protocol>,
+    /// What failed.
+    pub class: Class,
+    /// The errno, as printed.
+    pub errno: Option<u16>,
+    /// What nginx was doing.
+    pub action: Option<While>,
+}
+
+/// What was counted.
+#[derive(Clone, Debug, Default)]
+pub struct ErrorCounted {
+    /// Lines of the wanted time, with those that are no line of nginx's.
+    pub lines: u64,
+    /// Failures of upstreams that were wanted.
+    pub failures: u64,
+    /// Those that somebody else than nginx may have written: in no incident.
+    pub suspects: u64,
+    /// Lines that are no line of nginx's and continue none.
+    pub strange: u64,
+    /// Failures of kinds that came when too many were known already.
+    pub beyond: u64,
+    /// How often a line's time was more than half an hour before the line's before it.
+    pub jumps: u64,
+    /// The first and the last time of a counted line.
+    pub window: Option<(LocalTime, LocalTime)>,
+    /// By kind.
+    pub incidents: Vec<CountedIncident>,
+    /// Whose requests failed.
+    pub clients: Top,
+    /// Which paths failed.
+    pub urls: Top,
+    /// Which Host headers failed.
+    pub hosts: Top,
+    /// Distinct clients among the failures.
+    pub distinct_clients: Seen,
+    /// Spans of time in which something was logged at least every few minutes, in order.
+    pub active: Vec<(LocalTime, LocalTime)>,
+}
+
+/// What was counted of one kind.
+#[derive(Clone, Debug)]
+pub struct CountedIncident {
+    /// Which.
+    pub kind: Kind,
+    /// How often.
+    pub count: u64,
+    /// The first and the last time.
+    pub window: (LocalTime, LocalTime),
+    /// What the client saw, if it was the last attempt; `Unknown` where the lines differ.
+    pub outcome: error::Seen,
+    /// Failures in each minute that has some: the minute since 1970, by the log's clock.
+    pub minutes: Vec<(i64, u64)>,
+    /// Failures by server.
+    pub servers: Vec<(Vec<u8>, u64)>,
+    /// First parts of the paths.
+    pub locations: Top,
+    /// Distinct clients.
+    pub clients: Seen,
+    /// The first line; of several in one second the least.
+    pub sample: Vec<u8>,
+}
+
+/// Counts one log, or parts of several.
+pub struct ErrorCounter<'w> {
+    wanted: Wanted<'w>,
+    dullness: Dullness,
+    hasher: DefaultHashBuilder,
+    spellings: HashTable<Spelling>,
+    cells: Vec<Cell>,
+    incidents: Vec<Incident>,
+    by_kind: HashMap<(Kind, bool), u32>,
+    by_server: HashMap<(u32, Vec<u8>), u32>,
+    clock: Clock,
+    tally: Tally,
+    active: Activity,
+    clients: TopCounter,
+    urls: TopCounter,
+    hosts: TopCounter,
+    distinct: Distinct,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    lines: u64,
+    suspects: u64,
+    strange: u64,
+    beyond: u64,
+    jumps: u64,
+    window: Option<(i64, i64)>,
+}
+
+/// One way to write one kind of failure of one server.
+struct Spelling {
+    hash: u64,
+    /// None where such lines are no wanted failure.
+    cell: Option<u32>,
+    start: [u8; 3],
+    /// Words, server and peer, one behind the other.
+    text: Box<[u8]>,
+    said: u16,
+    server: u16,
+}
+
+impl Spelling {
+    fn is(&self, start: [u8; 3], fields: &Fields<'_>) -> bool {
+        let (said, server) = (usize::from(self.said), usize::from(self.server));
+        let upstream = fields.upstream.unwrap_or_default();
+        self.start == start
+            && self.text.len() == fields.said.len() + fields.server.len() + upstream.len()
+            && self.text.get(..said) == Some(fields.said)
+            && self.text.get(said..said + server) == Some(fields.server)
+            && self.text.get(said + server..) == Some(upstream)
+    }
+}
+
+/// Failures of one kind in one server.
+struct Cell {
+    incident: u32,
+    count: u64,
+}
+
+struct Incident {
+    first: i64,
+    last: i64,
+    outcome: error::Seen,
+    minutes: Minutes,
+    sample: Vec<u8>,
+    locations: TopCounter,
+    clients: Distinct,
+}
+
+/// Counts by minute, which come nearly in order.
+#[derive(Default)]
+struct Minutes {
+    now: i64,
+    count: u64,
+    before: Vec<(i64, u64)>,
+    /// So many are sorted and each there once.
+    settled: usize,
+}
+
+impl Minutes {
+    fn add(&mut self, minute: i64, count: u64) {
+        if minute != self.now {
+            self.turn();
+            self.now = minute;
+        }
+        self.count += count;
+    }
+
+    fn turn(&mut self) {
+        if self.count > 0 {
+            self.before.push((self.now, self.count));
+            self.count = 0;
+            // What goes to and fro must not grow.
+            if self.before.len() > 2 * self.settled + 1024 {
+                self.settle();
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.before.sort_unstable_by_key(|&(minute, _)| minute);
+        self.before.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 += later.1;
+            }
+            same
+        });
+        self.settled = self.before.len();
+    }
+
+    fn finish(mut self) -> Vec<(i64, u64)> {
+        self.turn();
+        self.settle();
+        self.before
+    }
+}
+
+/// Reads times, most of which are the last one again.
+#[derive(Default)]
+struct Clock {
+    text: [u8; LocalTime::LENGTH],
+    seconds: i64,
+}
+
+impl Clock {
+    fn read(&mut self, line: &[u8]) -> Option<i64> {
+        let text: &[u8; LocalTime::LENGTH] = line.first_chunk()?;
+        if *text != self.text {
+            self.seconds = LocalTime::parse(text)?.seconds();
+            self.text = *text;
+        }
+        Some(self.seconds)
+    }
+}
+
+/// A head that was read.
+#[derive(Clone, Copy)]
+struct Started {
+    seconds: i64,
+    start: Start,
+}
+
+/// Where the next `%0a` stands: near one, a line may stand inside an earlier one's path.
+struct Encoded<'t> {
+    finder: Finder<'static>,
+    text: &'t [u8],
+    next: usize,
+}
+
+impl<'t> Encoded<'t> {
+    fn new(text: &'t [u8], from: usize) -> Self {
+        let mut encoded = Self {
+            finder: Finder::new(b"%0"),
+            text,
+            next: from,
+        };
+        encoded.seek(from);
+        encoded
+    }
+
+    fn seek(&mut self, from: usize) {
+        let mut at = from;
+        self.next = loop {
+            let rest = self.text.get(at..).unwrap_or_default();
+            let Some(found) = self.finder.find(rest) else {
+                break usize::MAX;
+            };
+            at += found;
+            if matches!(self.text.get(at + 2), Some(b'a' | b'A')) {
+                break at;
+            }
+            at += 2;
+        };
+    }
+
+    /// Whether none begins in `from..to`; asked with a growing `from`.
+    fn is_none_in(&mut self, from: usize, to: usize) -> bool {
+        if self.next < from {
+            self.seek(from);
+        }
+        self.next >= to
+    }
+}
+
+impl<'w> ErrorCounter<'w> {
+    /// Counts nothing yet.
+    pub fn new(wanted: &Wanted<'w>) -> Self {
+        Self {
+            wanted: *wanted,
+            dullness: Dullness::new(),
+            hasher: DefaultHashBuilder::default(),
+            spellings: HashTable::new(),
+            cells: Vec::new(),
+            incidents: Vec::new(),
+            by_kind: HashMap::default(),
+            by_server: HashMap::default(),
+            clock: Clock::default(),
+            tally: Tally::default(),
+            active: Activity::default(),
+            clients: TopCounter::new(TOP_KEPT),
+            urls: TopCounter::new(TOP_KEPT),
+            hosts: TopCounter::new(TOP_KEPT),
+            distinct: Distinct::new(),
+        }
+    }
+
+    /// Counts what begins in a part, whose lines are carried so.
+    pub fn count(&mut self, part: &Part<'_>, carrier: Carrier) {
+        match unwrapped(part, carrier) {
+            Some((text, within)) => self.scan(&text, within, Carrier::Plain),
+            None => self.scan(part.text, part.within.clone(), carrier),
+        }
+    }
+
+    fn scan(&mut self, text: &[u8], within: std::ops::Range<usize>, carrier: Carrier) {
+        let Some(mut at) = first_line(text, &within, carrier) else {
+            return;
+        };
+        let mut state = State::carried(at as u64, carrier);
+        let mut encoded = Encoded::new(text, at);
+        let mut next = self.started(text, at, carrier);
+        let mut last = None;
+        while at < within.end {
+            let line = text.get(at..).unwrap_or_default();
+            let end = at + memchr(b'\n', line).map_or(line.len(), |length| length + 1);
+            let is_counted = at >= within.start;
+            let own = next;
+            next = self.started(text, end, carrier);
+            let is_usual = own.is_some()
+                && (next.is_some() || end == text.len())
+                && end - at <= LONGEST
+                && state.is_outside(at as u64)
+                && encoded.is_none_in(at, end + WINDOW);
+            if let (Some(own), true) = (own, is_usual)
+                && self.usual(text, at, end, own, is_counted)
+            {
+                if is_counted {
+                    self.lines(own.seconds, 1, &mut last);
+                } else {
+                    last = Some(own.seconds);
+                }
+                at = end;
+                continue;
+            }
+            state.go_on(at as u64);
+            let Some((record, rest)) = state.take(line) else {
+                return;
+            };
+            let behind = text.len() - rest.len();
+            let seen = record.bytes.get(..LONGEST).unwrap_or(record.bytes);
+            let event = if record.bytes.len() > LONGEST {
+                error::parse(seen)
+            } else {
+                record.event()
+            };
+            let decoded;
+            let event = match event {
+                None if carrier != Carrier::Plain => {
+                    decoded = error::decode(seen);
+                    decoded.event().map(|event| Event {
+                        forgery: record.inside.or(event.forgery),
+                        ..event
+                    })
+                }
+                event => event,
+            };
+            match event {
+                Some(event) => {
+                    let seconds = event.time.map(LocalTime::seconds);
+                    if is_counted {
+                        let lines = u64::from(record.line_count);
+                        match seconds {
+                            Some(seconds) => self.lines(seconds, lines, &mut last),
+                            None if self.is_unbounded() => self.tally.lines += lines,
+                            None => {}
+                        }
+                        self.event(&event, seen, own.filter(|_| is_usual));
+                    } else {
+                        last = seconds.or(last);
+                    }
+                }
+                None => self.strange(text, at..behind, &within),
+            }
+            if behind != end {
+                next = self.started(text, behind, carrier);
+            }
+            at = behind;
+        }
+    }
+
+    fn is_unbounded(&self) -> bool {
+        self.wanted.from.is_none() && self.wanted.until.is_none()
+    }
+
+    fn started(&mut self, text: &[u8], at: usize, carrier: Carrier) -> Option<Started> {
+        if carrier != Carrier::Plain {
+            return None;
+        }
+        let line = text.get(at..)?;
+        let seconds = self.clock.read(line)?;
+        Some(Started {
+            seconds,
+            start: Start::of(line)?,
+        })
+    }
+
+    /// Lines without a head are counted each by itself: where a record of such lines begins depends on where one begins to
+    /// read.
+    fn strange(
+        &mut self,
+        text: &[u8],
+        record: std::ops::Range<usize>,
+        within: &std::ops::Range<usize>,
+    ) {
+        let mut at = record.start;
+        while at < record.end {
+            if within.contains(&at) {
+                self.tally.strange += 1;
+                self.tally.lines += 1;
+            }
+            let rest = text.get(at..record.end).unwrap_or_default();
+            at += memchr(b'\n', rest).map_or(rest.len(), |length| length + 1);
+        }
+    }
+
+    fn lines(&mut self, seconds: i64, lines: u64, last: &mut Option<i64>) {
+        let before = last.replace(seconds);
+        if before != Some(seconds) {
+            self.moment(seconds, before);
+        }
+        if self.is_in_time(seconds) {
+            self.tally.lines += lines;
+        }
+    }
+
+    #[cold]
+    fn moment(&mut self, seconds: i64, before: Option<i64>) {
+        if self.is_in_time(seconds) {
+            self.tally.jumps += u64::from(before.is_some_and(|before| seconds < before - JUMP));
+            self.active.add(seconds);
+            let window = self.tally.window.get_or_insert((seconds, seconds));
+            *window = (window.0.min(seconds), window.1.max(seconds));
+        }
+    }
+
+    fn is_in_time(&self, seconds: i64) -> bool {
+        self.wanted
+            .from
+            .is_none_or(|from| seconds >= from.seconds())
+            && self
+                .wanted
+                .until
+                .is_none_or(|until| seconds < until.seconds())
+    }
+
+    /// Counts a line of a usual shape; false where it has to be parsed.
+    fn usual(&mut self, text: &[u8], at: usize, end: usize, own: Started, is_counted: bool) -> bool {
+        let line = text.get(at..end).unwrap_or_default();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let message = line.get(own.start.message..).unwrap_or_default();
+        match self.dullness.of(message) {
+            Some(Dull::Plain) => return true,
+            Some(Dull::Quoting) => return line::is_closed(message) && !may_be_cut(text, at, end),
+            None => {}
+        }
+        if line.ends_with(b"\r") {
+            return false;
+        }
+        let Some(fields) = Fields::of(message) else {
+            return false;
+        };
+        let start = start_of(own.start);
+        let hash = self.hash(start, &fields);
+        let known = self
+            .spellings
+            .find(hash, |known| known.hash == hash && known.is(start, &fields));
+        let Some(known) = known else {
+            return false;
+        };
+        if let Some(cell) = known.cell
+            && is_counted
+            && self.is_in_time(own.seconds)
+        {
+            self.fail(cell, own.seconds, &fields, line);
+        }
+        true
+    }
+
+    fn hash(&self, start: [u8; 3], fields: &Fields<'_>) -> u64 {
+        let said = self.hasher.hash_one(fields.said);
+        let peer = self.hasher.hash_one(fields.upstream.unwrap_or_default());
+        let server = self.hasher.hash_one(fields.server);
+        let start = u64::from(u32::from_le_bytes([start[0], start[1], start[2], 0]));
+        (said.rotate_left(17) ^ peer).rotate_left(23) ^ server ^ start
+    }
+
+    fn fail(&mut self, cell: u32, seconds: i64, fields: &Fields<'_>, line: &[u8]) {
+        let told = Told {
+            client: fields.client,
+            path: fields.request.map(line::path_of),
+            host: fields.host,
+        };
+        self.tell(cell, seconds, &told, line);
+    }
+
+    fn tell(&mut self, cell: u32, seconds: i64, told: &Told<'_>, line: &[u8]) {
+        let Some(cell) = self.cells.get_mut(cell as usize) else {
+            return;
+        };
+        cell.count += 1;
+        let Some(incident) = self.incidents.get_mut(cell.incident as usize) else {
+            return;
+        };
+        incident.minutes.add(seconds.div_euclid(60), 1);
+        if seconds <= incident.first {
+            incident.begins(seconds, line);
+        }
+        incident.last = incident.last.max(seconds);
+        self.clients.add(told.client);
+        incident.clients.add(told.client);
+        self.distinct.add(told.client);
+        if let Some(path) = told.path {
+            self.urls.add(path);
+            incident.locations.add(line::first_part(path));
+        }
+        if let Some(host) = told.host {
+            self.hosts.add(host);
+        }
+    }
+
+    /// Counts a parsed record; `usual` where it has no neighbours that tell of it, so that its spelling can stand for it.
+    fn event(&mut self, event: &Event<'_>, record: &[u8], usual: Option<Started>) {
+        let Some(seconds) = event.time.map(LocalTime::seconds) else {
+            return;
+        };
+        if !self.is_in_time(seconds) {
+            return;
+        }
+        let line = record.strip_suffix(b"\n").unwrap_or(record);
+        let cell = self.judge(event, seconds, line);
+        if let Some(own) = usual
+            && event.forgery.is_none()
+            && event.is_free_of_clients()
+            && !line.ends_with(b"\r")
+            && let Some(fields) = line.get(own.start.message..).and_then(Fields::of)
+            && spells_out(&fields, event)
+        {
+            self.learn(own.start, &fields, cell);
+        }
+        if let Some(cell) = cell {
+            let told = Told {
+                client: event.client.map_or(&b""[..], |client| client),
+                path: event.request.map(|request| line::path_of(request)),
+                host: event.host.map(|host| &host[..]),
+            };
+            self.tell(cell, seconds, &told, line);
+        }
+    }
+
+    /// The cell of a failure; none where it is no wanted one.
+    fn judge(&mut self, event: &Event<'_>, seconds: i64, line: &[u8]) -> Option<u32> {
+        if !event.is_upstream_failure() {
+            return None;
+        }
+        let is_doubtful = match event.forgery {
+            None => false,
+            Some(Forgery::PerhapsInside) => true,
+            Some(_) => {
+                self.tally.suspects += 1;
+                return None;
+            }
+        };
+        let unresolved = event.unresolved();
+        let peer = match (&event.upstream, &unresolved) {
+            (Some(upstream), _) => &upstream.peer[..],
+            (None, Some(unresolved)) => &unresolved.name[..],
+            (None, None) => b"",
+        };
+        let server = event.server.map_or(&b""[..], |server| server);
+        let outcome = event.outcome();
+        let protocol = event.upstream.map(|upstream| upstream.protocol);
+        if let Some(wanted) = self.wanted.failure
+            && !wanted(&Failure {
+                class: event.class,
+                errno: event.errno,
+                action: event.action,
+                protocol,
+                peer,
+                server,
+                outcome,
+            })
+        {
+            return None;
+        }
+        let kind = Kind {
+            peer: peer.to_vec(),
+            protocol,
+            class: event.class,
+            errno: event.errno,
+            action: event.action,
+        };
+        let full = self.incidents.len() >= INCIDENTS_KEPT;
+        let incident = match self.by_kind.get(&(kind.clone(), is_doubtful)) {
+            Some(&incident) => incident,
+            None if full => {
+                self.tally.beyond += 1;
+                return None;
+            }
+            None => {
+                let incident = u32::try_from(self.incidents.len()).ok()?;
+                self.incidents.push(Incident::new(seconds, outcome, line));
+                self.by_kind.insert((kind, is_doubtful), incident);
+                incident
+            }
+        };
+        self.incidents.get_mut(incident as usize)?.agree(outcome);
+        Some(self.cell(incident, server.to_vec()))
+    }
+
+    fn cell(&mut self, incident: u32, server: Vec<u8>) -> u32 {
+        let is_full = self.cells.len() >= CELLS_KEPT;
+        let key = (incident, server);
+        if let Some(&cell) = self.by_server.get(&key) {
+            return cell;
+        }
+        // Servers beyond count as one without a name.
+        let key = if is_full { (incident, Vec::new()) } else { key };
+        let cells = &mut self.cells;
+        *self.by_server.entry(key).or_insert_with(|| {
+            cells.push(Cell { incident, count: 0 });
+            u32::try_from(cells.len() - 1).unwrap_or(u32::MAX)
+        })
+    }
+
+    fn learn(&mut self, start: Start, fields: &Fields<'_>, cell: Option<u32>) {
+        let upstream = fields.upstream.unwrap_or_default();
+        let length = fields.said.len() + fields.server.len() + upstream.len();
+        if self.spellings.len() >= SPELLINGS_KEPT || length > SPELLING {
+            return;
+        }
+        let start = start_of(start);
+        let hash = self.hash(start, fields);
+        let (Ok(said), Ok(server)) = (
+            u16::try_from(fields.said.len()),
+            u16::try_from(fields.server.len()),
+        ) else {
+            return;
+        };
+        let entry = self.spellings.entry(
+            hash,
+            |known| known.hash == hash && known.is(start, fields),
+            |known| known.hash,
+        );
+        if let Entry::Vacant(vacant) = entry {
+            vacant.insert(Spelling {
+                hash,
+                cell,
+                start,
+                text: [fields.said, fields.server, upstream].concat().into(),
+                said,
+                server,
+            });
+        }
+    }
+
+    /// Takes in what another counter has counted.
+    pub fn merge(&mut self, other: Self) {
+        let Tally {
+            lines,
+            suspects,
+            strange,
+            beyond,
+            jumps,
+            window,
+        } = other.tally;
+        self.tally.lines += lines;
+        self.tally.suspects += suspects;
+        self.tally.strange += strange;
+        self.tally.beyond += beyond;
+        self.tally.jumps += jumps;
+        if let Some((first, last)) = window {
+            let own = self.tally.window.get_or_insert((first, last));
+            *own = (own.0.min(first), own.1.max(last));
+        }
+        self.active.merge(other.active);
+        self.clients.merge(other.clients);
+        self.urls.merge(other.urls);
+        self.hosts.merge(other.hosts);
+        self.distinct.merge(&other.distinct);
+        let mut places = vec![None; other.incidents.len()];
+        let mut kinds: Vec<((Kind, bool), u32)> = other.by_kind.into_iter().collect();
+        kinds.sort_unstable();
+        let mut incidents: Vec<Option<Incident>> = other.incidents.into_iter().map(Some).collect();
+        for (kind, theirs) in kinds {
+            let Some(incident) = incidents.get_mut(theirs as usize).and_then(Option::take) else {
+                continue;
+            };
+            let own = match self.by_kind.get(&kind) {
+                Some(&own) => {
+                    if let Some(kept) = self.incidents.get_mut(own as usize) {
+                        kept.merge(incident);
+                    }
+                    own
+                }
+                None => {
+                    let own = u32::try_from(self.incidents.len()).unwrap_or(u32::MAX);
+                    self.incidents.push(incident);
+                    self.by_kind.insert(kind, own);
+                    own
+                }
+            };
+            if let Some(place) = places.get_mut(theirs as usize) {
+                *place = Some(own);
+            }
+        }
+        let mut servers: Vec<((u32, Vec<u8>), u32)> = other.by_server.into_iter().collect();
+        servers.sort_unstable();
+        for ((incident, server), cell) in servers {
+            let Some(incident) = places.get(incident as usize).copied().flatten() else {
+                continue;
+            };
+            let count = other.cells.get(cell as usize).map_or(0, |cell| cell.count);
+            let own = self.cell(incident, server);
+            if let Some(cell) = self.cells.get_mut(own as usize) {
+                cell.count += count;
+            }
+        }
+    }
+
+    /// What was counted.
+    pub fn finish(self) -> ErrorCounted {
+        let mut servers: Vec<Vec<(Vec<u8>, u64)>> = vec![Vec::new(); self.incidents.len()];
+        let mut by_server: Vec<((u32, Vec<u8>), u32)> = self.by_server.into_iter().collect();
+        by_server.sort_unstable();
+        for ((incident, server), cell) in by_server {
+            let count = self.cells.get(cell as usize).map_or(0, |cell| cell.count);
+            if let Some(list) = servers.get_mut(incident as usize)
+                && count > 0
+            {
+                list.push((server, count));
+            }
+        }
+        let mut incidents: Vec<Option<(Incident, Vec<(Vec<u8>, u64)>)>> =
+            self.incidents.into_iter().zip(servers).map(Some).collect();
+        let mut kinds: Vec<((Kind, bool), u32)> = self.by_kind.into_iter().collect();
+        kinds.sort_unstable();
+        let mut suspects = self.tally.suspects;
+        let mut counted: BTreeMap<Kind, (Incident, Vec<(Vec<u8>, u64)>)> = BTreeMap::new();
+        for ((kind, is_doubtful), place) in kinds {
+            let Some((incident, servers)) = incidents.get_mut(place as usize).and_then(Option::take)
+            else {
+                continue;
+            };
+            let count: u64 = servers.iter().map(|(_, count)| count).sum();
+            if count == 0 {
+                continue;
+            }
+            match counted.get_mut(&kind) {
+                Some((kept, of)) => {
+                    kept.merge(incident);
+                    for (server, count) in servers {
+                        match of.iter_mut().find(|(known, _)| *known == server) {
+                            Some((_, known)) => *known += count,
+                            None => of.push((server, count)),
+                        }
+                    }
+                }
+                // What nobody can tell from an application's text adds to an incident, and makes none.
+                None if is_doubtful => suspects += count,
+                None => {
+                    counted.insert(kind, (incident, servers));
+                }
+            }
+        }
+        let incidents: Vec<CountedIncident> = counted
+            .into_iter()
+            .map(|(kind, (incident, servers))| incident.counted(kind, servers))
+            .collect();
+        let times = |(first, last)| {
+            (
+                LocalTime::from_seconds(first),
+                LocalTime::from_seconds(last),
+            )
+        };
+        ErrorCounted {
+            lines: self.tally.lines,
+            failures: incidents.iter().map(|incident| incident.count).sum::<u64>()
+                + self.tally.beyond,
+            suspects,
+            strange: self.tally.strange,
+            beyond: self.tally.beyond,
+            jumps: self.tally.jumps,
+            window: self.tally.window.map(times),
+            incidents,
+            clients: self.clients.finish(TOP_GIVEN),
+            urls: self.urls.finish(TOP_GIVEN),
+            hosts: self.hosts.finish(TOP_GIVEN),
+            distinct_clients: self.distinct.finish(),
+            active: self.active.finish().into_iter().map(times).collect(),
+        }
+    }
+}
+
+/// What a failure tells beside its kind.
+struct Told<'a> {
+    client: &'a [u8],
+    path: Option<&'a [u8]>,
+    host: Option<&'a [u8]>,
+}
+
+impl Incident {
+    fn new(seconds: i64, outcome: error::Seen, line: &[u8]) -> Self {
+        Self {
+            first: seconds,
+            last: seconds,
+            outcome,
+            minutes: Minutes::default(),
+            sample: line.to_vec(),
+            locations: TopCounter::new(LOCATIONS_KEPT),
+            clients: Distinct::new(),
+        }
+    }
+
+    #[cold]
+    fn begins(&mut self, seconds: i64, line: &[u8]) {
+        if seconds < self.first || line < self.sample.as_slice() {
+            self.first = seconds;
+            self.sample = line.to_vec();
+        }
+    }
+
+    fn agree(&mut self, outcome: error::Seen) {
+        if self.outcome != outcome {
+            self.outcome = error::Seen::Unknown;
+        }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.agree(other.outcome);
+        self.begins_as(&other);
+        self.last = self.last.max(other.last);
+        for (minute, count) in other.minutes.finish() {
+            self.minutes.add(minute, count);
+        }
+        self.locations.merge(other.locations);
+        self.clients.merge(&other.clients);
+    }
+
+    fn begins_as(&mut self, other: &Self) {
+        if other.first <= self.first {
+            self.begins(other.first, &other.sample);
+        }
+    }
+
+    fn counted(self, kind: Kind, mut servers: Vec<(Vec<u8>, u64)>) -> CountedIncident {
+        servers.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
+        CountedIncident {
+            kind,
+            count: servers.iter().map(|(_, count)| count).sum(),
+            window: (
+                LocalTime::from_seconds(self.first),
+                LocalTime::from_seconds(self.last),
+            ),
+            outcome: self.outcome,
+            minutes: self.minutes.finish(),
+            servers,
+            locations: self.locations.finish(TOP_GIVEN),
+            clients: self.clients.finish(),
+            sample: self.sample,
+        }
+    }
+}
+
+fn start_of(start: Start) -> [u8; 3] {
+    [
+        start.level[0],
+        start.level[1],
+        u8::from(start.has_connection),
+    ]
+}
+
+/// Whether nginx may have cut a write that began with this line at the end of a later one.
+fn may_be_cut(text: &[u8], at: usize, end: usize) -> bool {
+    LIMITS.iter().any(|limit| {
+        let cut = at + limit;
+        cut >= end && (cut == text.len() || text.get(cut - 1) == Some(&b'\n'))
+    })
+}
+
+/// Whether lines with these fields are all of this event's kind: its peer ends within what they have in common.
+fn spells_out(fields: &Fields<'_>, event: &Event<'_>) -> bool {
+    match (fields.upstream, event.upstream) {
+        (None, None) => true,
+        (Some(value), Some(upstream)) => {
+            let scheme = upstream.protocol.as_str().len() + "://".len();
+            scheme + upstream.peer.len() <= value.len()
+                && value.get(scheme..scheme + upstream.peer.len()) == Some(&upstream.peer[..])
+        }
+        _ => false,
+    }
+}
+
+/// The first line to look at, so that all is known of those in `within`: the last one with a head before what may reach
+/// into it. None where nothing begins there.
+fn first_line(
+    text: &[u8],
+    within: &std::ops::Range<usize>,
+    carrier: Carrier,
+) -> Option<usize> {
+    let until = within.start.saturating_sub(records::AHEAD);
+    if let Some(at) = records::last_head_carried(text, 0..until, carrier) {
+        return Some(at);
+    }
+    if within.start < BACK {
+        // The log begins here.
+        return Some(0);
+    }
+    // No head for so long: what began before reaches nothing in the part.
+    let line = until + memchr(b'\n', text.get(until..)?)? + 1;
+    (line < within.end).then_some(line)
+}
+
+/// The text that containers' and the journal's lines carry, with where the part is in it; none where nothing is to be
+/// taken off.
+fn unwrapped(part: &Part<'_>, carrier: Carrier) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
+    let is_wrapped = matches!(
+        carrier,
+        Carrier::DockerJson | Carrier::JournalJson | Carrier::Cri | Carrier::Compose
+    );
+    if !is_wrapped {
+        return None;
+    }
+    let line_from = |from: usize| {
+        if from == 0 {
+            return 0;
+        }
+        let rest = part.text.get(from - 1..).unwrap_or_default();
+        memchr(b'\n', rest).map_or(part.text.len(), |at| from + at)
+    };
+    let (start, end) = (line_from(part.within.start), line_from(part.within.end));
+    // What stands before the first whole line belongs to one that began earlier.
+    let first = if part.within.start >= BACK { line_from(1) } else { 0 };
+    let mut text = error::unwrap_lines(part.text.get(first..start).unwrap_or_default(), carrier);
+    let from = text.len();
+    text.extend(error::unwrap_lines(
+        part.text.get(start..end).unwrap_or_default(),
+        carrier,
+    ));
+    let to = text.len();
+    text.extend(error::unwrap_lines(
+        part.text.get(end..).unwrap_or_default(),
+        carrier,
+    ));
+    Some((text, from..to))
+}
+
+/// What [`AHEAD`] is for: a line that begins at a part's end must be seen up to [`LONGEST`], and what may follow it.
+const _: () = assert!(AHEAD >= LONGEST + records::AHEAD && BACK >= LONGEST + records::AHEAD);
