@@ -12,7 +12,7 @@ use crate::LocalTime;
 use crate::error;
 use crate::error::{Class, Protocol, While};
 
-pub use top::{Seen, Top};
+pub use top::{Distinct, Seen, Top, TopCounter};
 
 /// So much of what stands before a part must be in its text, where the log begins no later.
 pub const BACK: usize = 64 << 10;
