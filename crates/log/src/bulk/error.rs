@@ -4,12 +4,14 @@
 //! alone ([`line`]); all others are parsed as a whole.
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher as _;
+use std::ops::Range;
 
-use hashbrown::hash_table::{Entry, HashTable};
-use hashbrown::{DefaultHashBuilder, HashMap};
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use memchr::memchr;
 use memchr::memmem::Finder;
-use std::hash::BuildHasher as _;
 
 use super::line::{self, Dull, Dullness, Fields, Start};
 use super::span::Activity;
@@ -109,12 +111,12 @@ pub struct CountedIncident {
 pub struct ErrorCounter<'w> {
     wanted: Wanted<'w>,
     dullness: Dullness,
-    hasher: DefaultHashBuilder,
+    hasher: RandomState,
     spellings: HashTable<Spelling>,
     cells: Vec<Cell>,
     incidents: Vec<Incident>,
-    by_kind: HashMap<(Kind, bool), u32>,
-    by_server: HashMap<(u32, Vec<u8>), u32>,
+    by_kind: BTreeMap<(Kind, bool), u32>,
+    by_server: BTreeMap<(u32, Vec<u8>), u32>,
     clock: Clock,
     tally: Tally,
     active: Activity,
@@ -241,6 +243,20 @@ impl Clock {
     }
 }
 
+/// The line with a time before another one.
+#[derive(Clone, Copy)]
+struct Last {
+    seconds: i64,
+    at: usize,
+}
+
+impl Last {
+    /// Whether it is seen from there however the log is cut.
+    fn is_near(&self, at: usize) -> bool {
+        at - self.at <= records::AHEAD
+    }
+}
+
 /// A head that was read.
 #[derive(Clone, Copy)]
 struct Started {
@@ -296,12 +312,12 @@ impl<'w> ErrorCounter<'w> {
         Self {
             wanted: *wanted,
             dullness: Dullness::new(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: RandomState::default(),
             spellings: HashTable::new(),
             cells: Vec::new(),
             incidents: Vec::new(),
-            by_kind: HashMap::default(),
-            by_server: HashMap::default(),
+            by_kind: BTreeMap::new(),
+            by_server: BTreeMap::new(),
             clock: Clock::default(),
             tally: Tally::default(),
             active: Activity::default(),
@@ -320,7 +336,7 @@ impl<'w> ErrorCounter<'w> {
         }
     }
 
-    fn scan(&mut self, text: &[u8], within: std::ops::Range<usize>, carrier: Carrier) {
+    fn scan(&mut self, text: &[u8], within: Range<usize>, carrier: Carrier) {
         let Some(mut at) = first_line(text, &within, carrier) else {
             return;
         };
@@ -343,10 +359,12 @@ impl<'w> ErrorCounter<'w> {
                 && self.usual(text, at, end, own, is_counted)
             {
                 if is_counted {
-                    self.lines(own.seconds, 1, &mut last);
-                } else {
-                    last = Some(own.seconds);
+                    self.lines(own.seconds, 1, last.filter(|last: &Last| last.is_near(at)));
                 }
+                last = Some(Last {
+                    seconds: own.seconds,
+                    at,
+                });
                 at = end;
                 continue;
             }
@@ -356,18 +374,13 @@ impl<'w> ErrorCounter<'w> {
             };
             let behind = text.len() - rest.len();
             let seen = record.bytes.get(..LONGEST).unwrap_or(record.bytes);
-            let event = if record.bytes.len() > LONGEST {
-                error::parse(seen)
-            } else {
-                record.event()
-            };
             let decoded;
-            let event = match event {
+            let event = match record.event_within(LONGEST) {
                 None if carrier != Carrier::Plain => {
                     decoded = error::decode(seen);
-                    decoded.event().map(|event| Event {
-                        forgery: record.inside.or(event.forgery),
-                        ..event
+                    decoded.event().map(|mut event| {
+                        event.forgery = record.inside.or(event.forgery);
+                        event
                     })
                 }
                 event => event,
@@ -378,14 +391,15 @@ impl<'w> ErrorCounter<'w> {
                     if is_counted {
                         let lines = u64::from(record.line_count);
                         match seconds {
-                            Some(seconds) => self.lines(seconds, lines, &mut last),
+                            Some(seconds) => {
+                                self.lines(seconds, lines, last.filter(|last| last.is_near(at)));
+                            }
                             None if self.is_unbounded() => self.tally.lines += lines,
                             None => {}
                         }
                         self.event(&event, seen, own.filter(|_| is_usual));
-                    } else {
-                        last = seconds.or(last);
                     }
+                    last = seconds.map(|seconds| Last { seconds, at }).or(last);
                 }
                 None => self.strange(text, at..behind, &within),
             }
@@ -414,12 +428,7 @@ impl<'w> ErrorCounter<'w> {
 
     /// Lines without a head are counted each by itself: where a record of such lines begins depends on where one begins to
     /// read.
-    fn strange(
-        &mut self,
-        text: &[u8],
-        record: std::ops::Range<usize>,
-        within: &std::ops::Range<usize>,
-    ) {
+    fn strange(&mut self, text: &[u8], record: Range<usize>, within: &Range<usize>) {
         let mut at = record.start;
         while at < record.end {
             if within.contains(&at) {
@@ -431,9 +440,8 @@ impl<'w> ErrorCounter<'w> {
         }
     }
 
-    fn lines(&mut self, seconds: i64, lines: u64, last: &mut Option<i64>) {
-        let before = last.replace(seconds);
-        if before != Some(seconds) {
+    fn lines(&mut self, seconds: i64, lines: u64, before: Option<Last>) {
+        if before.is_none_or(|before| before.seconds != seconds) {
             self.moment(seconds, before);
         }
         if self.is_in_time(seconds) {
@@ -442,9 +450,10 @@ impl<'w> ErrorCounter<'w> {
     }
 
     #[cold]
-    fn moment(&mut self, seconds: i64, before: Option<i64>) {
+    fn moment(&mut self, seconds: i64, before: Option<Last>) {
         if self.is_in_time(seconds) {
-            self.tally.jumps += u64::from(before.is_some_and(|before| seconds < before - JUMP));
+            let jumped = before.is_some_and(|before| seconds < before.seconds - JUMP);
+            self.tally.jumps += u64::from(jumped);
             self.active.add(seconds);
             let window = self.tally.window.get_or_insert((seconds, seconds));
             *window = (window.0.min(seconds), window.1.max(seconds));
@@ -462,7 +471,14 @@ impl<'w> ErrorCounter<'w> {
     }
 
     /// Counts a line of a usual shape; false where it has to be parsed.
-    fn usual(&mut self, text: &[u8], at: usize, end: usize, own: Started, is_counted: bool) -> bool {
+    fn usual(
+        &mut self,
+        text: &[u8],
+        at: usize,
+        end: usize,
+        own: Started,
+        is_counted: bool,
+    ) -> bool {
         let line = text.get(at..end).unwrap_or_default();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let message = line.get(own.start.message..).unwrap_or_default();
@@ -559,7 +575,7 @@ impl<'w> ErrorCounter<'w> {
             let told = Told {
                 client: event.client.map_or(&b""[..], |client| client),
                 path: event.request.map(|request| line::path_of(request)),
-                host: event.host.map(|host| &host[..]),
+                host: event.host.map(|host| &**host),
             };
             self.tell(cell, seconds, &told, line);
         }
@@ -580,8 +596,8 @@ impl<'w> ErrorCounter<'w> {
         };
         let unresolved = event.unresolved();
         let peer = match (&event.upstream, &unresolved) {
-            (Some(upstream), _) => &upstream.peer[..],
-            (None, Some(unresolved)) => &unresolved.name[..],
+            (Some(upstream), _) => &**upstream.peer,
+            (None, Some(unresolved)) => &**unresolved.name,
             (None, None) => b"",
         };
         let server = event.server.map_or(&b""[..], |server| server);
@@ -694,12 +710,10 @@ impl<'w> ErrorCounter<'w> {
         self.clients.merge(other.clients);
         self.urls.merge(other.urls);
         self.hosts.merge(other.hosts);
-        self.distinct.merge(&other.distinct);
+        self.distinct.merge(other.distinct);
         let mut places = vec![None; other.incidents.len()];
-        let mut kinds: Vec<((Kind, bool), u32)> = other.by_kind.into_iter().collect();
-        kinds.sort_unstable();
         let mut incidents: Vec<Option<Incident>> = other.incidents.into_iter().map(Some).collect();
-        for (kind, theirs) in kinds {
+        for (kind, theirs) in other.by_kind {
             let Some(incident) = incidents.get_mut(theirs as usize).and_then(Option::take) else {
                 continue;
             };
@@ -721,9 +735,7 @@ impl<'w> ErrorCounter<'w> {
                 *place = Some(own);
             }
         }
-        let mut servers: Vec<((u32, Vec<u8>), u32)> = other.by_server.into_iter().collect();
-        servers.sort_unstable();
-        for ((incident, server), cell) in servers {
+        for ((incident, server), cell) in other.by_server {
             let Some(incident) = places.get(incident as usize).copied().flatten() else {
                 continue;
             };
@@ -738,9 +750,7 @@ impl<'w> ErrorCounter<'w> {
     /// What was counted.
     pub fn finish(self) -> ErrorCounted {
         let mut servers: Vec<Vec<(Vec<u8>, u64)>> = vec![Vec::new(); self.incidents.len()];
-        let mut by_server: Vec<((u32, Vec<u8>), u32)> = self.by_server.into_iter().collect();
-        by_server.sort_unstable();
-        for ((incident, server), cell) in by_server {
+        for ((incident, server), cell) in self.by_server {
             let count = self.cells.get(cell as usize).map_or(0, |cell| cell.count);
             if let Some(list) = servers.get_mut(incident as usize)
                 && count > 0
@@ -750,12 +760,11 @@ impl<'w> ErrorCounter<'w> {
         }
         let mut incidents: Vec<Option<(Incident, Vec<(Vec<u8>, u64)>)>> =
             self.incidents.into_iter().zip(servers).map(Some).collect();
-        let mut kinds: Vec<((Kind, bool), u32)> = self.by_kind.into_iter().collect();
-        kinds.sort_unstable();
         let mut suspects = self.tally.suspects;
         let mut counted: BTreeMap<Kind, (Incident, Vec<(Vec<u8>, u64)>)> = BTreeMap::new();
-        for ((kind, is_doubtful), place) in kinds {
-            let Some((incident, servers)) = incidents.get_mut(place as usize).and_then(Option::take)
+        for ((kind, is_doubtful), place) in self.by_kind {
+            let Some((incident, servers)) =
+                incidents.get_mut(place as usize).and_then(Option::take)
             else {
                 continue;
             };
@@ -851,7 +860,7 @@ impl Incident {
             self.minutes.add(minute, count);
         }
         self.locations.merge(other.locations);
-        self.clients.merge(&other.clients);
+        self.clients.merge(other.clients);
     }
 
     fn begins_as(&mut self, other: &Self) {
@@ -910,11 +919,7 @@ fn spells_out(fields: &Fields<'_>, event: &Event<'_>) -> bool {
 
 /// The first line to look at, so that all is known of those in `within`: the last one with a head before what may reach
 /// into it. None where nothing begins there.
-fn first_line(
-    text: &[u8],
-    within: &std::ops::Range<usize>,
-    carrier: Carrier,
-) -> Option<usize> {
+fn first_line(text: &[u8], within: &Range<usize>, carrier: Carrier) -> Option<usize> {
     let until = within.start.saturating_sub(records::AHEAD);
     if let Some(at) = records::last_head_carried(text, 0..until, carrier) {
         return Some(at);
@@ -930,7 +935,7 @@ fn first_line(
 
 /// The text that containers' and the journal's lines carry, with where the part is in it; none where nothing is to be
 /// taken off.
-fn unwrapped(part: &Part<'_>, carrier: Carrier) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
+fn unwrapped(part: &Part<'_>, carrier: Carrier) -> Option<(Vec<u8>, Range<usize>)> {
     let is_wrapped = matches!(
         carrier,
         Carrier::DockerJson | Carrier::JournalJson | Carrier::Cri | Carrier::Compose
@@ -947,7 +952,11 @@ fn unwrapped(part: &Part<'_>, carrier: Carrier) -> Option<(Vec<u8>, std::ops::Ra
     };
     let (start, end) = (line_from(part.within.start), line_from(part.within.end));
     // What stands before the first whole line belongs to one that began earlier.
-    let first = if part.within.start >= BACK { line_from(1) } else { 0 };
+    let first = if part.within.start >= BACK {
+        line_from(1)
+    } else {
+        0
+    };
     let mut text = error::unwrap_lines(part.text.get(first..start).unwrap_or_default(), carrier);
     let from = text.len();
     text.extend(error::unwrap_lines(

@@ -100,11 +100,15 @@ static DULL: LazyLock<Vec<([u8; 8], Dull)>> = LazyLock::new(|| {
     let mut dull: Vec<([u8; 8], Dull)> = phrases::starts()
         .filter_map(|start| {
             let told = phrases::dullness(&start)?;
-            let dull = if told.quotes { Dull::Quoting } else { Dull::Plain };
+            let dull = if told.quotes {
+                Dull::Quoting
+            } else {
+                Dull::Plain
+            };
             Some((start, dull))
         })
         .collect();
-    dull.sort_unstable();
+    dull.sort_unstable_by_key(|&(start, _)| start);
     dull.dedup();
     dull
 });

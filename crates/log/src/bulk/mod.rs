@@ -4,14 +4,19 @@
 //! depends on neither. Memory does not grow with the log: what a client can make more of is kept in bounded lists that say
 //! when they became estimates; incidents, minutes and failures are exact.
 
+mod error;
+mod line;
+mod span;
+#[cfg(test)]
+mod tests;
 mod top;
 
 use std::ops::Range;
 
 use crate::LocalTime;
-use crate::error;
-use crate::error::{Class, Protocol, While};
+use crate::error::{Class, Protocol, Seen as Outcome, While};
 
+pub use error::{CountedIncident, ErrorCounted, ErrorCounter, INCIDENTS_KEPT, Kind};
 pub use top::{Distinct, Seen, Top, TopCounter};
 
 /// So much of what stands before a part must be in its text, where the log begins no later.
@@ -57,5 +62,5 @@ pub struct Failure<'a> {
     /// The server's first name; empty where the line names none.
     pub server: &'a [u8],
     /// What the client saw, if it was the request's last attempt.
-    pub outcome: error::Seen,
+    pub outcome: Outcome,
 }

@@ -43,9 +43,15 @@ impl<'a> Record<'a> {
 
     /// The event of this record, with what its neighbours tell about it.
     pub fn event(&self) -> Option<Event<'a>> {
+        self.event_within(usize::MAX)
+    }
+
+    /// The same by so many of its first bytes.
+    pub(crate) fn event_within(&self, most: usize) -> Option<Event<'a>> {
+        let bytes = self.bytes.get(..most).unwrap_or(self.bytes);
         let mut event = match &self.opening {
-            Some(opening) => opening.event(self.bytes)?,
-            None => parse(self.bytes)?,
+            Some(opening) => opening.event(bytes)?,
+            None => parse(bytes)?,
         };
         event.forgery = match self.inside {
             Some(Forgery::PerhapsInside) => event.forgery.or(self.inside),
@@ -147,11 +153,7 @@ pub(crate) fn last_head_carried(
     }
 }
 
-fn last_line(
-    bytes: &[u8],
-    within: Range<usize>,
-    is_head: impl Fn(&[u8]) -> bool,
-) -> Option<usize> {
+fn last_line(bytes: &[u8], within: Range<usize>, is_head: impl Fn(&[u8]) -> bool) -> Option<usize> {
     let mut end = within.end;
     loop {
         let before = bytes.get(within.start..end)?;
