@@ -6,9 +6,15 @@
 //! Times are as the logs show them: local to nginx, without a zone.
 
 use log::LocalTime;
-use log::bulk::{Seen, Top};
+use log::bulk::{CountedIncident, ErrorCounted, Seen, Top};
+use log::error::Seen as Outcome;
 
-use crate::explain::{Candidate, Class, Protocol, While};
+use crate::explain::{self, Candidate, Class, Protocol, While};
+
+/// A shorter silence is none.
+const SILENCE: i64 = 1800;
+/// Silences that are told.
+const SILENCES: usize = 5;
 
 /// The answer to "what broke, when, how often, for whom".
 #[derive(Clone, Debug, Default)]
@@ -25,6 +31,8 @@ pub struct LogReport {
     pub suspects: u64,
     /// Lines that are no line of nginx's and continue none.
     pub strange: u64,
+    /// How often the clock of a log went back by more than half an hour: a clock or a time zone was set.
+    pub jumps: u64,
     /// What one step of a timeline is.
     pub step: Step,
     /// The most failures first.
@@ -47,6 +55,54 @@ pub struct LogReport {
     pub skipped: Vec<Skipped>,
     /// The reading was ended before its end.
     pub interrupted: bool,
+}
+
+impl LogReport {
+    /// What was counted in error logs, with the likely causes of each incident; its timelines in steps of `step`.
+    pub fn of_error_logs(counted: ErrorCounted, step: Step) -> Self {
+        let mut incidents: Vec<LogIncident> = counted
+            .incidents
+            .into_iter()
+            .map(|incident| LogIncident::new(incident, step))
+            .collect();
+        incidents.sort_by(|one, other| {
+            let order = |incident: &LogIncident| (incident.first_seen, incident.peer.clone());
+            (other.count.cmp(&one.count)).then_with(|| order(one).cmp(&order(other)))
+        });
+        Self {
+            window: counted.window,
+            lines: counted.lines,
+            upstream_failures: counted.failures,
+            suspects: counted.suspects,
+            strange: counted.strange,
+            jumps: counted.jumps,
+            step,
+            incidents,
+            beyond: counted.beyond,
+            clients: counted.clients,
+            urls: counted.urls,
+            hosts: counted.hosts,
+            distinct_clients: counted.distinct_clients,
+            silences: silences(&counted.active),
+            ..Self::default()
+        }
+    }
+}
+
+/// The longest times between spans in which something was logged.
+fn silences(active: &[(LocalTime, LocalTime)]) -> Vec<(LocalTime, LocalTime)> {
+    let mut silences: Vec<(LocalTime, LocalTime)> = active
+        .windows(2)
+        .filter_map(|pair| Some((pair.first()?.1, pair.get(1)?.0)))
+        .filter(|(from, to)| length(*from, *to) >= SILENCE)
+        .collect();
+    silences.sort_by_key(|&(from, to)| (-length(from, to), from));
+    silences.truncate(SILENCES);
+    silences
+}
+
+fn length(from: LocalTime, to: LocalTime) -> i64 {
+    to.seconds() - from.seconds()
 }
 
 /// A file that was read.
@@ -121,6 +177,11 @@ impl Step {
         }
     }
 
+    /// The start of the step that a second is in; both by the log's own clock.
+    pub fn start(self, second: i64) -> i64 {
+        second.div_euclid(self.seconds()) * self.seconds()
+    }
+
     /// Its length in seconds.
     pub fn seconds(self) -> i64 {
         match self {
@@ -172,6 +233,52 @@ pub struct LogIncident {
 }
 
 impl LogIncident {
+    fn new(counted: CountedIncident, step: Step) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut timeline: Vec<(LocalTime, u64)> = Vec::new();
+        for (minute, count) in counted.minutes {
+            let start = LocalTime::from_seconds(step.start(minute * 60));
+            match timeline.last_mut() {
+                Some((last, sum)) if *last == start => *sum += count,
+                _ => timeline.push((start, count)),
+            }
+        }
+        let explanation = explain::explain(&counted.sample);
+        let line = explanation.lines.into_iter().next();
+        let named = |values: Vec<(Vec<u8>, u64)>| {
+            let named = values
+                .into_iter()
+                .map(|(value, count)| (text(&value), count));
+            named.collect()
+        };
+        Self {
+            peer: if counted.kind.peer.is_empty() {
+                "-".to_owned()
+            } else {
+                text(&counted.kind.peer)
+            },
+            upstream: None,
+            protocol: counted.kind.protocol,
+            failure: counted.kind.class,
+            errno: counted.kind.errno,
+            action: counted.kind.action,
+            status: match counted.outcome {
+                Outcome::Status(status) => Some(status),
+                Outcome::Truncated | Outcome::Nothing | Outcome::Unknown => None,
+            },
+            count: counted.count,
+            first_seen: counted.window.0,
+            last_seen: counted.window.1,
+            servers: named(counted.servers),
+            locations: named(counted.locations.values),
+            clients: counted.clients,
+            timeline,
+            sample: text(&counted.sample),
+            candidates: line.map_or_else(Vec::new, |line| line.candidates),
+            verdict: None,
+        }
+    }
+
     /// Failures in a second, from the first to the last.
     pub fn rate(&self) -> f64 {
         let seconds = (self.last_seen.seconds() - self.first_seen.seconds()).max(0) + 1;
@@ -231,4 +338,66 @@ pub struct AccessPeer {
     /// Response times in milliseconds at the 50th, 95th and 99th percentile, within a hundredth; `None` where the format
     /// does not tell them.
     pub response_times: Option<[f64; 3]>,
+}
+
+#[cfg(test)]
+mod tests {
+    use log::bulk::{ErrorCounter, Part, Wanted};
+    use log::error::Carrier;
+
+    use super::*;
+
+    fn report(log: &str, step: Step) -> LogReport {
+        let mut counter = ErrorCounter::new(&Wanted::default());
+        let part = Part {
+            text: log.as_bytes(),
+            within: 0..log.len(),
+        };
+        counter.count(&part, Carrier::Plain);
+        LogReport::of_error_logs(counter.finish(), step)
+    }
+
+    fn refused(time: &str, client: u8) -> String {
+        format!(
+            "2026/06/23 {time} [error] 7#7: *9 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.{client}, server: a.example, request: \"GET /shop/cart?x HTTP/1.1\", upstream: \"http://127.0.0.1:8000/shop/cart?x\", host: \"a.example\"\n"
+        )
+    }
+
+    #[test]
+    fn an_incident_has_its_steps_its_servers_and_what_may_be_behind_it() {
+        let log = [
+            refused("14:02:11", 1),
+            refused("14:02:59", 2),
+            refused("14:03:00", 1),
+            refused("15:03:00", 1),
+        ]
+        .concat();
+        let told = report(&log, Step::Minute);
+        assert_eq!((told.lines, told.upstream_failures), (4, 4));
+        let [incident] = told.incidents.as_slice() else {
+            panic!("{told:#?}");
+        };
+        assert_eq!(incident.peer, "127.0.0.1:8000");
+        assert_eq!(incident.failure, Class::ConnectRefused);
+        assert_eq!((incident.errno, incident.status), (Some(111), Some(502)));
+        assert_eq!(incident.servers, [("a.example".to_owned(), 4)]);
+        assert_eq!(incident.locations, [("/shop".to_owned(), 4)]);
+        assert_eq!(incident.clients.count, 2);
+        let counts: Vec<u64> = incident.timeline.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [2, 1, 1]);
+        assert_eq!(
+            incident.candidates.first().map(|candidate| candidate.cause),
+            Some("peer-not-listening")
+        );
+        let silence =
+            |time: &str| LocalTime::parse(format!("2026/06/23 {time}").as_bytes()).unwrap();
+        assert_eq!(told.silences, [(silence("14:03:00"), silence("15:03:00"))]);
+        let hours = report(&log, Step::Hour);
+        let counts: Vec<u64> = hours.incidents[0]
+            .timeline
+            .iter()
+            .map(|(_, count)| *count)
+            .collect();
+        assert_eq!(counts, [3, 1]);
+    }
 }
