@@ -413,6 +413,10 @@ mod tests {
         assert_eq!(access.remote_addr().unwrap(), "203.0.113.7");
         assert_eq!(access.status(), Some(502));
         assert_eq!(access.time(), Some(1_795_221_797));
+        assert_eq!(
+            access.local_time(),
+            crate::LocalTime::parse(b"2026/11/21 01:43:17")
+        );
         assert_eq!(access.request().unwrap(), "GET /a HTTP/1.1");
         assert_eq!(access.get("http_user_agent").unwrap(), "curl/8");
         assert_eq!(access.get("host"), None);

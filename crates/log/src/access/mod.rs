@@ -11,6 +11,7 @@ pub use attempts::{Attempt, Attempts};
 pub use format::{Escape, Format};
 pub use value::unescape;
 
+use crate::LocalTime;
 use bstr::{BStr, ByteSlice as _};
 use format::{Known, MAX_VALUES};
 
@@ -38,6 +39,14 @@ impl<'a> Access<'a> {
         let iso = || Some(value::iso8601(self.known(Known::TimeIso8601)?)? * 1000);
         let local = || Some(value::time_local(self.known(Known::TimeLocal)?)? * 1000);
         msec().or_else(iso).or_else(local)
+    }
+
+    /// When nginx wrote the line, by its own clock: `$time_local`, else `$time_iso8601`, else `$msec`, which is in UTC.
+    pub fn local_time(&self) -> Option<LocalTime> {
+        let local = || LocalTime::parse_time_local(self.known(Known::TimeLocal)?);
+        let iso = || LocalTime::parse_iso(self.known(Known::TimeIso8601)?);
+        let msec = || self.time().map(LocalTime::from_seconds);
+        local().or_else(iso).or_else(msec)
     }
 
     /// The status that the client got; nginx writes `009` for an answer without one.
