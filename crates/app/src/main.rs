@@ -4,6 +4,7 @@
 
 mod cli;
 mod collect;
+mod logs;
 
 use std::process::ExitCode;
 

@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 /// Which nginx, which time, which evidence.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 pub(crate) struct Target {
     /// How far back to read: 90s, 15m, 1h, 7d [default: 1h, or as recorded in the snapshot]
     #[arg(long, value_name = "TIME", value_parser = collect::parse_duration)]
@@ -151,6 +151,14 @@ fn print(
 }
 
 impl Target {
+    /// What was recorded.
+    pub(super) fn recorded(snapshot: PathBuf) -> Self {
+        Self {
+            snapshot: Some(snapshot),
+            ..Self::default()
+        }
+    }
+
     /// The verdict for the host, live or recorded.
     pub(crate) fn diagnose(
         &self,

@@ -3,6 +3,7 @@
 mod capture;
 mod diagnose;
 mod explain;
+mod logs;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Capture(capture::Args),
     /// What a pasted line or excerpt says, and what can stand behind it; or the page of a cause
     Explain(explain::Args),
+    /// What whole logs tell, of any number and length: what failed, when, how often and for whom
+    Logs(logs::Args),
 }
 
 /// Flags of every command.
@@ -73,6 +76,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Diagnose(args)) => diagnose::run(args, &cli.global),
         Some(Command::Capture(args)) => capture::run(args, &cli.global),
         Some(Command::Explain(args)) => explain::run(args, &cli.global),
+        Some(Command::Logs(args)) => logs::run(args, &cli.global),
     };
     result.unwrap_or_else(|error| failure(&error))
 }
