@@ -14,7 +14,8 @@ use diagnose::logs::{LogReport, LogVerdict, Skipped, Step};
 use diagnose::{Diagnosis, Judged, Judgement};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LocalTime;
-use log::bulk::{Failure, Part, Wanted};
+use log::bulk::{ErrorCounter, Failure, Part, Wanted};
+use log::error::Carrier;
 
 use super::diagnose::Target;
 use super::{Global, width};
@@ -55,7 +56,7 @@ pub(crate) struct Args {
     /// Only failures of this server, by its first server_name
     #[arg(long, value_name = "SERVER")]
     server: Vec<String>,
-    /// How long a step of a timeline is [default: by the time that the logs span]
+    /// How long a step of a timeline is [default: minute]
     #[arg(long, value_enum, value_name = "STEP")]
     by: Option<By>,
     /// How to print the answer; parquet needs a file (> logs.parquet)
@@ -135,49 +136,65 @@ fn read(args: &Args, config: Option<&Model>, global: &Global) -> anyhow::Result<
         until: window.1,
         failure: args.is_choosy().then_some(&is_chosen),
     };
-    let counted = logs::count(sources, &reading, &|sort| Lines::new(sort, &wanted));
+    let counted = logs::count(sources, &reading, &|sort| Counter::new(sort, &wanted));
     bar.finish_and_clear();
     skipped.extend(counted.skipped.iter().cloned());
     let interrupted = stop.load(Ordering::Relaxed);
     if !interrupted {
         ensure_something(&counted, &skipped)?;
     }
-    let mut report = of_counters(&counted.counters);
+    let mut report = of_counters(counted.counters, args.step());
     report.files = counted.files;
     report.skipped = skipped;
     report.interrupted = interrupted;
     report.window = report.window.or_else(|| spanned(&report, window));
-    report.step = args.by.map_or_else(|| step(report.window), By::step);
     Ok(report)
 }
 
-/// What the counters of all sorts found: here an answer is made of them.
-fn of_counters(counters: &BTreeMap<Sort, Lines>) -> LogReport {
-    let of_errors = counters.get(&Sort::Error);
-    LogReport {
-        lines: of_errors.map_or(0, |counter| counter.lines),
-        ..LogReport::default()
+/// What the counters of all sorts found.
+fn of_counters(counters: BTreeMap<Sort, Counter<'_>>, step: Step) -> LogReport {
+    let mut errors: Option<ErrorCounter<'_>> = None;
+    for counter in counters.into_values() {
+        match counter {
+            Counter::Error(counter, _) => match &mut errors {
+                Some(errors) => errors.merge(*counter),
+                None => errors = Some(*counter),
+            },
+            Counter::Nothing => {}
+        }
+    }
+    errors.map_or_else(LogReport::default, |errors| {
+        LogReport::of_error_logs(errors.finish(), step)
+    })
+}
+
+/// What counts a sort of log.
+enum Counter<'w> {
+    Error(Box<ErrorCounter<'w>>, Carrier),
+    Nothing,
+}
+
+impl<'w> Counter<'w> {
+    fn new(sort: Sort, wanted: &Wanted<'w>) -> Self {
+        match sort {
+            Sort::Error(carrier) => Self::Error(Box::new(ErrorCounter::new(wanted)), carrier),
+            Sort::Access(_) => Self::Nothing,
+        }
     }
 }
 
-/// Stands in for the counters of failures and of requests.
-struct Lines {
-    lines: u64,
-}
-
-impl Lines {
-    fn new(_: Sort, _: &Wanted<'_>) -> Self {
-        Self { lines: 0 }
-    }
-}
-
-impl Count for Lines {
+impl Count for Counter<'_> {
     fn count(&mut self, part: &Part<'_>) {
-        self.lines += logs::lines_in(part);
+        match self {
+            Self::Error(counter, carrier) => counter.count(part, *carrier),
+            Self::Nothing => {}
+        }
     }
 
     fn merge(&mut self, other: Self) {
-        self.lines += other.lines;
+        if let (Self::Error(counter, _), Self::Error(other, _)) = (self, other) {
+            counter.merge(*other);
+        }
     }
 }
 
@@ -223,19 +240,6 @@ fn spanned(
     (first <= last).then_some((first, last))
 }
 
-/// Some hundreds of steps at most.
-fn step(window: Option<(LocalTime, LocalTime)>) -> Step {
-    const HOUR: i64 = 3600;
-    let seconds = window.map_or(0, |(first, last)| last.seconds() - first.seconds());
-    if seconds <= 6 * HOUR {
-        Step::Minute
-    } else if seconds <= 14 * 24 * HOUR {
-        Step::Hour
-    } else {
-        Step::Day
-    }
-}
-
 impl By {
     fn step(self) -> Step {
         match self {
@@ -247,6 +251,11 @@ impl By {
 }
 
 impl Args {
+    /// Minutes unless told otherwise: what draws a timeline makes longer steps of them where there are too many.
+    fn step(&self) -> Step {
+        self.by.map_or(Step::Minute, By::step)
+    }
+
     fn is_choosy(&self) -> bool {
         !(self.peer.is_empty() && self.class.is_empty() && self.server.is_empty())
     }

@@ -247,7 +247,7 @@ impl Note {
         LogFile {
             name: self.name,
             kind: match self.sort {
-                Some(Sort::Error) => LogKind::Error,
+                Some(Sort::Error(_)) => LogKind::Error,
                 Some(Sort::Access(_)) => LogKind::Access,
                 None => LogKind::Unknown,
             },

@@ -20,7 +20,7 @@ use std::sync::atomic::AtomicBool;
 use log::LocalTime;
 
 pub(crate) use blocks::{Counted, Reading, count};
-pub(crate) use count::{Count, lines_in};
+pub(crate) use count::Count;
 pub(crate) use moment::Moment;
 pub(crate) use names::inputs;
 pub(crate) use sort::Sort;

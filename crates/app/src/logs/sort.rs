@@ -3,7 +3,7 @@
 use bstr::ByteSlice as _;
 use log::LocalTime;
 use log::access::{Escape, Format};
-use log::error::{self, Records};
+use log::error::{self, Carrier, Records};
 
 /// Among so many lines one must be known.
 pub(crate) const LINES_LOOKED_AT: usize = 100;
@@ -11,8 +11,8 @@ pub(crate) const LINES_LOOKED_AT: usize = 100;
 /// What a log's lines are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Sort {
-    /// nginx's error log, however it is carried.
-    Error,
+    /// nginx's error log, by how its lines are carried.
+    Error(Carrier),
     /// An access log, by the place of its format in [`Formats`].
     Access(usize),
 }
@@ -62,7 +62,8 @@ pub(crate) fn sort(sample: &[u8], formats: &Formats) -> Option<Sort> {
 }
 
 fn of_lines(sample: &[u8], formats: &Formats) -> Option<Sort> {
-    let errors = sample.lines().filter(|line| is_error(line)).count();
+    let carriers: Vec<Carrier> = sample.lines().filter_map(carrier_of).collect();
+    let errors = carriers.len();
     // A container's log holds what the container wrote to both of its streams.
     let (carrier, text) = error::plain(sample);
     let matching = |format: &Format| {
@@ -78,13 +79,26 @@ fn of_lines(sample: &[u8], formats: &Formats) -> Option<Sort> {
     if accesses > errors && !is_carried {
         return Some(Sort::Access(idx));
     }
-    (errors > 0 || accesses > 0).then_some(Sort::Error)
+    let is_plain = carriers
+        .iter()
+        .any(|carrier| matches!(carrier, Carrier::Plain));
+    let carrier = if is_carried || is_plain {
+        carrier
+    } else {
+        // What nginx says at its start, before it has a log, stands in its logs as well.
+        let others = carriers
+            .iter()
+            .find(|carrier| !matches!(carrier, Carrier::Startup));
+        others.copied().unwrap_or(carrier)
+    };
+    (errors > 0 || accesses > 0).then_some(Sort::Error(carrier))
 }
 
-fn is_error(line: &[u8]) -> bool {
-    error::decode(line)
-        .event()
-        .is_some_and(|event| event.level.is_some())
+/// How a line of an error log is carried.
+fn carrier_of(line: &[u8]) -> Option<Carrier> {
+    let decoded = error::decode(line);
+    let event = decoded.event().filter(|event| event.level.is_some())?;
+    Some(event.carrier)
 }
 
 fn first_lines(sample: &[u8]) -> &[u8] {
@@ -95,7 +109,7 @@ fn first_lines(sample: &[u8]) -> &[u8] {
 /// The first time in a text.
 pub(crate) fn first_time(text: &[u8], sort: Sort, formats: &Formats) -> Option<LocalTime> {
     match sort {
-        Sort::Error => {
+        Sort::Error(_) => {
             let (_, plain) = error::plain(text);
             error_times(&plain).next().or_else(|| {
                 let mut carried = text.lines().filter_map(carried_time);
@@ -113,7 +127,7 @@ pub(crate) fn first_time(text: &[u8], sort: Sort, formats: &Formats) -> Option<L
 /// The last time in the end of a log.
 pub(crate) fn last_time(text: &[u8], sort: Sort, formats: &Formats) -> Option<LocalTime> {
     match sort {
-        Sort::Error => {
+        Sort::Error(_) => {
             let (_, plain) = error::plain(text);
             error_times(&plain)
                 .last()
@@ -161,19 +175,19 @@ mod tests {
         );
         let cut = "#1 /srv/a.php(2): b()\n".repeat(120) + ERROR;
         for (text, expected) in [
-            (ERROR, Some(Sort::Error)),
+            (ERROR, Some(Sort::Error(Carrier::Plain))),
             (COMBINED, Some(Sort::Access(0))),
             (&main, Some(Sort::Access(1))),
             (&ingress, Some(Sort::Access(2))),
-            (&docker, Some(Sort::Error)),
-            (&cut, Some(Sort::Error)),
+            (&docker, Some(Sort::Error(Carrier::DockerJson))),
+            (&cut, Some(Sort::Error(Carrier::Plain))),
             (
                 "nginx: [emerg] unknown directive \"x\" in /n:1\n",
-                Some(Sort::Error),
+                Some(Sort::Error(Carrier::Plain)),
             ),
             (
                 "<14>Jun 23 14:02:11 web nginx: 2026/06/23 14:02:11 [error] 7#7: x\n",
-                Some(Sort::Error),
+                Some(Sort::Error(Carrier::Syslog)),
             ),
             ("Jun 23 14:02:11 web sshd[1]: x\n", None),
             ("\0\u{1}\u{7f}", None),
@@ -193,11 +207,11 @@ mod tests {
         let time = |text: &str| LocalTime::parse(text.as_bytes());
         let text = text.as_bytes();
         assert_eq!(
-            first_time(text, Sort::Error, &formats),
+            first_time(text, Sort::Error(Carrier::Plain), &formats),
             time("2026/06/23 14:02:11")
         );
         assert_eq!(
-            last_time(text, Sort::Error, &formats),
+            last_time(text, Sort::Error(Carrier::Plain), &formats),
             time("2026/06/23 15:00:00")
         );
         let access = COMBINED.as_bytes();

@@ -11,7 +11,7 @@ use bstr::ByteSlice as _;
 use std::borrow::Cow;
 
 /// How nginx's line was carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Carrier {
     /// As nginx writes it to a file.
     Plain,
