@@ -4,7 +4,7 @@
 //! alone ([`line`]); all others are parsed as a whole.
 
 use std::collections::BTreeMap;
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
@@ -482,7 +482,7 @@ impl<'w> ErrorCounter<'w> {
         let line = text.get(at..end).unwrap_or_default();
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let message = line.get(own.start.message..).unwrap_or_default();
-        match self.dullness.of(message) {
+        match self.dullness.of(message, own.start.level) {
             Some(Dull::Plain) => return true,
             Some(Dull::Quoting) => return line::is_closed(message) && !may_be_cut(text, at, end),
             None => {}
@@ -511,11 +511,12 @@ impl<'w> ErrorCounter<'w> {
     }
 
     fn hash(&self, start: [u8; 3], fields: &Fields<'_>) -> u64 {
-        let said = self.hasher.hash_one(fields.said);
-        let peer = self.hasher.hash_one(fields.upstream.unwrap_or_default());
-        let server = self.hasher.hash_one(fields.server);
-        let start = u64::from(u32::from_le_bytes([start[0], start[1], start[2], 0]));
-        (said.rotate_left(17) ^ peer).rotate_left(23) ^ server ^ start
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(fields.said);
+        hasher.write(fields.upstream.unwrap_or_default());
+        hasher.write(fields.server);
+        hasher.write_u32(u32::from_le_bytes([start[0], start[1], start[2], 0]));
+        hasher.finish()
     }
 
     fn fail(&mut self, cell: u32, seconds: i64, fields: &Fields<'_>, line: &[u8]) {
@@ -541,8 +542,9 @@ impl<'w> ErrorCounter<'w> {
         }
         incident.last = incident.last.max(seconds);
         self.clients.add(told.client);
-        incident.clients.add(told.client);
-        self.distinct.add(told.client);
+        let client = Distinct::hash(told.client);
+        incident.clients.add_hash(client);
+        self.distinct.add_hash(client);
         if let Some(path) = told.path {
             self.urls.add(path);
             incident.locations.add(line::first_part(path));

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
-use crate::error::phrases;
+use crate::error::phrases::{self, START};
 
 static CLIENT: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b", client: "));
 const SERVER: &[u8] = b", server: ";
@@ -78,11 +78,10 @@ const LEVELS: [&[u8]; 8] = [
 
 /// How many digits a number has that fits every field of nginx's.
 fn digits(text: &[u8]) -> Option<usize> {
-    let length = text
-        .iter()
-        .take(20)
-        .take_while(|byte| byte.is_ascii_digit())
-        .count();
+    let mut length = 0;
+    while text.get(length).is_some_and(u8::is_ascii_digit) {
+        length += 1;
+    }
     (1..20).contains(&length).then_some(length)
 }
 
@@ -95,55 +94,65 @@ pub(super) enum Dull {
     Quoting,
 }
 
-/// The first letters of messages that are never a failure of an upstream, in order.
-static DULL: LazyLock<Vec<([u8; 8], Dull)>> = LazyLock::new(|| {
-    let mut dull: Vec<([u8; 8], Dull)> = phrases::starts()
-        .filter_map(|start| {
-            let told = phrases::dullness(&start)?;
-            let dull = if told.quotes {
-                Dull::Quoting
-            } else {
-                Dull::Plain
-            };
-            Some((start, dull))
-        })
-        .collect();
-    dull.sort_unstable_by_key(|&(start, _)| start);
-    dull.dedup();
-    dull
-});
-
-/// Whether a message is none of interest, by its first letters alone.
+/// Messages of no interest, by their first letters alone.
 pub(super) struct Dullness {
-    table: Vec<Option<([u8; 8], Dull)>>,
+    table: Vec<Option<Known>>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    start: [u8; START],
+    dull: Dull,
+    unless_grave: bool,
 }
 
 impl Dullness {
-    const SLOTS: usize = 4096;
+    /// A power of two, and some times as many as there are phrases.
+    const SLOTS_BITS: u32 = 12;
 
     pub(super) fn new() -> Self {
-        let mut table = vec![None; Self::SLOTS];
-        for &(start, dull) in DULL.iter() {
+        let mut table = vec![None; 1 << Self::SLOTS_BITS];
+        for start in phrases::starts() {
             // A place that is taken already only costs the longer look.
-            if let Some(place) = table.get_mut(Self::place(&start)) {
-                place.get_or_insert((start, dull));
+            if let Some(place) = table.get_mut(Self::place(start))
+                && place.is_none()
+                && let Some(told) = phrases::dullness(start)
+            {
+                *place = Some(Known {
+                    start,
+                    dull: if told.quotes {
+                        Dull::Quoting
+                    } else {
+                        Dull::Plain
+                    },
+                    unless_grave: told.unless_grave,
+                });
             }
         }
         Self { table }
     }
 
-    fn place(start: &[u8; 8]) -> usize {
-        let mixed = u64::from_le_bytes(*start).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(mixed >> 52).unwrap_or(0)
+    fn place([a, b, c, d, e, f]: [u8; START]) -> usize {
+        let mixed =
+            u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        usize::try_from(mixed >> (u64::BITS - Self::SLOTS_BITS)).unwrap_or(0)
     }
 
-    pub(super) fn of(&self, message: &[u8]) -> Option<Dull> {
-        let start: &[u8; 8] = message.first_chunk()?;
-        let (known, dull) = self.table.get(Self::place(start)).copied().flatten()?;
+    pub(super) fn of(&self, message: &[u8], level: [u8; 2]) -> Option<Dull> {
+        let start = *message.first_chunk()?;
+        let known = self.table.get(Self::place(start)).copied().flatten()?;
+        if known.start != start || (known.unless_grave && is_grave(level)) {
+            return None;
+        }
         // `NAME could not be resolved` may begin with any word.
-        let space = memchr::memchr(b' ', message.get(..32.min(message.len()))?)?;
-        (known == *start && message.get(space + 1) != Some(&b'c')).then_some(dull)
+        let near = message.get(..32).unwrap_or(message);
+        let space = near.iter().position(|&byte| byte == b' ')?;
+        (message.get(space + 1) != Some(&b'c')).then_some(known.dull)
     }
+}
+
+fn is_grave(level: [u8; 2]) -> bool {
+    !matches!(&level, b"er" | b"wa" | b"no" | b"in" | b"de")
 }
 
 /// Whether a line about a client's text surely ends in the fields of its connection, so that the text has come to its end.

@@ -185,12 +185,15 @@ impl Inside {
     /// line about a path the reading of a dozen others.
     ///
     /// Without this being so, [`Inside::holds`] is false for each record in `rest`: a path that was closed in its own
-    /// record ends in a line whose request shows each line feed as `%0a`, or where nginx cut its write.
+    /// record ends in a line whose request shows each line feed as `%0a`, an application's text in one that closes it, and
+    /// either where nginx cut its write.
     ///
     /// `is_encoded` says whether so many bytes of `rest` hold a `%0a`.
     pub(super) fn may_hold(&self, rest: &[u8], is_encoded: impl FnOnce(usize) -> bool) -> bool {
-        if self.kind != Kind::Path || self.open || self.line_feeds == 0 {
-            return true;
+        match self.kind {
+            Kind::Field(_) => return true,
+            Kind::Path if self.open || self.line_feeds == 0 => return true,
+            Kind::Path | Kind::Text => {}
         }
         let reach = REACH.saturating_sub(self.length).min(rest.len());
         let is_cut = |limit: &usize| {
@@ -199,7 +202,11 @@ impl Inside {
                     || at.checked_sub(1).and_then(|last| rest.get(last)) == Some(&b'\n')
             })
         };
-        LIMITS.iter().any(is_cut) || is_encoded(reach)
+        LIMITS.iter().any(is_cut)
+            || match self.kind {
+                Kind::Text => CLOSING.find(rest.get(..reach).unwrap_or(rest)).is_some(),
+                Kind::Path | Kind::Field(_) => is_encoded(reach),
+            }
     }
 
     /// Whether the text reaches into this later record; `behind` is all that stands behind the first record up to

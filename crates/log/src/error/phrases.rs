@@ -113,34 +113,47 @@ pub(super) fn find(message: &[u8]) -> Option<&'static Row> {
     }
 }
 
+/// So many first letters tell most messages apart.
+pub(crate) const START: usize = 6;
+
 /// What the first letters of a message tell of all rows that it can have.
 pub(crate) struct Dullness {
     /// Some of them quote what a client wrote.
     pub(crate) quotes: bool,
+    /// From level `crit` up some of them can be a failure of an upstream.
+    pub(crate) unless_grave: bool,
 }
 
 /// The first letters of every literal that has so many.
-pub(crate) fn starts() -> impl Iterator<Item = [u8; 8]> {
+pub(crate) fn starts() -> impl Iterator<Item = [u8; START]> {
     ROWS.iter()
         .filter_map(|row| row.literal.as_bytes().first_chunk().copied())
 }
 
 /// What a message that begins so tells, if no row that it can have is a failure of an upstream or quotes an application's
 /// text. [`find_inside`] is left out: see there what it takes.
-pub(crate) fn dullness(start: &[u8; 8]) -> Option<Dullness> {
-    let mut quotes = false;
+pub(crate) fn dullness(start: [u8; START]) -> Option<Dullness> {
+    let mut told = Dullness {
+        quotes: false,
+        unless_grave: false,
+    };
     for row in ROWS {
         let literal = row.literal.as_bytes();
-        if !literal.starts_with(start) && !start.starts_with(literal) {
+        if !literal.starts_with(&start) && !start.starts_with(literal) {
             continue;
         }
-        if row.rule.may_be_upstream_failure() || row.rule == Rule::Is(Class::FastcgiStderr) {
+        if row.rule == Rule::File && FILES_READ.iter().any(|read| literal.starts_with(read)) {
+            told.unless_grave = true;
+        } else if row.rule.may_be_upstream_failure() || row.rule == Rule::Is(Class::FastcgiStderr) {
             return None;
         }
-        quotes |= row.then == Then::Client;
+        told.quotes |= row.then == Then::Client;
     }
-    Some(Dullness { quotes })
+    Some(told)
 }
+
+/// How messages about a file begin that was read: below `crit` such a file is the site's, and no temporary one.
+pub(super) const FILES_READ: [&[u8]; 3] = [b"open", b"stat", b"lstat"];
 
 /// The row for messages that begin with a number or a name of the configuration's.
 pub(super) fn find_inside(message: &[u8]) -> Option<&'static Row> {

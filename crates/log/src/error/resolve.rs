@@ -4,7 +4,7 @@ use super::action::{Side, While};
 use super::class::Class;
 use super::errno;
 use super::fields::{Context, Tail};
-use super::phrases::Rule;
+use super::phrases::{FILES_READ, Rule};
 use super::upstream::{Protocol, Upstream};
 use crate::Level;
 use memchr::memmem;
@@ -263,9 +263,7 @@ fn file(seen: &Seen<'_>) -> Class {
     let temporary = name.len() == 10 && name.iter().all(u8::is_ascii_digit);
     let cached = name.len() >= 32 && name.iter().take(32).all(u8::is_ascii_hexdigit);
     let grave = seen.level >= Some(Level::Crit);
-    let reads = seen.message.starts_with(b"open")
-        || seen.message.starts_with(b"stat")
-        || seen.message.starts_with(b"lstat");
+    let reads = FILES_READ.iter().any(|read| seen.message.starts_with(read));
     match seen.level {
         Some(Level::Emerg) if seen.message.starts_with(b"mkdir()") => Class::TempPath,
         Some(Level::Emerg) => Class::Config,
