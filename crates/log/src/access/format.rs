@@ -8,7 +8,7 @@ use super::{Access, value};
 /// How many variables of a format are kept; the rest of a longer one is matched and dropped.
 pub(super) const MAX_VALUES: usize = 64;
 /// How many places are tried for a line before it is given up.
-const MAX_STEPS: u32 = 2_000;
+pub(super) const MAX_STEPS: u32 = 2_000;
 /// `combined`, which nginx knows without being told.
 const COMBINED: &[u8] = b"$remote_addr - $remote_user [$time_local] \"$request\" $status $body_bytes_sent \"$http_referer\" \"$http_user_agent\"";
 
@@ -27,24 +27,24 @@ pub enum Escape {
 /// A compiled `log_format`.
 #[derive(Clone, Debug)]
 pub struct Format {
-    start: Vec<u8>,
-    slots: Vec<Slot>,
-    escape: Escape,
+    pub(super) start: Vec<u8>,
+    pub(super) slots: Vec<Slot>,
+    pub(super) escape: Escape,
     known: [Option<usize>; KNOWN.len()],
 }
 
 /// One variable, or several without a literal between them, and the literal behind.
 #[derive(Clone, Debug)]
-struct Slot {
+pub(super) struct Slot {
     /// Empty when several variables stand together: then none has a value of its own.
     name: String,
-    shape: Shape,
-    literal: Vec<u8>,
+    pub(super) shape: Shape,
+    pub(super) literal: Vec<u8>,
 }
 
 /// What a value may look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     Any,
     Address,
     Status,
@@ -265,7 +265,7 @@ impl Format {
 }
 
 /// Whether what stands behind `value` is escaped by its last backslashes.
-fn escaped(value: &[u8]) -> bool {
+pub(super) fn escaped(value: &[u8]) -> bool {
     value
         .iter()
         .rev()
@@ -318,7 +318,7 @@ fn shape(name: &str) -> Shape {
 }
 
 impl Shape {
-    fn fits(self, text: &[u8]) -> bool {
+    pub(super) fn fits(self, text: &[u8]) -> bool {
         match self {
             Self::Any => true,
             Self::Address => !text.is_empty() && !text.contains(&b' '),

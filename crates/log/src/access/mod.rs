@@ -4,6 +4,7 @@
 //! What a value means for an incident is not decided here.
 
 mod attempts;
+mod cut;
 mod format;
 mod value;
 
@@ -11,7 +12,9 @@ pub use attempts::{Attempt, Attempts};
 pub use format::{Escape, Format};
 pub use value::unescape;
 
-use crate::LocalTime;
+pub(crate) use cut::{Cut, Cutter};
+
+use crate::time::LocalTime;
 use bstr::{BStr, ByteSlice as _};
 use format::{Known, MAX_VALUES};
 
@@ -41,12 +44,11 @@ impl<'a> Access<'a> {
         msec().or_else(iso).or_else(local)
     }
 
-    /// When nginx wrote the line, by its own clock: `$time_local`, else `$time_iso8601`, else `$msec`, which is in UTC.
+    /// When nginx wrote the line, by its own clock: `$time_local`, else `$time_iso8601`, else `$msec`, which is UTC.
     pub fn local_time(&self) -> Option<LocalTime> {
-        let local = || LocalTime::parse_time_local(self.known(Known::TimeLocal)?);
-        let iso = || LocalTime::parse_iso(self.known(Known::TimeIso8601)?);
-        let msec = || self.time().map(LocalTime::from_seconds);
-        local().or_else(iso).or_else(msec)
+        let known = |known| self.format.known(known);
+        let at = cut::TIMES.into_iter().find_map(known)?;
+        value::local_time(self.at(at)?)
     }
 
     /// The status that the client got; nginx writes `009` for an answer without one.

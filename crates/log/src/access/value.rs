@@ -31,6 +31,14 @@ pub(super) fn milliseconds(text: &[u8]) -> Option<u64> {
         })
 }
 
+/// Any of the times, by the log's own clock; `$msec` has none, so that it is UTC.
+pub(super) fn local_time(text: &[u8]) -> Option<LocalTime> {
+    let seconds = || i64::try_from(milliseconds(text)? / 1000).ok();
+    LocalTime::parse_time_local(text)
+        .or_else(|| LocalTime::parse_iso(text))
+        .or_else(|| seconds().map(LocalTime::from_seconds))
+}
+
 /// `2026-11-21T01:43:17+01:00` in UTC.
 pub(super) fn iso8601(text: &[u8]) -> Option<i64> {
     let (local, zone) = text.split_at_checked(LocalTime::LENGTH)?;

@@ -4,8 +4,10 @@
 //! depends on neither. Memory does not grow with the log: what a client can make more of is kept in bounded lists that say
 //! when they became estimates; incidents, minutes and failures are exact.
 
+mod access;
 mod error;
 mod line;
+mod percentiles;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,7 @@ use std::ops::Range;
 use crate::LocalTime;
 use crate::error::{Class, Protocol, Seen as Outcome, While};
 
+pub use access::{AccessCounted, AccessCounter, AccessPeer};
 pub use error::{CountedIncident, ErrorCounted, ErrorCounter, INCIDENTS_KEPT, Kind};
 pub use top::{Distinct, Seen, Top, TopCounter};
 
