@@ -6,7 +6,8 @@
 //! Times are as the logs show them: local to nginx, without a zone.
 
 use log::LocalTime;
-use log::bulk::{CountedIncident, ErrorCounted, Seen, Top};
+use log::bulk::{AccessCounted, CountedIncident, ErrorCounted};
+pub use log::bulk::{Seen, Top};
 use log::error::Seen as Outcome;
 
 use crate::explain::{self, Candidate, Class, Protocol, While};
@@ -301,12 +302,18 @@ pub struct LogVerdict {
 pub struct AccessReport {
     /// Requests.
     pub requests: u64,
+    /// The first and the last time of a request.
+    pub window: Option<(LocalTime, LocalTime)>,
+    /// Lines that the format did not write.
+    pub unfit: u64,
     /// Requests by the status that the client got; in the order of the statuses.
     pub by_status: Vec<(u16, u64)>,
     /// Requests and those answered by 5xx, by step; in order.
     pub timeline: Vec<(LocalTime, u64, u64)>,
     /// Attempts by peer, the most first; empty where the format does not tell peers.
     pub peers: Vec<AccessPeer>,
+    /// Attempts at peers that came when too many were known already.
+    pub beyond: u64,
     /// Clients, URLs and hosts of the requests that were answered by 5xx.
     pub clients: Top,
     /// See `clients`.
@@ -316,6 +323,39 @@ pub struct AccessReport {
 }
 
 impl AccessReport {
+    /// What was counted in access logs; the timeline in steps of `step`, or longer ones where shorter were not kept.
+    pub fn new(counted: AccessCounted, step: Step) -> Self {
+        let mut timeline: Vec<(LocalTime, u64, u64)> = Vec::new();
+        for (at, requests, errors) in counted.timeline {
+            let start = LocalTime::from_seconds(step.start(at.seconds()));
+            match timeline.last_mut() {
+                Some((last, all, failed)) if *last == start => {
+                    *all += requests;
+                    *failed += errors;
+                }
+                _ => timeline.push((start, requests, errors)),
+            }
+        }
+        let peer = |peer: log::bulk::AccessPeer| AccessPeer {
+            peer: String::from_utf8_lossy(&peer.peer).into_owned(),
+            attempts: peer.attempts,
+            server_errors: peer.server_errors,
+            response_times: peer.response_times,
+        };
+        Self {
+            requests: counted.requests,
+            window: counted.window,
+            unfit: counted.unfit,
+            by_status: counted.by_status,
+            timeline,
+            peers: counted.peers.into_iter().map(peer).collect(),
+            beyond: counted.beyond,
+            clients: counted.clients,
+            urls: counted.urls,
+            hosts: counted.hosts,
+        }
+    }
+
     /// Requests answered by 5xx.
     pub fn server_errors(&self) -> u64 {
         let errors = self

@@ -10,16 +10,16 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use conf::Model;
 use diagnose::explain::Class;
-use diagnose::logs::{LogReport, LogVerdict, Skipped, Step};
+use diagnose::logs::{AccessReport, LogReport, LogVerdict, Skipped, Step};
 use diagnose::{Diagnosis, Judged, Judgement};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use log::LocalTime;
-use log::bulk::{ErrorCounter, Failure, Part, Wanted};
+use log::bulk::{AccessCounter, ErrorCounter, Failure, Part, Wanted};
 use log::error::Carrier;
 
 use super::diagnose::Target;
 use super::{Global, width};
-use crate::logs::{self, Count, Counted, Moment, Reading, Sort, Source};
+use crate::logs::{self, Count, Counted, Formats, Moment, Reading, Sort, Source};
 
 /// As a shell says of who was ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -136,7 +136,9 @@ fn read(args: &Args, config: Option<&Model>, global: &Global) -> anyhow::Result<
         until: window.1,
         failure: args.is_choosy().then_some(&is_chosen),
     };
-    let counted = logs::count(sources, &reading, &|sort| Counter::new(sort, &wanted));
+    let counted = logs::count(sources, &reading, &|sort| {
+        Counter::new(sort, &formats, &wanted)
+    });
     bar.finish_and_clear();
     skipped.extend(counted.skipped.iter().cloned());
     let interrupted = stop.load(Ordering::Relaxed);
@@ -153,32 +155,43 @@ fn read(args: &Args, config: Option<&Model>, global: &Global) -> anyhow::Result<
 
 /// What the counters of all sorts found.
 fn of_counters(counters: BTreeMap<Sort, Counter<'_>>, step: Step) -> LogReport {
-    let mut errors: Option<ErrorCounter<'_>> = None;
+    let mut errors: Option<Box<ErrorCounter<'_>>> = None;
+    let mut accesses: Option<Box<AccessCounter<'_>>> = None;
     for counter in counters.into_values() {
         match counter {
             Counter::Error(counter, _) => match &mut errors {
                 Some(errors) => errors.merge(*counter),
-                None => errors = Some(*counter),
+                None => errors = Some(counter),
+            },
+            Counter::Access(counter) => match &mut accesses {
+                Some(accesses) => accesses.merge(*counter),
+                None => accesses = Some(counter),
             },
             Counter::Nothing => {}
         }
     }
-    errors.map_or_else(LogReport::default, |errors| {
+    let mut report = errors.map_or_else(LogReport::default, |errors| {
         LogReport::of_error_logs(errors.finish(), step)
-    })
+    });
+    report.access = accesses.map(|accesses| AccessReport::new(accesses.finish(), step));
+    report
 }
 
 /// What counts a sort of log.
 enum Counter<'w> {
     Error(Box<ErrorCounter<'w>>, Carrier),
+    Access(Box<AccessCounter<'w>>),
+    /// A format that nobody knows any more.
     Nothing,
 }
 
 impl<'w> Counter<'w> {
-    fn new(sort: Sort, wanted: &Wanted<'w>) -> Self {
+    fn new(sort: Sort, formats: &'w Formats, wanted: &Wanted<'w>) -> Self {
         match sort {
             Sort::Error(carrier) => Self::Error(Box::new(ErrorCounter::new(wanted)), carrier),
-            Sort::Access(_) => Self::Nothing,
+            Sort::Access(idx) => formats.get(idx).map_or(Self::Nothing, |format| {
+                Self::Access(Box::new(AccessCounter::new(format, wanted)))
+            }),
         }
     }
 }
@@ -187,13 +200,17 @@ impl Count for Counter<'_> {
     fn count(&mut self, part: &Part<'_>) {
         match self {
             Self::Error(counter, carrier) => counter.count(part, *carrier),
+            Self::Access(counter) => counter.count(part),
             Self::Nothing => {}
         }
     }
 
     fn merge(&mut self, other: Self) {
-        if let (Self::Error(counter, _), Self::Error(other, _)) = (self, other) {
-            counter.merge(*other);
+        match (self, other) {
+            (Self::Error(counter, _), Self::Error(other, _)) => counter.merge(*other),
+            (Self::Access(counter), Self::Access(other)) => counter.merge(*other),
+            // Only counters of one sort are merged.
+            _ => {}
         }
     }
 }

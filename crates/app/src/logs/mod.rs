@@ -23,7 +23,7 @@ pub(crate) use blocks::{Counted, Reading, count};
 pub(crate) use count::Count;
 pub(crate) use moment::Moment;
 pub(crate) use names::inputs;
-pub(crate) use sort::Sort;
+pub(crate) use sort::{Formats, Sort};
 pub(crate) use source::{Source, open};
 
 /// The newest time in all logs. What is packed is read to its end for it, where its end is not known.
