@@ -164,6 +164,28 @@ impl Spelling {
 struct Cell {
     incident: u32,
     count: u64,
+    /// The last Host header, and how often it came one after the other: it nearly always is the one before.
+    host: (Vec<u8>, u64),
+}
+
+impl Cell {
+    fn new(incident: u32) -> Self {
+        Self {
+            incident,
+            count: 0,
+            host: (Vec::new(), 0),
+        }
+    }
+
+    /// The hosts seen before that are to be counted.
+    fn meets(&mut self, host: &[u8]) -> Option<(Vec<u8>, u64)> {
+        if self.host.0 == host {
+            self.host.1 += 1;
+            return None;
+        }
+        let before = std::mem::replace(&mut self.host, (host.to_vec(), 1));
+        (before.1 > 0).then_some(before)
+    }
 }
 
 struct Incident {
@@ -549,8 +571,20 @@ impl<'w> ErrorCounter<'w> {
             self.urls.add(path);
             incident.locations.add(line::first_part(path));
         }
-        if let Some(host) = told.host {
-            self.hosts.add(host);
+        if let Some(host) = told.host
+            && let Some((before, times)) = cell.meets(host)
+        {
+            self.hosts.add_many(&before, times);
+        }
+    }
+
+    /// Counts the Host headers that cells hold back.
+    fn settle_hosts(&mut self) {
+        for cell in &mut self.cells {
+            let (host, times) = std::mem::take(&mut cell.host);
+            if times > 0 {
+                self.hosts.add_many(&host, times);
+            }
         }
     }
 
@@ -653,7 +687,7 @@ impl<'w> ErrorCounter<'w> {
         let key = if is_full { (incident, Vec::new()) } else { key };
         let cells = &mut self.cells;
         *self.by_server.entry(key).or_insert_with(|| {
-            cells.push(Cell { incident, count: 0 });
+            cells.push(Cell::new(incident));
             u32::try_from(cells.len() - 1).unwrap_or(u32::MAX)
         })
     }
@@ -690,7 +724,8 @@ impl<'w> ErrorCounter<'w> {
     }
 
     /// Takes in what another counter has counted.
-    pub fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, mut other: Self) {
+        other.settle_hosts();
         let Tally {
             lines,
             suspects,
@@ -750,7 +785,8 @@ impl<'w> ErrorCounter<'w> {
     }
 
     /// What was counted.
-    pub fn finish(self) -> ErrorCounted {
+    pub fn finish(mut self) -> ErrorCounted {
+        self.settle_hosts();
         let mut servers: Vec<Vec<(Vec<u8>, u64)>> = vec![Vec::new(); self.incidents.len()];
         for ((incident, server), cell) in self.by_server {
             let count = self.cells.get(cell as usize).map_or(0, |cell| cell.count);

@@ -79,6 +79,20 @@ const LEVELS: [&[u8]; 8] = [
 /// How many digits a number has that fits every field of nginx's.
 fn digits(text: &[u8]) -> Option<usize> {
     let mut length = 0;
+    // Eight at once: a byte is no digit where adding to it, or what is left of it, leaves the digits' half.
+    while let Some(&eight) = text.get(length..).and_then(<[u8]>::first_chunk) {
+        const ONES: u64 = 0x0101_0101_0101_0101;
+        let eight = u64::from_le_bytes(eight) ^ (ONES * 0x30);
+        let others = (eight.wrapping_add(ONES * 0x76) | eight) & (ONES * 0x80);
+        let run = (others.trailing_zeros() / 8) as usize;
+        length += run;
+        if run < 8 {
+            return (1..20).contains(&length).then_some(length);
+        }
+        if length > 20 {
+            return None;
+        }
+    }
     while text.get(length).is_some_and(u8::is_ascii_digit) {
         length += 1;
     }
@@ -96,6 +110,7 @@ pub(super) enum Dull {
 
 /// Messages of no interest, by their first letters alone.
 pub(super) struct Dullness {
+    /// Small, as it is looked at for every line.
     table: Vec<Option<Known>>,
 }
 
@@ -108,7 +123,7 @@ struct Known {
 
 impl Dullness {
     /// A power of two, and some times as many as there are phrases.
-    const SLOTS_BITS: u32 = 12;
+    const SLOTS_BITS: u32 = 10;
 
     pub(super) fn new() -> Self {
         let mut table = vec![None; 1 << Self::SLOTS_BITS];
@@ -237,11 +252,12 @@ fn ends_in_version(request: &[u8]) -> bool {
 
 /// The first bytes of an `upstream:` value, which decide where its peer ends; `None` where all of it does.
 fn peer_part(value: &[u8]) -> Option<&[u8]> {
-    let scheme = value
-        .get(..12.min(value.len()))?
-        .windows(3)
-        .position(|window| window == b"://")?
-        + 3;
+    let scheme = if value.starts_with(b"http://") {
+        b"http://".len()
+    } else {
+        let near = value.get(..12).unwrap_or(value);
+        near.windows(3).position(|window| window == b"://")? + 3
+    };
     let rest = value.get(scheme..)?;
     if !rest.starts_with(b"unix:") {
         let end = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
@@ -275,4 +291,28 @@ pub(super) fn first_part(path: &[u8]) -> &[u8] {
     let inner = path.get(1..).unwrap_or_default();
     let end = memchr::memchr(b'/', inner).map_or(path.len(), |at| at + 1);
     path.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn digits_are_counted_as_one_by_one(text in "[0-9]{0,22}[ -~\u{80}\u{ff}]{0,9}") {
+            let slow = text.bytes().take_while(u8::is_ascii_digit).count();
+            prop_assert_eq!(digits(text.as_bytes()), (1..20).contains(&slow).then_some(slow));
+        }
+    }
+
+    #[test]
+    fn every_byte_is_a_digit_or_none() {
+        for byte in 0..=u8::MAX {
+            let text = [b'1', byte, b'2', b'3', b'4', b'5', b'6', b'7', b'8', b' '];
+            let length = if byte.is_ascii_digit() { 9 } else { 1 };
+            assert_eq!(digits(&text), Some(length), "{byte}");
+        }
+    }
 }

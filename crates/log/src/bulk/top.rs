@@ -81,10 +81,16 @@ impl TopCounter {
     /// Counts a value.
     #[inline]
     pub fn add(&mut self, value: &[u8]) {
+        self.add_many(value, 1);
+    }
+
+    /// Counts a value that came so often.
+    #[inline]
+    pub fn add_many(&mut self, value: &[u8], times: u64) {
         let value = value.get(..LONGEST_VALUE).unwrap_or(value);
         let mut hasher = self.seed.build_hasher();
         hasher.write(value);
-        self.add_times(hasher.finish(), value, 1);
+        self.add_times(hasher.finish(), value, times);
     }
 
     /// Takes over what another counter counted.
