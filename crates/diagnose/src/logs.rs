@@ -5,7 +5,7 @@
 //!
 //! Times are as the logs show them: local to nginx, without a zone.
 
-use log::LocalTime;
+pub use log::LocalTime;
 use log::bulk::{AccessCounted, CountedIncident, ErrorCounted};
 pub use log::bulk::{Seen, Top};
 use log::error::Seen as Outcome;

@@ -10,6 +10,7 @@
 mod fold;
 pub mod html;
 pub mod json;
+mod local;
 pub mod pages;
 pub mod term;
 #[cfg(test)]

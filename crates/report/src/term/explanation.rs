@@ -175,6 +175,7 @@ fn basis(candidate: &Candidate) -> String {
     }
 }
 
-fn percent(likelihood: f64) -> String {
+/// Three digits wide at least: they stand under each other.
+pub(super) fn percent(likelihood: f64) -> String {
     format!("{:>3.0}%", likelihood * 100.0)
 }

@@ -3,8 +3,10 @@
 //! Colours are always emitted; a caller that does not want them strips them (`anstream` does).
 
 mod block;
+mod chart;
 mod explanation;
 mod fix;
+mod logs;
 mod page;
 mod sheet;
 mod span;
@@ -15,6 +17,7 @@ use anstyle::{AnsiColor, Style as Colour};
 use diagnose::{Diagnosis, Gap, GapKind};
 
 pub use explanation::explanation;
+pub use logs::logs;
 pub use page::cause;
 
 use crate::fold;

@@ -7,7 +7,7 @@ use super::*;
 use crate::json::{self, Source};
 use crate::term::{self, Style};
 
-const EVIL: &str = "\x1b]0;owned\x07\r\n502 all is well\u{9b}2J</script><b onclick='x'>\u{202e}\u{2066}\u{200b}\u{feff}\"&amp;\t\0";
+pub(super) const EVIL: &str = "\x1b]0;owned\x07\r\n502 all is well\u{9b}2J</script><b onclick='x'>\u{202e}\u{2066}\u{200b}\u{feff}\"&amp;\t\0";
 
 /// A report in which every text is `text`.
 fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
@@ -130,7 +130,7 @@ fn at_terminal(diagnosis: &Diagnosis, style: Style) -> String {
 }
 
 /// Takes our own colours away, and nothing else: `ESC [ digits and semicolons m`.
-fn without_colours(text: &str) -> String {
+pub(super) fn without_colours(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("\x1b[") {
@@ -144,7 +144,7 @@ fn without_colours(text: &str) -> String {
     plain
 }
 
-fn deceives(c: char) -> bool {
+pub(super) fn deceives(c: char) -> bool {
     c != '\n' && crate::text::deceives(c)
 }
 

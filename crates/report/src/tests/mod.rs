@@ -3,6 +3,7 @@
 mod hostile;
 mod html;
 mod json;
+mod logs;
 mod pages;
 mod term;
 
