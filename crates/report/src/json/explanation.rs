@@ -25,8 +25,9 @@ struct LineV1<'a> {
     candidates: Vec<CandidateV1<'a>>,
 }
 
+/// A cause that may stand behind a line; the same wherever a schema has one.
 #[derive(Serialize)]
-struct CandidateV1<'a> {
+pub(super) struct CandidateV1<'a> {
     cause: &'static str,
     likelihood: f64,
     why: &'static str,
@@ -75,7 +76,7 @@ impl<'a> LineV1<'a> {
 }
 
 impl<'a> CandidateV1<'a> {
-    fn new(candidate: &'a Candidate) -> Self {
+    pub(super) fn new(candidate: &'a Candidate) -> Self {
         Self {
             cause: candidate.cause,
             likelihood: rounded(candidate.likelihood),

@@ -1,12 +1,14 @@
 //! The answers for programs. Schemas are kept for ever: fields are added to them, never changed.
 
 mod explanation;
+mod logs;
 mod v1;
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
 use diagnose::explain::Explanation;
+use diagnose::logs::LogReport;
 use diagnose::{Cause, Diagnosis};
 use serde::Serialize;
 
@@ -29,6 +31,11 @@ pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis, source: Source) -> io::
 /// Writes an explanation as JSON v1 and ends it with a line feed.
 pub fn explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()> {
     put(out, &explanation::Report::new(explanation))
+}
+
+/// Writes what logs tell in bulk as JSON v1 and ends it with a line feed.
+pub fn logs(out: &mut dyn Write, report: &LogReport) -> io::Result<()> {
+    put(out, &logs::Report::new(report))
 }
 
 /// Writes the pages of causes as a JSON list of `id`, `title` and `page` (Markdown), and ends it with a line feed.

@@ -1,5 +1,6 @@
 //! What logs tell in bulk, by every renderer.
 
+mod json;
 mod term;
 
 use diagnose::explain::Candidate;
@@ -277,5 +278,11 @@ fn styled(report: &LogReport, width: usize, verbose: u8, quiet: bool) -> String 
         quiet,
     };
     crate::term::logs(&mut out, report, &style).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn as_json(report: &LogReport) -> String {
+    let mut out = Vec::new();
+    crate::json::logs(&mut out, report).unwrap();
     String::from_utf8(out).unwrap()
 }
