@@ -7,11 +7,13 @@
     reason = "a report is made from a diagnosis alone"
 )]
 
+pub mod csv;
 mod fold;
 pub mod html;
 pub mod json;
 mod local;
 pub mod pages;
+mod table;
 pub mod term;
 #[cfg(test)]
 mod tests;

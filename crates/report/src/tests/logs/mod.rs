@@ -1,5 +1,6 @@
 //! What logs tell in bulk, by every renderer.
 
+mod csv;
 mod json;
 mod term;
 
@@ -284,5 +285,11 @@ fn styled(report: &LogReport, width: usize, verbose: u8, quiet: bool) -> String 
 fn as_json(report: &LogReport) -> String {
     let mut out = Vec::new();
     crate::json::logs(&mut out, report).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn as_csv(report: &LogReport) -> String {
+    let mut out = Vec::new();
+    crate::csv::logs(&mut out, report).unwrap();
     String::from_utf8(out).unwrap()
 }
