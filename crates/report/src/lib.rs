@@ -13,6 +13,7 @@ pub mod html;
 pub mod json;
 mod local;
 pub mod pages;
+pub mod parquet;
 mod table;
 pub mod term;
 #[cfg(test)]

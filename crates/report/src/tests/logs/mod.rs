@@ -2,6 +2,7 @@
 
 mod csv;
 mod json;
+mod parquet;
 mod term;
 
 use diagnose::explain::Candidate;
