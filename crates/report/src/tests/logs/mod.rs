@@ -1,6 +1,7 @@
 //! What logs tell in bulk, by every renderer.
 
 mod csv;
+mod hostile;
 mod json;
 mod parquet;
 mod term;
