@@ -1,7 +1,4 @@
-//! The report as one HTML page that needs nothing else: no network, no script; light or dark as the reader's system is;
-//! fit to be printed or mailed.
-//!
-//! Markup is made of `&'static str` only; every other text goes through [`Page::text`], which escapes it.
+//! The page of a diagnosis.
 
 use std::io::{self, Write};
 
@@ -10,28 +7,16 @@ use diagnose::{
 };
 
 use crate::fold::{self, Block};
-use crate::text::visible;
 use crate::words::{self, Clock};
 
-const STYLE: &str = include_str!("html.css");
+use super::page::Page;
 
 /// Writes the page.
 pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {
     let clock = Clock::of(diagnosis);
-    let mut page = Page(String::new());
-    page.markup(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; \
-         base-uri 'none'; form-action 'none'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n",
-    );
     let host = diagnosis.hostname.as_deref().unwrap_or("this host");
-    page.within("<title>", "</title>\n", |page| {
-        page.text(&format!("why502 {host}: {}", words::tally(diagnosis)));
-    });
-    page.within("<style>\n", "</style>\n", |page| page.markup(STYLE));
-    page.markup("</head>\n<body>\n");
+    let title = format!("why502 {host}: {}", words::tally(diagnosis));
+    let mut page = Page::begin(&title, "", "");
     page.within("<header>\n", "</header>\n", |page| {
         header(page, diagnosis, host, clock);
     });
@@ -55,51 +40,8 @@ pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis) -> io::Result<()> {
             incident(page, &block, diagnosis, clock);
         });
     }
-    page.markup("</main>\n</body>\n</html>\n");
-    out.write_all(page.0.as_bytes())
-}
-
-/// The page as it grows.
-struct Page(String);
-
-impl Page {
-    /// Markup of our own, as it is.
-    fn markup(&mut self, markup: &'static str) {
-        self.0.push_str(markup);
-    }
-
-    /// Text, made visible and escaped for elements and quoted attributes alike. The only way for text into the page.
-    fn text(&mut self, text: &str) {
-        for c in visible(text).chars() {
-            match c {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                c => self.0.push(c),
-            }
-        }
-    }
-
-    fn within(&mut self, open: &'static str, close: &'static str, content: impl FnOnce(&mut Self)) {
-        self.markup(open);
-        content(self);
-        self.markup(close);
-    }
-
-    /// One element that holds text alone.
-    fn element(&mut self, open: &'static str, text: &str, close: &'static str) {
-        self.within(open, close, |page| page.text(text));
-    }
-
-    fn paragraph(&mut self, text: &str) {
-        self.element("<p>", text, "</p>\n");
-    }
-
-    fn heading(&mut self, text: &'static str) {
-        self.element("<h3>", text, "</h3>\n");
-    }
+    page.markup("</main>\n");
+    out.write_all(page.end().as_bytes())
 }
 
 fn header(page: &mut Page, diagnosis: &Diagnosis, host: &str, clock: Clock) {

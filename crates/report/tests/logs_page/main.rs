@@ -1,0 +1,9 @@
+//! The page of logs: what is in it, and what a browser makes of it.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod fixture;
+mod markup;
