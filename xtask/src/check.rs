@@ -10,6 +10,7 @@ use crate::{packages, run};
 
 /// Formats, lints, builds and tests the whole workspace.
 pub(crate) fn test() -> Result<()> {
+    packages::ensure_installed(&[packages::DEMO, packages::LAB, packages::BROWSER])?;
     prepare()?;
     run::cargo(&["fmt", "--all", "--check"])?;
     run::cargo(&[

@@ -1,4 +1,4 @@
-//! The Debian packages the lab needs, and their installation.
+//! The Debian packages that the lab and the test of the HTML page need, and their installation.
 //!
 //! Installing must neither ask anything nor start a service: the lab starts its own.
 
@@ -108,6 +108,12 @@ pub(crate) const LAB: &[Need] = &[
         is_there: || run::succeeds("node", &["--version"]),
     },
 ];
+
+/// What shows the HTML page of logs to its test.
+pub(crate) const BROWSER: &[Need] = &[Need {
+    package: "chromium",
+    is_there: || Path::new("/usr/bin/chromium").exists(),
+}];
 
 /// What virtual machines need; QEMU they bring themselves.
 pub(crate) const VM: &[Need] = &[
