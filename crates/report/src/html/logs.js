@@ -69,9 +69,10 @@
       + (rows.length === 1 ? " incident" : " incidents") + (isZoomed ? ", those that failed in the time shown" : "");
   }
 
+  const collator = new Intl.Collator("en", { numeric: true });
   function sort(header, isDescending) {
     const key = header.dataset.key;
-    const compare = (a, b) => typeof a === "number" ? a - b : a.localeCompare(b, "en", { numeric: true });
+    const compare = (a, b) => typeof a === "number" ? a - b : collator.compare(a, b);
     const sign = isDescending ? -1 : 1;
     rows.sort((a, b) => sign * compare(a.incident[key], b.incident[key]) || a.idx - b.idx);
     for (const row of rows) table.appendChild(row.body);
@@ -198,11 +199,14 @@
 
     at("range").textContent = span(view.from * data.step, view.until * data.step) + " \u00b7 a bar is "
       + length(size * data.step);
-    at("in").disabled = view.until - view.from <= 1;
+    // A button that is of no use now keeps the focus it has.
+    const isOff = (id, isOff) => at(id).setAttribute("aria-disabled", isOff);
+    isOff("in", view.until - view.from <= 1);
+    isOff("earlier", view.from <= whole.from);
+    isOff("later", view.until >= whole.until);
     const isWhole = view.from <= whole.from && view.until >= whole.until;
-    for (const id of ["out", "reset"]) at(id).disabled = isWhole;
-    at("earlier").disabled = view.from <= whole.from;
-    at("later").disabled = view.until >= whole.until;
+    isOff("out", isWhole);
+    isOff("reset", isWhole);
     point();
   }
 
@@ -277,9 +281,9 @@
   }
 
   function look(from, until) {
-    const width = Math.min(Math.max(until - from, 1), whole.until - whole.from);
-    const first = Math.min(Math.max(from, whole.from), whole.until - width);
-    view = { from: Math.floor(first), until: Math.ceil(first + width) };
+    const width = Math.min(Math.max(Math.round(until - from), 1), whole.until - whole.from);
+    const first = Math.min(Math.max(Math.round(from), whole.from), whole.until - width);
+    view = { from: first, until: first + width };
     update();
   }
   function zoom(factor, middle) {

@@ -13,6 +13,7 @@ use diagnose::logs::{
 
 use super::data::{self, Classes};
 use super::page::Page;
+use crate::text::shortened;
 use crate::words;
 
 const STYLE: &str = include_str!("logs.css");
@@ -20,11 +21,13 @@ pub(super) const SCRIPT: &str = include_str!("logs.js");
 
 /// Lets this one script run, by the hash of its text, and not even that one make markup of text. The hash is a constant,
 /// so that the program carries no code to compute it; a test computes it anew.
-pub(super) const POLICY: &str = "; script-src 'sha256-6Ynf3AcBiKl1KEeN0sCTu6hpPVeYoGOVJh2PXrVMvsE='; \
+pub(super) const POLICY: &str = "; script-src 'sha256-n6uHN4vctrFe1D2VWMcXlDV8++D+lReg3eC0+r+5seY='; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// So many values of a list are shown.
 const SHOWN: usize = 20;
+/// So many characters of a name are shown: both its ends.
+const LONGEST: usize = 200;
 
 /// The mark of a class, by its rank: those with the most failures have a colour each, the others share the last.
 const MARKS: [&str; 8] = [
@@ -253,9 +256,9 @@ fn row(page: &mut Page, incident: &LogIncident, mark: &'static str) {
         }
     });
     page.within("<td data-label=\"Peer\">", "</td>", |page| {
-        page.text(&peer(incident));
+        page.text(&shortened(&peer(incident), LONGEST));
         if let Some(upstream) = &incident.upstream {
-            let upstream = format!("upstream {upstream}");
+            let upstream = format!("upstream {}", shortened(upstream, LONGEST));
             page.element(" <span class=\"faint\">", &upstream, "</span>");
         }
     });
@@ -333,7 +336,7 @@ fn list<'a>(
             for (value, count) in values.take(SHOWN) {
                 page.within("<tr>", "</tr>\n", |page| {
                     let value = if value.is_empty() { "-" } else { &value };
-                    page.element("<td>", value, "</td>");
+                    page.element("<td>", &shortened(value, LONGEST), "</td>");
                     page.element("<td class=\"n\">", &words::number(count), "</td>");
                 });
             }
@@ -444,7 +447,8 @@ fn peers(page: &mut Page, peers: &[AccessPeer]) {
         );
         for peer in peers {
             page.within("<tbody><tr>", "</tr></tbody>\n", |page| {
-                page.element("<td data-label=\"Peer\">", &peer.peer, "</td>");
+                let name = shortened(&peer.peer, LONGEST);
+                page.element("<td data-label=\"Peer\">", &name, "</td>");
                 let attempts = words::number(peer.attempts);
                 page.element("<td data-label=\"Attempts\" class=\"n\">", &attempts, "</td>");
                 let share = share(peer.server_errors, peer.attempts);

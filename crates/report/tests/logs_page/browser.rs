@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use diagnose::logs::LogReport;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,9 +30,13 @@ struct Opened {
 
 impl Opened {
     fn new(width: u32, height: u32, is_phone: bool) -> Self {
+        Self::with(&report(), width, height, is_phone)
+    }
+
+    fn with(report: &LogReport, width: u32, height: u32, is_phone: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("logs.html");
-        fs::write(&file, page(&report())).unwrap();
+        fs::write(&file, page(report)).unwrap();
         let mut chromium = Chromium::start();
         chromium.call(
             "Emulation.setDeviceMetricsOverride",
@@ -167,7 +172,7 @@ fn the_mouse_reads_and_zooms_the_timeline() {
     page.click("#reset");
     page.becomes(RANGE, WHOLE);
     page.becomes(SHOWN, "All 6 incidents");
-    page.becomes("document.getElementById('out').disabled", true);
+    page.becomes("document.getElementById('out').ariaDisabled", "true");
     page.click("#in");
     page.click("#earlier");
     page.becomes(
@@ -369,5 +374,26 @@ fn the_numbers_are_there_where_no_script_runs() {
         0
     );
     page.screenshot_of_all("desktop-without-script");
+    page.done();
+}
+
+#[test]
+fn logs_without_a_failure_have_a_page_that_works() {
+    let mut page = Opened::with(&LogReport::default(), 1280, 900, false);
+    page.becomes("document.getElementById('timeline').hidden", true);
+    page.done();
+
+    let answered = LogReport {
+        incidents: Vec::new(),
+        ..report()
+    };
+    let mut page = Opened::with(&answered, 1280, 900, false);
+    page.becomes(RANGE, WHOLE);
+    let (x, y) = page.spot(14.0, 35.0);
+    page.chromium.point(x, y, false);
+    page.becomes(
+        &format!("{TIP}.includes('1,100 of 8,552 requests answered by 5xx')"),
+        true,
+    );
     page.done();
 }
