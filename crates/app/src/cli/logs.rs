@@ -394,47 +394,25 @@ fn verdict(judged: &Judged) -> LogVerdict {
 }
 
 fn print(report: &LogReport, format: Format, global: &Global) -> anyhow::Result<()> {
-    let stdout = io::stdout().lock();
     if format == Format::Parquet {
         // No text: nothing may be taken out of it.
-        let mut out = BufWriter::new(stdout);
-        listed(&mut out, report)?;
+        let mut out = BufWriter::new(io::stdout());
+        report::parquet::logs(&mut out, report)?;
         out.flush()?;
         return Ok(());
     }
-    let mut out = BufWriter::new(anstream::AutoStream::auto(stdout));
-    let _style = report::term::Style {
+    let mut out = BufWriter::new(anstream::AutoStream::auto(io::stdout().lock()));
+    let style = report::term::Style {
         width: width(),
         verbose: global.verbose,
         quiet: global.quiet,
     };
     match format {
-        // Each is to be written by `report`.
-        Format::Term | Format::Json | Format::Csv | Format::Html | Format::Parquet => {
-            listed(&mut out, report)?;
-        }
+        Format::Term => report::term::logs(&mut out, report, &style)?,
+        Format::Json => report::json::logs(&mut out, report)?,
+        Format::Csv => report::csv::logs(&mut out, report)?,
+        Format::Html | Format::Parquet => report::html::logs(&mut out, report)?,
     }
     out.flush()?;
-    Ok(())
-}
-
-/// What was read.
-fn listed(out: &mut impl Write, report: &LogReport) -> io::Result<()> {
-    let visible = |text: &str| report::text::visible(text).to_string();
-    for file in &report.files {
-        writeln!(
-            out,
-            "{}: {}, {}",
-            visible(&file.name),
-            file.kind.as_str(),
-            diagnose::counted(file.lines, "line")
-        )?;
-    }
-    for skipped in &report.skipped {
-        writeln!(out, "{}: {}", visible(&skipped.file), visible(&skipped.why))?;
-    }
-    if report.interrupted {
-        writeln!(out, "interrupted")?;
-    }
     Ok(())
 }
