@@ -35,8 +35,9 @@ struct Row {
     cause: String,
     /// What else the filter looks at, as the page shows it.
     text: String,
-    /// Step and failures.
-    timeline: Vec<(i64, u64)>,
+    /// For each step with failures: how far it is from the one before, the first from 1970, and its failures. Most are
+    /// one step apart, so this is a quarter of what steps themselves take, and timelines are most of the page.
+    timeline: Vec<u64>,
 }
 
 /// The classes of a report, those with the most failures first: colours are given in this order.
@@ -111,6 +112,14 @@ fn row(incident: &LogIncident, classes: &Classes, step: i64) -> Row {
     );
     told.push(&incident.sample);
     let text = told.join(" ");
+    let mut before = 0;
+    let timeline = incident.timeline.iter().map(|(at, count)| {
+        let step = at.seconds().div_euclid(step);
+        let distance = step.saturating_sub(before).unsigned_abs();
+        before = step;
+        [distance, *count]
+    });
+    let timeline = timeline.flatten().collect();
     Row {
         class: classes.rank(incident.failure),
         count: incident.count,
@@ -122,10 +131,6 @@ fn row(incident: &LogIncident, classes: &Classes, step: i64) -> Row {
         clients: incident.clients.count,
         cause: visible(&cause(incident)).into_owned(),
         text: visible(&text).into_owned(),
-        timeline: incident
-            .timeline
-            .iter()
-            .map(|(at, count)| (at.seconds().div_euclid(step), *count))
-            .collect(),
+        timeline,
     }
 }

@@ -3,6 +3,14 @@
 "use strict";
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
+  for (const incident of data.incidents) {
+    const told = incident.timeline;
+    incident.timeline = [];
+    for (let idx = 0, step = 0; idx < told.length; idx += 2) {
+      step += told[idx];
+      incident.timeline.push([step, told[idx + 1]]);
+    }
+  }
   const at = (id) => document.getElementById(id);
   const shownClasses = data.classes.map(() => true);
   const mark = (rank) => "c" + Math.min(rank, 7);
@@ -100,11 +108,13 @@
 
   // The timeline. What is in view is told in steps; a bar is one step or more.
   const chart = at("chart"), plot = at("plot"), tip = at("tip");
-  const steps = data.incidents.flatMap((incident) => incident.timeline.map(([step]) => step))
-    .concat(data.access.map(([step]) => step));
-  const whole = steps.reduce(
-    (found, step) => ({ from: Math.min(found.from, step), until: Math.max(found.until, step + 1) }),
-    { from: Infinity, until: -Infinity });
+  const whole = { from: Infinity, until: -Infinity };
+  for (const timeline of data.incidents.map((incident) => incident.timeline).concat([data.access])) {
+    for (const [step] of timeline) {
+      whole.from = Math.min(whole.from, step);
+      whole.until = Math.max(whole.until, step + 1);
+    }
+  }
   let view = { ...whole };
   const LEFT = 46, RIGHT = 10, TOP = 10, AXIS = 22, GAP = 26, SHARE = 54;
   let bars = [], size = 1, scale = { width: 0, height: 0, bottom: 0 };
@@ -390,7 +400,7 @@
     });
   });
 
-  if (steps.length) {
+  if (whole.from < whole.until) {
     at("timeline").hidden = false;
     new ResizeObserver(draw).observe(plot);
     update();

@@ -21,7 +21,7 @@ pub(super) const SCRIPT: &str = include_str!("logs.js");
 
 /// Lets this one script run, by the hash of its text, and not even that one make markup of text. The hash is a constant,
 /// so that the program carries no code to compute it; a test computes it anew.
-pub(super) const POLICY: &str = "; script-src 'sha256-n6uHN4vctrFe1D2VWMcXlDV8++D+lReg3eC0+r+5seY='; \
+pub(super) const POLICY: &str = "; script-src 'sha256-zAhu/+HuzZci+hhC0ePJCqMrCFS2uDqAH6gRGZX5ul0='; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
 /// So many values of a list are shown.
@@ -158,8 +158,10 @@ fn doubts(report: &LogReport) -> Vec<String> {
         ));
     }
     if report.strange > 0 {
-        let lines = counted(report.strange, "line");
-        doubts.push(format!("{lines} in error logs: not nginx's."));
+        let lines = words::number(report.strange);
+        doubts.push(format!(
+            "Lines of error logs that are not nginx's: {lines}."
+        ));
     }
     doubts
 }

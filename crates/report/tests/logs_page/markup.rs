@@ -68,6 +68,9 @@ fn the_data_block_is_json_that_cannot_be_left() {
     assert_eq!(incidents[5]["peer"], visible(EVIL).as_ref());
     assert_eq!(data["classes"][0], "connect-refused");
     assert_eq!(data["step"], 60);
+    // 2026/11/21 14:02 and a minute later.
+    let minutes = &incidents[0]["timeline"].as_array().unwrap()[..4];
+    assert_eq!(minutes, [29_921_162, 40, 1, 88]);
 }
 
 #[test]
@@ -132,4 +135,99 @@ fn every_element_is_closed_in_order() {
         }
     }
     assert_eq!(open, Vec::<&str>::new());
+}
+
+/// What people with each kind of eyes make of linear RGB: all cones, and without the long, middle and short ones
+/// (Machado, Oliveira, Fernandes 2009, "A physiologically-based model for simulation of color vision deficiency").
+const EYES: [[[f64; 3]; 3]; 4] = [
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    [
+        [0.152_286, 1.052_583, -0.204_868],
+        [0.114_503, 0.786_281, 0.099_216],
+        [-0.003_882, -0.048_116, 1.051_998],
+    ],
+    [
+        [0.367_322, 0.860_646, -0.227_968],
+        [0.280_085, 0.672_501, 0.047_413],
+        [-0.011_820, 0.042_940, 0.968_881],
+    ],
+    [
+        [1.255_528, -0.076_749, -0.178_779],
+        [-0.078_411, 0.930_809, 0.147_602],
+        [0.004_733, 0.691_367, 0.303_900],
+    ],
+];
+
+fn times(matrix: [[f64; 3]; 3], [x, y, z]: [f64; 3]) -> [f64; 3] {
+    matrix.map(|[a, b, c]| a * x + b * y + c * z)
+}
+
+/// The colour `#rrggbb` in linear RGB.
+fn linear(colour: &str) -> [f64; 3] {
+    let part = |at: usize| {
+        let value = f64::from(u8::from_str_radix(&colour[at..at + 2], 16).unwrap()) / 255.0;
+        if value <= 0.040_45 {
+            value / 12.92
+        } else {
+            ((value + 0.055) / 1.055).powf(2.4)
+        }
+    };
+    [part(1), part(3), part(5)]
+}
+
+/// In Oklab, where distances are alike to the eye.
+fn oklab(rgb: [f64; 3]) -> [f64; 3] {
+    let cones = times(
+        [
+            [0.412_221, 0.536_333, 0.051_446],
+            [0.211_903, 0.680_700, 0.107_397],
+            [0.088_302, 0.281_719, 0.629_979],
+        ],
+        rgb.map(|part| part.clamp(0.0, 1.0)),
+    );
+    times(
+        [
+            [0.210_454, 0.793_618, -0.004_072],
+            [1.977_998, -2.428_592, 0.450_594],
+            [0.025_904, 0.782_772, -0.808_676],
+        ],
+        cones.map(f64::cbrt),
+    )
+}
+
+/// The contrast of WCAG 2.
+fn contrast(one: &str, other: &str) -> f64 {
+    let luminance = |colour| {
+        let [red, green, blue] = linear(colour);
+        0.2126 * red + 0.7152 * green + 0.0722 * blue + 0.05
+    };
+    let (one, other) = (luminance(one), luminance(other));
+    one.max(other) / one.min(other)
+}
+
+#[test]
+fn every_eye_tells_the_classes_apart_in_light_and_dark() {
+    let page = page(&report());
+    let all = |name: &str| -> Vec<String> {
+        let open = format!("{name}: #");
+        let values = page.split(&open).skip(1);
+        values.map(|rest| format!("#{}", &rest[..6])).collect()
+    };
+    let papers = all("--paper");
+    assert_eq!(papers.len(), 2, "light and dark");
+    for (scheme, paper) in papers.iter().enumerate() {
+        let colours: Vec<String> = (0..8)
+            .map(|rank| all(&format!("--c{rank}"))[scheme].clone())
+            .collect();
+        for (rank, colour) in colours.iter().enumerate() {
+            assert!(contrast(colour, paper) >= 3.0, "{colour} on {paper}");
+            for other in &colours[..rank] {
+                for eyes in EYES {
+                    let [one, two] = [colour, other].map(|c| oklab(times(eyes, linear(c))));
+                    let distance: f64 = one.iter().zip(two).map(|(a, b)| (a - b).powi(2)).sum();
+                    assert!(distance.sqrt() > 0.12, "{colour} and {other} on {paper}");
+                }
+            }
+        }
+    }
 }
