@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const PROGRAM: &str = "/usr/bin/chromium";
 /// Far more than it takes, on a machine that does much else besides.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One browser with one page.
 pub(crate) struct Chromium {
@@ -27,6 +27,7 @@ pub(crate) struct Chromium {
     /// What the browser told without being asked.
     events: Vec<Value>,
     home: TempDir,
+    _turn: File,
 }
 
 impl Chromium {
@@ -35,6 +36,10 @@ impl Chromium {
             Path::new(PROGRAM).exists(),
             "{PROGRAM} is missing: `cargo xtask test` installs it"
         );
+        // Side by side they take a machine's memory, and starve each other of its time.
+        let turn = Path::new(env!("CARGO_TARGET_TMPDIR")).join("chromium.lock");
+        let turn = File::create(turn).unwrap();
+        turn.lock().unwrap();
         let home = TempDir::new().unwrap();
         let mut command = Command::new("sh");
         command
@@ -87,6 +92,7 @@ impl Chromium {
             calls: 0,
             events: Vec::new(),
             home,
+            _turn: turn,
         };
         let target = chromium.call("Target.createTarget", &json!({"url": "about:blank"}));
         let attached = chromium.call(
