@@ -1,7 +1,7 @@
 //! `why502 logs`: what whole logs tell.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Only failures of this peer, as nginx prints it (127.0.0.1:8000, unix:/run/app.sock); repeatable, as the next two
     #[arg(long, value_name = "PEER")]
     peer: Vec<String>,
-    /// Only failures of this class, as a report names it: connect-refused, timed-out and so on
+    /// Only failures of this class, as a report names it: connect-refused, read-timeout and so on
     #[arg(long, value_name = "CLASS", value_parser = class, value_delimiter = ',')]
     class: Vec<Class>,
     /// Only failures of this server, by its first server_name

@@ -14,7 +14,6 @@ use proptest::prelude::*;
 use super::names::Input;
 use super::packing::Packing;
 use super::packing::tests::{ALL, pack};
-use super::sort::Formats;
 use super::*;
 
 /// The lines that begin in the parts that it got.
