@@ -114,6 +114,21 @@ pub(crate) const BROWSER: &[Need] = &[Need {
     package: "chromium",
     is_there: || Path::new("/usr/bin/chromium").exists(),
 }];
+/// What logs are searched and grouped with.
+pub(crate) const LOGS: &[Need] = &[
+    Need {
+        package: "ripgrep",
+        is_there: || run::succeeds("rg", &["--version"]),
+    },
+    Need {
+        package: "mawk",
+        is_there: || Path::new("/usr/bin/mawk").exists(),
+    },
+    Need {
+        package: "goaccess",
+        is_there: || run::succeeds("goaccess", &["--version"]),
+    },
+];
 
 /// What virtual machines need; QEMU they bring themselves.
 pub(crate) const VM: &[Need] = &[

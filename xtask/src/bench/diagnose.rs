@@ -19,7 +19,7 @@ use why502_lab::{Lab, Process};
 use super::log::Log;
 use super::measure::{self, Times};
 use super::site::{self, Ports};
-use super::{Bound, crowd};
+use super::{Bound, crowd, to_mib};
 use crate::{packages, run};
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -168,14 +168,6 @@ fn default_host(by_hand: Duration) -> Result<Vec<Bound>> {
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(ToString::to_string).collect()
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a size in mebibytes, with a decimal"
-)]
-fn to_mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 /// The most memory why502 has, with these arguments.

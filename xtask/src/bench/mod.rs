@@ -7,6 +7,8 @@ mod conf;
 mod crowd;
 mod diagnose;
 mod log;
+mod logs;
+mod made;
 mod measure;
 mod site;
 
@@ -26,6 +28,11 @@ pub(crate) enum Bench {
     Diagnose,
     /// Reading a configuration, against another reader.
     Conf,
+    /// Whole logs, against what searches and groups them.
+    Logs {
+        /// Also a log of 20 GB, of which only the memory is measured.
+        big: bool,
+    },
     /// Not for people: a process that holds its part of many sockets.
     Crowd(Vec<String>),
     /// Not for people: runs a program and tells the most memory it had.
@@ -39,6 +46,8 @@ impl Bench {
             [] => Self::All,
             ["diagnose"] => Self::Diagnose,
             ["conf"] => Self::Conf,
+            ["logs"] => Self::Logs { big: false },
+            ["logs", "--big"] => Self::Logs { big: true },
             ["crowd", rest @ ..] => Self::Crowd(owned(rest)),
             ["peak", rest @ ..] => Self::Peak(owned(rest)),
             _ => return None,
@@ -51,17 +60,20 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Crowd(args) => return crowd::hold(args),
         Bench::Peak(command) => return measure::tell_peak(command),
-        Bench::All | Bench::Diagnose | Bench::Conf => {}
+        Bench::All | Bench::Diagnose | Bench::Conf | Bench::Logs { .. } => {}
     }
     if cfg!(debug_assertions) {
         return optimised(bench);
     }
     let mut bounds = Vec::new();
-    if *bench != Bench::Diagnose {
+    if matches!(bench, Bench::All | Bench::Conf) {
         bounds.extend(conf::measure()?);
     }
-    if *bench != Bench::Conf {
+    if matches!(bench, Bench::All | Bench::Diagnose) {
         bounds.extend(diagnose::measure()?);
+    }
+    if matches!(bench, Bench::All | Bench::Logs { .. }) {
+        bounds.extend(logs::measure(*bench == Bench::Logs { big: true })?);
     }
     run::say("\n");
     for bound in &bounds {
@@ -86,6 +98,10 @@ fn optimised(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Diagnose => twin.push("diagnose".into()),
         Bench::Conf => twin.push("conf".into()),
+        Bench::Logs { big } => {
+            twin.push("logs".into());
+            twin.extend(big.then(|| "--big".into()));
+        }
         _ => {}
     }
     let program = why502_lab::target_dir()?.join("release/xtask");
@@ -146,6 +162,14 @@ impl Bound {
             unit = self.unit
         )
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a size in mebibytes, with a decimal"
+)]
+fn to_mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]
