@@ -198,6 +198,9 @@ struct Incident {
     clients: Distinct,
 }
 
+/// Servers with their failures.
+type Servers = Vec<(Vec<u8>, u64)>;
+
 /// Counts by minute, which come nearly in order.
 #[derive(Default)]
 struct Minutes {
@@ -754,20 +757,15 @@ impl<'w> ErrorCounter<'w> {
             let Some(incident) = incidents.get_mut(theirs as usize).and_then(Option::take) else {
                 continue;
             };
-            let own = match self.by_kind.get(&kind) {
-                Some(&own) => {
-                    if let Some(kept) = self.incidents.get_mut(own as usize) {
-                        kept.merge(incident);
-                    }
-                    own
-                }
-                None => {
-                    let own = u32::try_from(self.incidents.len()).unwrap_or(u32::MAX);
-                    self.incidents.push(incident);
-                    self.by_kind.insert(kind, own);
-                    own
-                }
-            };
+            let known = self.by_kind.get(&kind).copied();
+            let own =
+                known.unwrap_or_else(|| u32::try_from(self.incidents.len()).unwrap_or(u32::MAX));
+            if let Some(kept) = self.incidents.get_mut(own as usize) {
+                kept.merge(incident);
+            } else {
+                self.incidents.push(incident);
+                self.by_kind.insert(kind, own);
+            }
             if let Some(place) = places.get_mut(theirs as usize) {
                 *place = Some(own);
             }
@@ -787,7 +785,7 @@ impl<'w> ErrorCounter<'w> {
     /// What was counted.
     pub fn finish(mut self) -> ErrorCounted {
         self.settle_hosts();
-        let mut servers: Vec<Vec<(Vec<u8>, u64)>> = vec![Vec::new(); self.incidents.len()];
+        let mut servers: Vec<Servers> = vec![Vec::new(); self.incidents.len()];
         for ((incident, server), cell) in self.by_server {
             let count = self.cells.get(cell as usize).map_or(0, |cell| cell.count);
             if let Some(list) = servers.get_mut(incident as usize)
@@ -796,10 +794,10 @@ impl<'w> ErrorCounter<'w> {
                 list.push((server, count));
             }
         }
-        let mut incidents: Vec<Option<(Incident, Vec<(Vec<u8>, u64)>)>> =
+        let mut incidents: Vec<Option<(Incident, Servers)>> =
             self.incidents.into_iter().zip(servers).map(Some).collect();
         let mut suspects = self.tally.suspects;
-        let mut counted: BTreeMap<Kind, (Incident, Vec<(Vec<u8>, u64)>)> = BTreeMap::new();
+        let mut counted: BTreeMap<Kind, (Incident, Servers)> = BTreeMap::new();
         for ((kind, is_doubtful), place) in self.by_kind {
             let Some((incident, servers)) =
                 incidents.get_mut(place as usize).and_then(Option::take)
@@ -907,7 +905,7 @@ impl Incident {
         }
     }
 
-    fn counted(self, kind: Kind, mut servers: Vec<(Vec<u8>, u64)>) -> CountedIncident {
+    fn counted(self, kind: Kind, mut servers: Servers) -> CountedIncident {
         servers.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
         CountedIncident {
             kind,
@@ -949,7 +947,7 @@ fn spells_out(fields: &Fields<'_>, event: &Event<'_>) -> bool {
         (Some(value), Some(upstream)) => {
             let scheme = upstream.protocol.as_str().len() + "://".len();
             scheme + upstream.peer.len() <= value.len()
-                && value.get(scheme..scheme + upstream.peer.len()) == Some(&upstream.peer[..])
+                && value.get(scheme..scheme + upstream.peer.len()) == Some(upstream.peer)
         }
         _ => false,
     }

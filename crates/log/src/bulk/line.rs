@@ -147,9 +147,13 @@ impl Dullness {
         Self { table }
     }
 
-    fn place([a, b, c, d, e, f]: [u8; START]) -> usize {
-        let mixed =
-            u64::from_le_bytes([a, b, c, d, e, f, 0, 0]).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    fn place(start: [u8; START]) -> usize {
+        let mut bytes = [0; 8];
+        bytes
+            .iter_mut()
+            .zip(start)
+            .for_each(|(to, from)| *to = from);
+        let mixed = u64::from_le_bytes(bytes).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         usize::try_from(mixed >> (u64::BITS - Self::SLOTS_BITS)).unwrap_or(0)
     }
 

@@ -86,9 +86,13 @@ mod tests {
         ) {
             let (first, second) = moments.split_at(cut.min(moments.len()));
             let mut activity = Activity::default();
-            first.iter().for_each(|&at| activity.add(at));
+            for &at in first {
+                activity.add(at);
+            }
             let mut other = Activity::default();
-            second.iter().for_each(|&at| other.add(at));
+            for &at in second {
+                other.add(at);
+            }
             activity.merge(other);
             prop_assert_eq!(activity.finish(), obvious(moments));
         }

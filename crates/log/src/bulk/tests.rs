@@ -1,6 +1,7 @@
 //! The counter against a slow and obvious one, over random logs and however they are cut.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
@@ -166,7 +167,7 @@ fn obvious(log: &[u8], carrier: Carrier, wanted: &Wanted<'_>) -> Obvious {
         } else {
             told.suspects += 1;
             // Whose requests failed is counted before it is known whether the failure counts.
-            tops(&mut told, &one.4, &one.5, &one.6);
+            tops(&mut told, one.4.as_ref(), &one.5, one.6.as_ref());
         }
     }
     for (kind, clients) in clients {
@@ -185,7 +186,7 @@ type One = (
     Option<Vec<u8>>,
 );
 
-fn tops(told: &mut Obvious, path: &Option<Vec<u8>>, client: &[u8], host: &Option<Vec<u8>>) {
+fn tops(told: &mut Obvious, path: Option<&Vec<u8>>, client: &[u8], host: Option<&Vec<u8>>) {
     *told.clients.entry(client.to_vec()).or_default() += 1;
     if let Some(path) = path {
         *told.urls.entry(path.clone()).or_default() += 1;
@@ -200,7 +201,7 @@ fn add(
     clients: &mut BTreeMap<Kind, std::collections::BTreeSet<Vec<u8>>>,
     (kind, server, at, line, path, client, host): One,
 ) {
-    tops(told, &path, &client, &host);
+    tops(told, path.as_ref(), &client, host.as_ref());
     told.failures += 1;
     clients.entry(kind.clone()).or_default().insert(client);
     let incident = told.incidents.entry(kind).or_default();
@@ -453,7 +454,8 @@ fn shown(told: &Obvious) -> String {
     );
     for (kind, incident) in &told.incidents {
         let peer = text(&kind.peer);
-        out += &format!(
+        write!(
+            out,
             "{peer} {:?} {:?} {:?} {:?}: {} {:?} {:?} servers {} locations {} clients {}\n  {}\n",
             kind.protocol,
             kind.class,
@@ -466,7 +468,8 @@ fn shown(told: &Obvious) -> String {
             list(&incident.locations),
             incident.clients,
             text(&incident.sample)
-        );
+        )
+        .unwrap();
     }
     out
 }
@@ -496,18 +499,20 @@ proptest! {
     fn carried_lines_are_counted_alike(log in log(), cuts in prop::collection::vec(any::<usize>(), 0..4)) {
         let wanted = Wanted::default();
         let text = log;
-        let syslog: String = text
+        let syslog: Vec<String> = text
             .lines()
             .map(|line| format!("Jun 23 14:02:11 web1 nginx: {line}\n"))
             .collect();
+        let syslog = syslog.concat();
         prop_assert_eq!(
             shown(&counted(syslog.as_bytes(), Carrier::Syslog, &wanted, &cuts)),
             shown(&obvious(syslog.as_bytes(), Carrier::Syslog, &wanted))
         );
-        let docker: String = text
+        let docker: Vec<String> = text
             .split_inclusive('\n')
             .map(|line| format!("{}\n", serde_json::json!({"log": line, "stream": "stderr", "time": "2026-06-23T14:02:11.1Z"})))
             .collect();
+        let docker = docker.concat();
         if !docker.lines().any(|line| line.len() > LONGEST) {
             prop_assert_eq!(
                 shown(&counted(docker.as_bytes(), Carrier::DockerJson, &wanted, &cuts)),

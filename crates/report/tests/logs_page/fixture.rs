@@ -188,6 +188,7 @@ pub(crate) fn report() -> LogReport {
         upstream_failures,
         suspects: 3,
         strange: 1,
+        jumps: 0,
         step: Step::Minute,
         incidents,
         beyond: 12,
@@ -232,6 +233,9 @@ fn access() -> AccessReport {
         response_times,
     };
     AccessReport {
+        window: None,
+        unfit: 0,
+        beyond: 0,
         requests: 1_204_113,
         by_status: vec![
             (200, 1_100_000),

@@ -127,6 +127,9 @@ fn nameless() -> LogIncident {
 
 fn access() -> AccessReport {
     AccessReport {
+        window: None,
+        unfit: 0,
+        beyond: 0,
         requests: 120_000,
         by_status: vec![(200, 118_000), (404, 758), (502, 1241), (504, 1)],
         timeline: (0_i64..60)
@@ -175,6 +178,7 @@ fn report() -> LogReport {
         upstream_failures: 1244,
         suspects: 2,
         strange: 1,
+        jumps: 0,
         step: Step::Minute,
         incidents: vec![refused(), nameless()],
         beyond: 3,
