@@ -114,6 +114,7 @@ pub(crate) const BROWSER: &[Need] = &[Need {
     package: "chromium",
     is_there: || Path::new("/usr/bin/chromium").exists(),
 }];
+
 /// What logs are searched and grouped with.
 pub(crate) const LOGS: &[Need] = &[
     Need {
