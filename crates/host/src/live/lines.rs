@@ -275,7 +275,7 @@ mod tests {
         assert_eq!(end(&text, 256, u64::MAX), (text.clone(), false));
         // A file that was cut short meanwhile, in its first or in its second half.
         for length in [text.len() / 3, text.len() - 7] {
-            let shrunk = text.get(..length).unwrap();
+            let shrunk = &text[..length];
             let log = Log::new(log_of(shrunk), text.len() as u64, b"", b"", 256);
             assert_eq!(log.read(0..text.len() as u64).unwrap(), shrunk);
         }
