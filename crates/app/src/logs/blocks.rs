@@ -23,8 +23,10 @@ use super::packing::Packing;
 use super::sort::{self, Formats, Sort};
 use super::source::{From, SAMPLE, Source, Stored, fault, read_at, whole_lines};
 
-/// What a thread counts at once, in bytes.
-const BLOCK: usize = 1 << 20;
+/// What a thread counts at once, in bytes: it has to stay in the processor's cache.
+const BLOCK: usize = 512 << 10;
+/// So many blocks of a plain file are one thread's, one after the other: what stands around them is read once.
+const TOGETHER: u64 = 16;
 /// So often whoever waits for a block looks whether to go on.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -391,7 +393,7 @@ impl<'a> Queue<'a> {
                 *next = (idx + 1, 0);
                 continue;
             }
-            let to = log.size.min(from + self.block as u64);
+            let to = log.size.min(from + self.block as u64 * TOGETHER);
             *next = (idx, to);
             return Some(Work::Plain(log, from..to));
         }
@@ -495,7 +497,7 @@ fn count_blocks<C: Count>(
 ) -> BTreeMap<Sort, C> {
     let _end = Counter(queue);
     let mut counters: BTreeMap<Sort, C> = BTreeMap::new();
-    let mut buffer = Vec::new();
+    let mut held = Held::default();
     while let Some(work) = queue.take() {
         match work {
             Work::Block(block) => {
@@ -514,16 +516,20 @@ fn count_blocks<C: Count>(
                     continue;
                 };
                 let counter = counters.entry(log.sort).or_insert_with(|| new(log.sort));
-                let read = read_block(log, &within, &mut buffer);
-                reading.bar.inc(within.end - within.start);
-                match read {
-                    Ok((part, is_whole)) => {
-                        count_part(&part, counter, Some(note));
-                        if !is_whole {
-                            note.shrank();
+                let mut from = within.start;
+                while from < within.end && !queue.shall_stop() {
+                    let block = from..within.end.min(from + reading.block as u64);
+                    from = block.end;
+                    reading.bar.inc(block.end - block.start);
+                    match held.read(log, &block) {
+                        Ok((part, is_whole)) => {
+                            count_part(&part, counter, Some(note));
+                            if !is_whole {
+                                note.shrank();
+                            }
                         }
+                        Err(error) => note.fault(fault(Packing::Plain, &error)),
                     }
-                    Err(error) => note.fault(fault(Packing::Plain, &error)),
                 }
             }
         }
@@ -538,22 +544,50 @@ fn count_part<C: Count>(part: &Part<'_>, counter: &mut C, note: Option<&Note>) {
     counter.count(part);
 }
 
-/// The block of a plain file, and whether all of it is there still.
-fn read_block<'b>(
-    log: &Plain,
-    block: &Range<u64>,
-    buffer: &'b mut Vec<u8>,
-) -> io::Result<(Part<'b>, bool)> {
-    let from = block.start.saturating_sub(BACK as u64);
-    let to = log.size.min(block.end + AHEAD as u64);
-    let length = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
-    let wanted = length(from, to);
-    if buffer.len() < wanted {
-        buffer.resize(wanted, 0);
+/// A part of a plain file.
+#[derive(Default)]
+struct Held {
+    /// Which file's.
+    of: Option<usize>,
+    from: u64,
+    filled: usize,
+    buffer: Vec<u8>,
+}
+
+impl Held {
+    /// A block with what stands around it, and whether all of that is there still.
+    fn read(&mut self, log: &Plain, block: &Range<u64>) -> io::Result<(Part<'_>, bool)> {
+        let from = block.start.saturating_sub(BACK as u64);
+        let to = log.size.min(block.end + AHEAD as u64);
+        let length = |from: u64, to: u64| usize::try_from(to - from).unwrap_or(usize::MAX);
+        let wanted = length(from, to);
+        let kept = self.keep(log.idx, from).min(wanted);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        // Nothing is held until it was read.
+        self.of = None;
+        let place = self.buffer.get_mut(kept..wanted).unwrap_or_default();
+        let filled = kept + read_at(&log.file, place, from + kept as u64)?;
+        (self.of, self.from, self.filled) = (Some(log.idx), from, filled);
+        let within = length(from, block.start).min(filled)..length(from, block.end).min(filled);
+        let text = self.buffer.get(..filled).unwrap_or_default();
+        Ok((Part { text, within }, filled == wanted))
     }
-    let place = buffer.get_mut(..wanted).unwrap_or_default();
-    let filled = read_at(&log.file, place, from)?;
-    let within = length(from, block.start).min(filled)..length(from, block.end).min(filled);
-    let text = buffer.get(..filled).unwrap_or_default();
-    Ok((Part { text, within }, filled == wanted))
+
+    /// Moves what is held from there on to the buffer's start; how much that is.
+    fn keep(&mut self, idx: usize, from: u64) -> usize {
+        if self.of != Some(idx) {
+            return 0;
+        }
+        let skipped = from
+            .checked_sub(self.from)
+            .and_then(|skipped| usize::try_from(skipped).ok())
+            .filter(|skipped| *skipped < self.filled);
+        let Some(skipped) = skipped else {
+            return 0;
+        };
+        self.buffer.copy_within(skipped..self.filled, 0);
+        self.filled - skipped
+    }
 }

@@ -6,6 +6,8 @@
 //! can stand behind a signature counts as half a thread more, so that none is impossible, and what nobody thought of as
 //! one. `docs/explain.md` has the method and its weaknesses. All of this says what others met, and nothing of a host.
 
+use std::sync::LazyLock;
+
 use super::table::Signature;
 
 const THREADS: &str = include_str!("survey.tsv");
@@ -53,11 +55,16 @@ pub(super) fn threads(signature: &Signature, cause: &str) -> (usize, usize) {
 
 /// Cause and kind of search, of each thread of a signature.
 fn rows(signature: &str) -> impl Iterator<Item = (&'static str, &'static str)> {
-    THREADS.lines().filter_map(move |line| {
-        let mut columns = line.split('\t');
-        (columns.next()? == signature).then_some(())?;
-        Some((columns.next()?, columns.next()?))
-    })
+    static ROWS: LazyLock<Vec<[&str; 3]>> = LazyLock::new(|| {
+        let columns = |line: &'static str| {
+            let mut columns = line.split('\t');
+            Some([columns.next()?, columns.next()?, columns.next()?])
+        };
+        THREADS.lines().filter_map(columns).collect()
+    });
+    ROWS.iter()
+        .filter(move |[of, ..]| *of == signature)
+        .map(|[_, cause, search]| (*cause, *search))
 }
 
 #[cfg(test)]
