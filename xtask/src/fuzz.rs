@@ -20,6 +20,7 @@ const TARGETS: &[(&str, &[&str])] = &[
     ("conf", &[]),
     ("error_log", &["crates/log/tests/data/samples-1.22.1.log"]),
     ("access_log", &[]),
+    ("bulk", &["crates/log/tests/data/samples-1.22.1.log"]),
     (
         "access_control",
         &[

@@ -11,15 +11,16 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use memchr::memchr;
-use memchr::memmem::Finder;
 
+use super::incident::{CountedIncident, Incident, Kind, Servers};
 use super::line::{self, Dull, Dullness, Fields, Start};
+use super::place::{Clock, Encoded, Last, Started, first_line, may_be_cut, unwrapped};
 use super::span::Activity;
 use super::top::{Distinct, TopCounter};
-use super::{AHEAD, BACK, Failure, LONGEST, Part, Seen, Top, Wanted};
+use super::{Failure, LONGEST, Part, Seen, TOP_GIVEN, Top, Wanted};
 use crate::LocalTime;
-use crate::error::records::{self, State, WINDOW};
-use crate::error::{self, Carrier, Class, Event, Forgery, LIMITS, Protocol, While};
+use crate::error::records::{State, WINDOW};
+use crate::error::{self, Carrier, Event, Forgery};
 
 /// Kinds of failures that are kept; those that come later are counted together.
 pub const INCIDENTS_KEPT: usize = 2048;
@@ -31,27 +32,8 @@ const SPELLINGS_KEPT: usize = 16 << 10;
 const SPELLING: usize = 512;
 /// Clients, URLs and hosts that are counted exactly.
 const TOP_KEPT: usize = 8 << 10;
-/// Locations of an incident that are counted exactly.
-const LOCATIONS_KEPT: usize = 64;
-/// So many of a list are given out.
-const TOP_GIVEN: usize = 50;
 /// A time that is so many seconds before the line's before it is a jump of the clock, not disorder.
 const JUMP: i64 = 1800;
-
-/// Alike failures.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kind {
-    /// As nginx prints it; a name that was not resolved; empty where the lines name none.
-    pub peer: Vec<u8>,
-    /// How nginx spoke to it.
-    pub protocol: Option<Protocol>,
-    /// What failed.
-    pub class: Class,
-    /// The errno, as printed.
-    pub errno: Option<u16>,
-    /// What nginx was doing.
-    pub action: Option<While>,
-}
 
 /// What was counted.
 #[derive(Clone, Debug, Default)]
@@ -82,29 +64,6 @@ pub struct ErrorCounted {
     pub distinct_clients: Seen,
     /// Spans of time in which something was logged at least every few minutes, in order.
     pub active: Vec<(LocalTime, LocalTime)>,
-}
-
-/// What was counted of one kind.
-#[derive(Clone, Debug)]
-pub struct CountedIncident {
-    /// Which.
-    pub kind: Kind,
-    /// How often.
-    pub count: u64,
-    /// The first and the last time.
-    pub window: (LocalTime, LocalTime),
-    /// What the client saw, if it was the last attempt; `Unknown` where the lines differ.
-    pub outcome: error::Seen,
-    /// Failures in each minute that has some: the minute since 1970, by the log's clock.
-    pub minutes: Vec<(i64, u64)>,
-    /// Failures by server.
-    pub servers: Vec<(Vec<u8>, u64)>,
-    /// First parts of the paths.
-    pub locations: Top,
-    /// Distinct clients.
-    pub clients: Seen,
-    /// The first line; of several in one second the least.
-    pub sample: Vec<u8>,
 }
 
 /// Counts one log, or parts of several.
@@ -185,149 +144,6 @@ impl Cell {
         }
         let before = std::mem::replace(&mut self.host, (host.to_vec(), 1));
         (before.1 > 0).then_some(before)
-    }
-}
-
-struct Incident {
-    first: i64,
-    last: i64,
-    outcome: error::Seen,
-    minutes: Minutes,
-    sample: Vec<u8>,
-    locations: TopCounter,
-    clients: Distinct,
-}
-
-/// Servers with their failures.
-type Servers = Vec<(Vec<u8>, u64)>;
-
-/// Counts by minute, which come nearly in order.
-#[derive(Default)]
-struct Minutes {
-    now: i64,
-    count: u64,
-    before: Vec<(i64, u64)>,
-    /// So many are sorted and each there once.
-    settled: usize,
-}
-
-impl Minutes {
-    fn add(&mut self, minute: i64, count: u64) {
-        if minute != self.now {
-            self.turn();
-            self.now = minute;
-        }
-        self.count += count;
-    }
-
-    fn turn(&mut self) {
-        if self.count > 0 {
-            self.before.push((self.now, self.count));
-            self.count = 0;
-            // What goes to and fro must not grow.
-            if self.before.len() > 2 * self.settled + 1024 {
-                self.settle();
-            }
-        }
-    }
-
-    fn settle(&mut self) {
-        self.before.sort_unstable_by_key(|&(minute, _)| minute);
-        self.before.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                kept.1 += later.1;
-            }
-            same
-        });
-        self.settled = self.before.len();
-    }
-
-    fn finish(mut self) -> Vec<(i64, u64)> {
-        self.turn();
-        self.settle();
-        self.before
-    }
-}
-
-/// Reads times, most of which are the last one again.
-#[derive(Default)]
-struct Clock {
-    text: [u8; LocalTime::LENGTH],
-    seconds: i64,
-}
-
-impl Clock {
-    fn read(&mut self, line: &[u8]) -> Option<i64> {
-        let text: &[u8; LocalTime::LENGTH] = line.first_chunk()?;
-        if *text != self.text {
-            self.seconds = LocalTime::parse(text)?.seconds();
-            self.text = *text;
-        }
-        Some(self.seconds)
-    }
-}
-
-/// The line with a time before another one.
-#[derive(Clone, Copy)]
-struct Last {
-    seconds: i64,
-    at: usize,
-}
-
-impl Last {
-    /// Whether it is seen from there however the log is cut.
-    fn is_near(&self, at: usize) -> bool {
-        at - self.at <= records::AHEAD
-    }
-}
-
-/// A head that was read.
-#[derive(Clone, Copy)]
-struct Started {
-    seconds: i64,
-    start: Start,
-}
-
-/// Where the next `%0a` stands: near one, a line may stand inside an earlier one's path.
-struct Encoded<'t> {
-    finder: Finder<'static>,
-    text: &'t [u8],
-    next: usize,
-}
-
-impl<'t> Encoded<'t> {
-    fn new(text: &'t [u8], from: usize) -> Self {
-        let mut encoded = Self {
-            finder: Finder::new(b"%0"),
-            text,
-            next: from,
-        };
-        encoded.seek(from);
-        encoded
-    }
-
-    fn seek(&mut self, from: usize) {
-        let mut at = from;
-        self.next = loop {
-            let rest = self.text.get(at..).unwrap_or_default();
-            let Some(found) = self.finder.find(rest) else {
-                break usize::MAX;
-            };
-            at += found;
-            if matches!(self.text.get(at + 2), Some(b'a' | b'A')) {
-                break at;
-            }
-            at += 2;
-        };
-    }
-
-    /// Whether none begins in `from..to`; asked with a growing `from`.
-    fn is_none_in(&mut self, from: usize, to: usize) -> bool {
-        if self.next < from {
-            self.seek(from);
-        }
-        self.next >= to
     }
 }
 
@@ -861,83 +677,12 @@ struct Told<'a> {
     host: Option<&'a [u8]>,
 }
 
-impl Incident {
-    fn new(seconds: i64, outcome: error::Seen, line: &[u8]) -> Self {
-        Self {
-            first: seconds,
-            last: seconds,
-            outcome,
-            minutes: Minutes::default(),
-            sample: line.to_vec(),
-            locations: TopCounter::new(LOCATIONS_KEPT),
-            clients: Distinct::new(),
-        }
-    }
-
-    #[cold]
-    fn begins(&mut self, seconds: i64, line: &[u8]) {
-        if seconds < self.first || line < self.sample.as_slice() {
-            self.first = seconds;
-            self.sample = line.to_vec();
-        }
-    }
-
-    fn agree(&mut self, outcome: error::Seen) {
-        if self.outcome != outcome {
-            self.outcome = error::Seen::Unknown;
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.agree(other.outcome);
-        self.begins_as(&other);
-        self.last = self.last.max(other.last);
-        for (minute, count) in other.minutes.finish() {
-            self.minutes.add(minute, count);
-        }
-        self.locations.merge(other.locations);
-        self.clients.merge(other.clients);
-    }
-
-    fn begins_as(&mut self, other: &Self) {
-        if other.first <= self.first {
-            self.begins(other.first, &other.sample);
-        }
-    }
-
-    fn counted(self, kind: Kind, mut servers: Servers) -> CountedIncident {
-        servers.sort_unstable_by(|(a, m), (b, n)| n.cmp(m).then_with(|| a.cmp(b)));
-        CountedIncident {
-            kind,
-            count: servers.iter().map(|(_, count)| count).sum(),
-            window: (
-                LocalTime::from_seconds(self.first),
-                LocalTime::from_seconds(self.last),
-            ),
-            outcome: self.outcome,
-            minutes: self.minutes.finish(),
-            servers,
-            locations: self.locations.finish(TOP_GIVEN),
-            clients: self.clients.finish(),
-            sample: self.sample,
-        }
-    }
-}
-
 fn start_of(start: Start) -> [u8; 3] {
     [
         start.level[0],
         start.level[1],
         u8::from(start.has_connection),
     ]
-}
-
-/// Whether nginx may have cut a write that began with this line at the end of a later one.
-fn may_be_cut(text: &[u8], at: usize, end: usize) -> bool {
-    LIMITS.iter().any(|limit| {
-        let cut = at + limit;
-        cut >= end && (cut == text.len() || text.get(cut - 1) == Some(&b'\n'))
-    })
 }
 
 /// Whether lines with these fields are all of this event's kind: its peer ends within what they have in common.
@@ -952,60 +697,3 @@ fn spells_out(fields: &Fields<'_>, event: &Event<'_>) -> bool {
         _ => false,
     }
 }
-
-/// The first line to look at, so that all is known of those in `within`: the last one with a head before what may reach
-/// into it. None where nothing begins there.
-fn first_line(text: &[u8], within: &Range<usize>, carrier: Carrier) -> Option<usize> {
-    let until = within.start.saturating_sub(records::AHEAD);
-    if let Some(at) = records::last_head_carried(text, 0..until, carrier) {
-        return Some(at);
-    }
-    if within.start < BACK {
-        // The log begins here.
-        return Some(0);
-    }
-    // No head for so long: what began before reaches nothing in the part.
-    let line = until + memchr(b'\n', text.get(until..)?)? + 1;
-    (line < within.end).then_some(line)
-}
-
-/// The text that containers' and the journal's lines carry, with where the part is in it; none where nothing is to be
-/// taken off.
-fn unwrapped(part: &Part<'_>, carrier: Carrier) -> Option<(Vec<u8>, Range<usize>)> {
-    let is_wrapped = matches!(
-        carrier,
-        Carrier::DockerJson | Carrier::JournalJson | Carrier::Cri | Carrier::Compose
-    );
-    if !is_wrapped {
-        return None;
-    }
-    let line_from = |from: usize| {
-        if from == 0 {
-            return 0;
-        }
-        let rest = part.text.get(from - 1..).unwrap_or_default();
-        memchr(b'\n', rest).map_or(part.text.len(), |at| from + at)
-    };
-    let (start, end) = (line_from(part.within.start), line_from(part.within.end));
-    // What stands before the first whole line belongs to one that began earlier.
-    let first = if part.within.start >= BACK {
-        line_from(1)
-    } else {
-        0
-    };
-    let mut text = error::unwrap_lines(part.text.get(first..start).unwrap_or_default(), carrier);
-    let from = text.len();
-    text.extend(error::unwrap_lines(
-        part.text.get(start..end).unwrap_or_default(),
-        carrier,
-    ));
-    let to = text.len();
-    text.extend(error::unwrap_lines(
-        part.text.get(end..).unwrap_or_default(),
-        carrier,
-    ));
-    Some((text, from..to))
-}
-
-/// What [`AHEAD`] is for: a line that begins at a part's end must be seen up to [`LONGEST`], and what may follow it.
-const _: () = assert!(AHEAD >= LONGEST + records::AHEAD && BACK >= LONGEST + records::AHEAD);

@@ -6,8 +6,10 @@
 
 mod access;
 mod error;
+mod incident;
 mod line;
 mod percentiles;
+mod place;
 mod span;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,8 @@ use crate::LocalTime;
 use crate::error::{Class, Protocol, Seen as Outcome, While};
 
 pub use access::{AccessCounted, AccessCounter, AccessPeer};
-pub use error::{CountedIncident, ErrorCounted, ErrorCounter, INCIDENTS_KEPT, Kind};
+pub use error::{ErrorCounted, ErrorCounter, INCIDENTS_KEPT};
+pub use incident::{CountedIncident, Kind};
 pub use top::{Distinct, Seen, Top, TopCounter};
 
 /// So much of what stands before a part must be in its text, where the log begins no later.
@@ -28,6 +31,9 @@ pub const BACK: usize = 64 << 10;
 pub const AHEAD: usize = 64 << 10;
 /// What is longer counts as one line, of which only so much is looked at.
 pub const LONGEST: usize = 56 << 10;
+
+/// So many values of a list are given out.
+const TOP_GIVEN: usize = 50;
 
 /// A part of a log, with what stands around it.
 #[derive(Clone, Debug)]
