@@ -287,11 +287,6 @@ fn access(dir: &Path) -> Result<Vec<Bound>> {
     let rivals = [
         why502("why502 logs FILE --format json", &log)?,
         Rival::new("wc -l", "wc", &["-l"]).on(&log),
-        // It takes minutes, and far more than the bound asks for.
-        Rival {
-            turns: 1,
-            ..Rival::new("goaccess -o FILE.json", "goaccess", &goaccess).on(&log)
-        },
     ];
     let times = race(&rivals, made.bytes)?;
     let peak = measure::peak(&rivals[0].command())?;
@@ -302,10 +297,21 @@ fn access(dir: &Path) -> Result<Vec<Bound>> {
         to_mib(peak)
     ));
     std::fs::remove_file(&log).context("remove the log")?;
+    // A whole one takes it ten minutes.
+    let (log, made) = make(dir, Kind::Access, GB / 10)?;
+    let rivals = [
+        why502("why502 logs FILE --format json", &log)?,
+        Rival {
+            turns: 1,
+            ..Rival::new("goaccess -o FILE.json", "goaccess", &goaccess).on(&log)
+        },
+    ];
+    let times = race(&rivals, made.bytes)?;
+    std::fs::remove_file(&log).context("remove the log")?;
     Ok(vec![
         Bound::at_least(
             "an access log: faster than goaccess",
-            median(&times, 2) / ours,
+            median(&times, 1) / median(&times, 0),
             50.0,
             " times",
         ),
