@@ -302,8 +302,6 @@ pub struct LogVerdict {
 pub struct AccessReport {
     /// Requests.
     pub requests: u64,
-    /// The first and the last time of a request.
-    pub window: Option<(LocalTime, LocalTime)>,
     /// Lines that the format did not write.
     pub unfit: u64,
     /// Requests by the status that the client got; in the order of the statuses.
@@ -344,7 +342,6 @@ impl AccessReport {
         };
         Self {
             requests: counted.requests,
-            window: counted.window,
             unfit: counted.unfit,
             by_status: counted.by_status,
             timeline,

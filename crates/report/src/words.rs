@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use diagnose::logs::LogReport;
 use diagnose::{
     Asked, Diagnosis, Fix, Hop, Impact, Incident, InstanceSummary, Judged, Origin, RunningConfig,
     Safety, Standing, Step, Window,
@@ -487,6 +488,32 @@ pub(crate) fn tally(diagnosis: &Diagnosis) -> String {
         (over, quiet) => format!("; {over} over, {quiet} quiet"),
     };
     format!("{}{end}", parts.join(", "))
+}
+
+/// What was met in logs and counted apart, each as a sentence without its end.
+pub(crate) fn met_in_logs(report: &LogReport) -> Vec<String> {
+    let mut met = Vec::new();
+    if report.jumps > 0 {
+        met.push(format!(
+            "the clock of a log went back by more than half an hour {}: a clock or a time zone was set",
+            counted(report.jumps, "time")
+        ));
+    }
+    if let Some(access) = &report.access {
+        if access.unfit > 0 {
+            met.push(format!(
+                "not written by the format of its access log, and in no count: {}",
+                counted(access.unfit, "line")
+            ));
+        }
+        if access.beyond > 0 {
+            met.push(format!(
+                "to more peers than are kept apart: {}",
+                counted(access.beyond, "attempt")
+            ));
+        }
+    }
+    met
 }
 
 #[cfg(test)]

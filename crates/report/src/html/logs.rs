@@ -163,6 +163,9 @@ fn doubts(report: &LogReport) -> Vec<String> {
             "Lines of error logs that are not nginx's: {lines}."
         ));
     }
+    for met in words::met_in_logs(report) {
+        doubts.push(format!("Met in the logs: {met}."));
+    }
     doubts
 }
 

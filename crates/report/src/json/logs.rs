@@ -24,6 +24,7 @@ pub(super) struct Report<'a> {
     upstream_failures: u64,
     suspects: u64,
     strange: u64,
+    jumps: u64,
     step: &'static str,
     incidents: Vec<IncidentV1<'a>>,
     top: TopsV1<'a>,
@@ -109,6 +110,8 @@ struct ErrorsV1 {
 #[derive(Serialize)]
 struct AccessV1<'a> {
     requests: u64,
+    unfit: u64,
+    beyond: u64,
     by_status: BTreeMap<u16, u64>,
     server_errors: u64,
     peers: Vec<PeerV1<'a>>,
@@ -154,6 +157,7 @@ impl<'a> Report<'a> {
             upstream_failures: report.upstream_failures,
             suspects: report.suspects,
             strange: report.strange,
+            jumps: report.jumps,
             step: report.step.as_str(),
             incidents: report.incidents.iter().map(IncidentV1::new).collect(),
             top: TopsV1::new(&report.clients, &report.urls, &report.hosts),
@@ -260,6 +264,8 @@ impl<'a> AccessV1<'a> {
         let step = |(at, requests, errors): &(LocalTime, u64, u64)| (iso(*at), *requests, *errors);
         Self {
             requests: access.requests,
+            unfit: access.unfit,
+            beyond: access.beyond,
             by_status: access.by_status.iter().copied().collect(),
             server_errors: access.server_errors(),
             peers: access.peers.iter().map(PeerV1::new).collect(),

@@ -14,7 +14,7 @@ use super::sheet::{Long, Piece, Sheet};
 use super::{BAD, BOLD, DIM, DOUBT, GONE, GOOD, LABEL, Style};
 use crate::local::{self, LocalClock};
 use crate::text::{shortened, visible};
-use crate::words::{counted, number};
+use crate::words::{counted, met_in_logs, number};
 
 /// Incidents, and peers of access logs, told unless more is asked for.
 const INCIDENTS: usize = 20;
@@ -437,6 +437,7 @@ impl Teller<'_> {
                 }
             ));
         }
+        notes.extend(met_in_logs(report));
         if report
             .incidents
             .iter()

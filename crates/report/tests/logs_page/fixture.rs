@@ -233,7 +233,6 @@ fn access() -> AccessReport {
         response_times,
     };
     AccessReport {
-        window: None,
         unfit: 0,
         beyond: 0,
         requests: 1_204_113,

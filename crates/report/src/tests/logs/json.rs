@@ -36,6 +36,7 @@ fn json_is_what_the_schema_says() {
       "upstream_failures": 1244,
       "suspects": 2,
       "strange": 1,
+      "jumps": 0,
       "step": "minute",
       "incidents": [
         {
@@ -214,6 +215,8 @@ fn json_is_what_the_schema_says() {
       },
       "access": {
         "requests": 120000,
+        "unfit": 0,
+        "beyond": 0,
         "by_status": {
           "200": 118000,
           "404": 758,

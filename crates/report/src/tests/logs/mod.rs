@@ -127,7 +127,6 @@ fn nameless() -> LogIncident {
 
 fn access() -> AccessReport {
     AccessReport {
-        window: None,
         unfit: 0,
         beyond: 0,
         requests: 120_000,

@@ -314,3 +314,20 @@ fn nothing_is_no_table() {
     no upstream failure in what was read
     ");
 }
+
+#[test]
+fn what_was_met_and_counted_apart_is_said() {
+    let quiet = shown(&report(), 120);
+    let mut met = report();
+    met.jumps = 1;
+    let access = met.access.as_mut().unwrap();
+    (access.unfit, access.beyond) = (2, 3);
+    let told = shown(&met, 120);
+    for text in [
+        "went back by more than half an hour 1 time",
+        "in no count: 2 lines",
+        "more peers than are kept apart: 3 attempts",
+    ] {
+        assert!(told.contains(text) && !quiet.contains(text), "{told}");
+    }
+}
