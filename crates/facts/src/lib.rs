@@ -26,6 +26,7 @@ pub mod ipvs;
 pub mod journal;
 pub mod kernel_log;
 pub mod local;
+pub mod managed;
 pub mod manifest;
 pub mod mounts;
 pub mod name;

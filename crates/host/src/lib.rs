@@ -1,17 +1,21 @@
 //! The only crate that touches the machine: asks it, records it, replays it.
 //!
 //! [`LiveHost`] answers requests from the running host, [`Snapshot`] from a recording, [`Sosreport`] from what `sos` collected; [`Recorder`] keeps what either
-//! answered, and [`redact`] makes it fit for others. Nothing here interprets an answer, reports, or has an opinion about causes, and nothing here changes the
-//! host.
+//! answered, and [`redact`] makes it fit for others. Nothing here interprets an answer, reports, or has an opinion about causes. Only [`Change`] writes.
 
+mod change;
 mod collect;
 mod live;
 mod mask;
+mod program;
 mod recorder;
 mod redact;
 mod snapshot;
 mod sosreport;
 
+pub use change::{
+    Attributes, Change, ChangeError, Lock, Master, Original, Ran, Tested, write_atomic,
+};
 pub use collect::collect;
 pub use live::LiveHost;
 pub use recorder::Recorder;

@@ -80,6 +80,22 @@ impl NginxRole {
 }
 
 impl NginxArgs {
+    /// The options that another call of the program needs to speak of the same configuration, each with its value.
+    pub fn options(&self) -> Vec<Vec<u8>> {
+        use std::os::unix::ffi::OsStrExt as _;
+        let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
+        let all = [
+            (b"-p", self.prefix.as_ref().map(path)),
+            (b"-c", self.config.as_ref().map(path)),
+            (b"-e", self.error_log.as_ref().map(path)),
+            (b"-g", self.directives.clone()),
+        ];
+        all.into_iter()
+            .filter_map(|(letter, value)| Some([letter.to_vec(), value?]))
+            .flatten()
+            .collect()
+    }
+
     /// Reads arguments as `ngx_get_options` (src/core/nginx.c) does: letters may stand together, and a value may be
     /// glued to its letter.
     fn parse(args: &[Vec<u8>]) -> Self {

@@ -1,24 +1,11 @@
 //! Programs of the host, run to read: a fixed list of them, without a shell, bounded in time and output.
 
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::process::CommandExt as _;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use facts::Answer;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Access, OFlags, access, fcntl_setfl};
 use rustix::io::{self, Errno};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-const DIRECTORIES: [&str; 4] = ["/usr/bin", "/bin", "/usr/sbin", "/sbin"];
-const STDOUT_LIMIT: usize = 64 << 20;
-const STDERR_LIMIT: usize = 64 << 10;
-
-/// What stays of the budget for ending a program that does not end by itself.
-const SLACK: Duration = Duration::from_millis(150);
+use crate::program;
 
 /// A program that may run, and what of its arguments keeps it from changing anything.
 struct Program {
@@ -33,7 +20,7 @@ struct Program {
     never_letters: &'static str,
 }
 
-const fn program(name: &'static str) -> Program {
+const fn listed(name: &'static str) -> Program {
     Program {
         name,
         verbs: &[],
@@ -45,21 +32,22 @@ const fn program(name: &'static str) -> Program {
 
 /// Programs that change something only when told to are kept from it; every other program has no place here.
 const PROGRAMS: &[Program] = &[
-    program("aa-status"),
+    listed("aa-status"),
     Program {
         never: &["--checkpoint"],
-        ..program("ausearch")
+        ..listed("ausearch")
     },
     Program {
         never: &["--clear", "--read-clear", "--console"],
         never_letters: "cCnDE",
-        ..program("dmesg")
+        ..listed("dmesg")
     },
-    program("findmnt"),
-    program("getenforce"),
-    program("getent"),
-    program("getfacl"),
-    program("getsebool"),
+    listed("dpkg-query"),
+    listed("findmnt"),
+    listed("getenforce"),
+    listed("getent"),
+    listed("getfacl"),
+    listed("getsebool"),
     Program {
         verbs: &[
             "address",
@@ -73,37 +61,37 @@ const PROGRAMS: &[Program] = &[
         ],
         objects: &["show", "list", "get"],
         never: &["-b", "-force"],
-        ..program("ip")
+        ..listed("ip")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("ip6tables-legacy-save")
+        ..listed("ip6tables-legacy-save")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("ip6tables-nft-save")
+        ..listed("ip6tables-nft-save")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("ip6tables-save")
+        ..listed("ip6tables-save")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("iptables-legacy-save")
+        ..listed("iptables-legacy-save")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("iptables-nft-save")
+        ..listed("iptables-nft-save")
     },
     Program {
         never: &["--file", "--modprobe"],
         never_letters: "fM",
-        ..program("iptables-save")
+        ..listed("iptables-save")
     },
     Program {
         never: &[
@@ -118,7 +106,7 @@ const PROGRAMS: &[Program] = &[
             "--stop",
         ],
         never_letters: "AEDCRaedrZ",
-        ..program("ipvsadm")
+        ..listed("ipvsadm")
     },
     Program {
         never: &[
@@ -132,16 +120,21 @@ const PROGRAMS: &[Program] = &[
             "--setup-keys",
             "--update-catalog",
         ],
-        ..program("journalctl")
+        ..listed("journalctl")
     },
-    program("matchpathcon"),
+    listed("matchpathcon"),
     Program {
         verbs: &["list"],
         never: &["--file", "--interactive"],
         never_letters: "fi",
-        ..program("nft")
+        ..listed("nft")
     },
-    program("seinfo"),
+    Program {
+        verbs: &[],
+        never: &["-e", "-i", "-U", "-F", "--import", "--erase", "--install"],
+        ..listed("rpm")
+    },
+    listed("seinfo"),
     Program {
         verbs: &["boolean", "fcontext", "permissive", "port"],
         never: &[
@@ -153,21 +146,21 @@ const PROGRAMS: &[Program] = &[
             "--off",
         ],
         never_letters: "admD10",
-        ..program("semanage")
+        ..listed("semanage")
     },
-    program("sesearch"),
-    program("sestatus"),
+    listed("sesearch"),
+    listed("sestatus"),
     Program {
         never: &["--kill", "--diag"],
         never_letters: "KD",
-        ..program("ss")
+        ..listed("ss")
     },
     // A setting is read by its name alone; `name=value` would write it.
     Program {
         verbs: &["net.ipv4.ip_local_port_range"],
         objects: &["net.ipv4.ip_local_reserved_ports"],
         never: &["-w", "--write", "-p", "--load", "-f", "--system", "-a"],
-        ..program("sysctl")
+        ..listed("sysctl")
     },
     Program {
         verbs: &[
@@ -183,23 +176,18 @@ const PROGRAMS: &[Program] = &[
             "status",
         ],
         never: &["-H", "--host", "-M", "--machine", "--root", "--image"],
-        ..program("systemctl")
+        ..listed("systemctl")
     },
-    program("uname"),
+    listed("uname"),
 ];
 
 pub(super) fn run(argv: &[String], budget: Duration) -> io::Result<Answer> {
-    let deadline = Instant::now() + budget.saturating_sub(SLACK);
+    let deadline = Instant::now() + budget.saturating_sub(program::SLACK);
     let (name, arguments) = argv.split_first().ok_or(Errno::INVAL)?;
     if !may_run(name, arguments) {
         return Err(Errno::PERM);
     }
-    let path = DIRECTORIES
-        .iter()
-        .map(|directory| Path::new(directory).join(name))
-        .find(|path| access(path, Access::EXEC_OK).is_ok())
-        .ok_or(Errno::NOENT)?;
-    start(&path, arguments, deadline)
+    program::start(&mut program::named(name, arguments)?, deadline)
 }
 
 fn may_run(name: &str, arguments: &[String]) -> bool {
@@ -232,148 +220,9 @@ impl Program {
     }
 }
 
-fn start(path: &Path, arguments: &[String], deadline: Instant) -> io::Result<Answer> {
-    let spawned = Command::new(path)
-        .args(arguments)
-        .env_clear()
-        .env("LC_ALL", "C")
-        .env("PATH", DIRECTORIES.join(":"))
-        .env("SYSTEMD_PAGER", "")
-        .env("SYSTEMD_COLORS", "0")
-        .current_dir("/")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn();
-    let mut child = spawned.map_err(|error| errno(&error))?;
-    let answer = Output::of(&mut child, deadline).map(|output| {
-        let output = output?;
-        Some(output.exit(end(&mut child, deadline)?))
-    });
-    if !matches!(answer, Ok(Some(_))) {
-        stop(&mut child);
-    }
-    Ok(answer?.unwrap_or(Answer::TimedOut))
-}
-
-fn errno(error: &std::io::Error) -> Errno {
-    Errno::from_io_error(error).unwrap_or(Errno::IO)
-}
-
-/// What a program wrote, up to the limits.
-#[derive(Default)]
-struct Output {
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
-}
-
-impl Output {
-    /// Reads until the program ends or closes both; `None` when the deadline passed before. What is beyond a limit is
-    /// read and dropped, so that the program does not wait for us.
-    fn of(child: &mut Child, deadline: Instant) -> io::Result<Option<Self>> {
-        let mut output = Self::default();
-        let mut stdout = child.stdout.take().map(OwnedFd::from);
-        let mut stderr = child.stderr.take().map(OwnedFd::from);
-        for pipe in [&stdout, &stderr].into_iter().flatten() {
-            fcntl_setfl(pipe, OFlags::NONBLOCK)?;
-        }
-        // A program's child may hold the pipes for longer than the program lives.
-        let ended = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).ok();
-        while stdout.is_some() || stderr.is_some() {
-            let mut fds: Vec<PollFd<'_>> = [&stdout, &stderr, &ended]
-                .into_iter()
-                .flatten()
-                .map(|fd| PollFd::new(fd, PollFlags::IN))
-                .collect();
-            if !ready(&mut fds, deadline)? {
-                return Ok(None);
-            }
-            let over = ended.is_some() && fds.last().is_some_and(|fd| !fd.revents().is_empty());
-            drain(&mut stdout, &mut output.stdout, STDOUT_LIMIT)?;
-            drain(&mut stderr, &mut output.stderr, STDERR_LIMIT)?;
-            if over {
-                if stdout.is_some() || stderr.is_some() {
-                    // Not reaped yet, so its number is still its own.
-                    kill_process_group(Pid::from_child(child), Signal::KILL).ok();
-                }
-                break;
-            }
-        }
-        Ok(Some(output))
-    }
-
-    fn exit(self, status: ExitStatus) -> Answer {
-        Answer::Exit {
-            code: status.code(),
-            stdout: self.stdout,
-            stderr: self.stderr,
-        }
-    }
-}
-
-/// Waits until one of the descriptors has something; false when the deadline passed.
-fn ready(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let left = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(fds, Some(&left)) {
-            Ok(ready) => return Ok(ready > 0),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Takes what a pipe holds now; the pipe is gone at its end.
-fn drain(pipe: &mut Option<OwnedFd>, into: &mut Vec<u8>, limit: usize) -> io::Result<()> {
-    let mut chunk = vec![0; 64 << 10];
-    while let Some(open) = pipe {
-        match io::read(open.as_fd(), chunk.as_mut_slice()) {
-            Ok(0) => *pipe = None,
-            Ok(n) => {
-                let n = n.min(limit.saturating_sub(into.len()));
-                into.extend_from_slice(chunk.get(..n).unwrap_or_default());
-            }
-            Err(Errno::AGAIN) => break,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// The exit status; `None` when the deadline passed. A program that closed its output has all but ended.
-fn end(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
-    loop {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
-        }
-        if Instant::now() >= deadline {
-            return None;
-        }
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// Ends the program and what it started. Waits only briefly: one that the kernel holds cannot be ended.
-fn stop(child: &mut Child) {
-    // It may have ended by itself just now.
-    kill_process_group(Pid::from_child(child), Signal::KILL).ok();
-    end(child, Instant::now() + SLACK / 2);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn shell(script: &str, within: Duration) -> Answer {
-        let arguments = ["-c".to_owned(), script.to_owned()];
-        start(Path::new("/bin/sh"), &arguments, Instant::now() + within).unwrap()
-    }
 
     #[test]
     fn arguments_that_change_something_are_refused() {
@@ -433,49 +282,5 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_each_program_stands_once() {
         assert!(PROGRAMS.is_sorted_by(|a, b| a.name < b.name));
-    }
-
-    #[test]
-    fn both_outputs_are_drained_beyond_their_limits() {
-        let script = "head -c 70000000 /dev/zero; head -c 100000 /dev/zero >&2; exit 3";
-        let Answer::Exit {
-            code,
-            stdout,
-            stderr,
-        } = shell(script, Duration::from_mins(1))
-        else {
-            panic!();
-        };
-        assert_eq!(
-            (code, stdout.len(), stderr.len()),
-            (Some(3), STDOUT_LIMIT, STDERR_LIMIT)
-        );
-    }
-
-    #[test]
-    fn a_program_that_does_not_end_is_ended() {
-        let answer = shell("echo $$; exec sleep 1000", Duration::from_millis(100));
-        assert_eq!(answer, Answer::TimedOut);
-    }
-
-    #[test]
-    fn a_child_left_behind_with_the_pipes_is_ended() {
-        let answer = shell("sleep 1000 & echo $!; exit 4", Duration::from_mins(1));
-        let Answer::Exit { code, stdout, .. } = answer else {
-            panic!("{answer:?}");
-        };
-        assert_eq!(code, Some(4));
-        let left: i32 = String::from_utf8(stdout).unwrap().trim().parse().unwrap();
-        let left = pidfd_open(Pid::from_raw(left).unwrap(), PidfdFlags::empty());
-        if let Ok(left) = left {
-            let mut fds = [PollFd::new(&left, PollFlags::IN)];
-            assert!(ready(&mut fds, Instant::now() + Duration::from_mins(1)).unwrap());
-        }
-    }
-
-    #[test]
-    fn a_signal_leaves_no_exit_status() {
-        let answer = shell("kill -9 $$", Duration::from_mins(1));
-        assert!(matches!(answer, Answer::Exit { code: None, .. }));
     }
 }
