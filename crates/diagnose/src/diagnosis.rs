@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use facts::{ConfSpan, Exhibit, Gap};
+use facts::{ConfSpan, Exhibit, Gap, Url};
 use jiff::Timestamp;
 
 use crate::causes::Cause;
@@ -101,6 +101,8 @@ impl Asked {
 pub struct InstanceSummary {
     /// The master, when it runs.
     pub pid: Option<u32>,
+    /// How to speak to it, when it runs.
+    pub master: Option<Master>,
     /// Such as `1.22.1`.
     pub version: Option<String>,
     /// The main configuration file.
@@ -109,6 +111,19 @@ pub struct InstanceSummary {
     pub running_config: RunningConfig,
     /// The error logs that were read.
     pub error_logs: Vec<PathBuf>,
+}
+
+/// A running master, as who tests or reloads its configuration has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Master {
+    /// Its number.
+    pub pid: u32,
+    /// When it started.
+    pub start: Timestamp,
+    /// `-p`, `-c`, `-e` and `-g` as it was started with, each with its value.
+    pub options: Vec<Vec<u8>>,
+    /// Whether it has a root or mounts of its own: its paths lead elsewhere than the host's.
+    pub is_elsewhere: bool,
 }
 
 /// Whether the workers run what stands on disk.
@@ -185,6 +200,8 @@ pub struct Judged {
     pub by_line: Option<String>,
     /// What is known of the peer where nothing is proven: what listens there, and what a connection gives now.
     pub known: Vec<Exhibit>,
+    /// What is sure to lead to where it fails, by the configuration alone; only where a fix of the cause can be carried out.
+    pub reached_by: Option<Url>,
     /// Who felt it, where the access log tells.
     pub impact: Option<Impact>,
     /// What happened on the host around its start, in order.
@@ -192,6 +209,26 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// What answers for it: the confirmation of the cause that leads.
+    pub fn answer(&self) -> Option<&Confirmation> {
+        let leading = self
+            .causes
+            .iter()
+            .find(|verdict| self.cause.is_some_and(|cause| verdict.cause.id == cause.id))?;
+        match &leading.judgement {
+            Judgement::Confirmed(confirmation) => Some(confirmation),
+            Judgement::Unknown(_) | Judgement::RuledOut(_) => None,
+        }
+    }
+
+    /// Whether a fix of the cause can be carried out by program.
+    pub fn is_repairable(&self) -> bool {
+        self.answer().is_some_and(|answer| {
+            let mut fixes = answer.fixes.iter();
+            fixes.any(|fix| crate::repair::Repair::of(fix).is_ok())
+        })
+    }
+
     /// Whether the failing act still fails, as far as is known.
     pub fn ongoing(&self) -> bool {
         self.standing.is_ongoing()

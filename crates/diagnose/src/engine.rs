@@ -36,7 +36,10 @@ impl Case {
     /// The answer. Evidence still missing counts as a gap.
     pub fn conclude(&mut self) -> Diagnosis {
         self.evidence.close();
-        let (judged, gaps) = self.judge_all();
+        let (mut judged, gaps) = self.judge_all();
+        for judged in judged.iter_mut().filter(|judged| judged.is_repairable()) {
+            judged.reached_by = self.reached_by(&judged.incident).ok().flatten();
+        }
         self.diagnosis(judged, gaps)
     }
 
@@ -171,6 +174,7 @@ impl Case {
             hints,
             by_line,
             known,
+            reached_by: None,
             impact,
             timeline,
         }

@@ -90,6 +90,11 @@ pub struct Incident {
 }
 
 impl Incident {
+    /// Whether a connection was what failed: then a connection tells whether it still does.
+    pub fn is_of_connecting(&self) -> bool {
+        self.action == Some(log::error::While::ConnectingToUpstream)
+    }
+
     /// One more failure in this second, of the newest that are kept.
     pub(crate) fn count_second(&mut self, second: i64) {
         let seconds = Rc::make_mut(&mut self.seconds);

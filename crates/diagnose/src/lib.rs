@@ -17,6 +17,7 @@ pub mod explain;
 mod fixture;
 pub mod incident;
 pub mod logs;
+pub mod repair;
 mod selinux;
 mod tie;
 pub mod verdict;
@@ -25,7 +26,7 @@ pub use case::{Case, Options, Selection};
 pub use causes::{Cause, Stage};
 pub use diagnosis::{
     Asked, CauseVerdict, Diagnosis, Hop, Impact, InstanceSummary, Judged, Judgement, Logged,
-    Moment, RunningConfig, Standing, Window,
+    Master, Moment, RunningConfig, Standing, Window,
 };
 pub use facts::{
     Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url, count,

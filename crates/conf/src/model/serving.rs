@@ -232,6 +232,16 @@ impl Model {
         Ok((found, false))
     }
 
+    /// The ports on which a server takes requests that any client can send, with whether it speaks TLS there.
+    pub fn ports_of(&self, server: ContextId) -> Vec<(u16, bool)> {
+        let sockets = self.sockets();
+        let open = |socket: &&Socket| {
+            socket.servers.contains(&server) && !socket.is_proxied && !socket.is_http2
+        };
+        let ports = sockets.iter().filter(open);
+        ports.map(|socket| (socket.port, socket.is_tls)).collect()
+    }
+
     /// What nginx listens on over TCP, in `http`.
     fn sockets(&self) -> Vec<Socket> {
         let mut sockets: Vec<Socket> = Vec::new();

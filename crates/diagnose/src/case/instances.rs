@@ -11,6 +11,7 @@ use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Case, known};
+use crate::diagnosis::Master;
 use crate::incident::{Incident, Origin};
 use crate::verdict::Step;
 
@@ -36,6 +37,8 @@ pub(crate) struct Instance {
     pub(crate) default_access_log: PathBuf,
     /// `-g`.
     pub(crate) globals: Vec<u8>,
+    /// The options that the master was started with, each with its value.
+    pub(crate) options: Vec<Vec<u8>>,
     /// Whose file system its paths stand in.
     pub(crate) view: View,
 }
@@ -89,6 +92,16 @@ impl Instance {
             .first()
             .or(self.master.as_ref())
             .map(|process| process.pid)
+    }
+
+    /// What a repair has to know of its master, where it runs.
+    pub(crate) fn summary(&self) -> Option<Master> {
+        self.master.as_ref().map(|master| Master {
+            pid: master.pid,
+            start: master.start,
+            options: self.options.clone(),
+            is_elsewhere: self.view != View::Host,
+        })
     }
 
     /// The version as numbers; of no version known, the oldest defaults hold.
@@ -222,6 +235,7 @@ impl Case {
             default_error_log,
             default_access_log,
             globals: args.directives.clone().unwrap_or_default(),
+            options: args.options(),
             view,
         }))
     }
@@ -275,6 +289,7 @@ impl Case {
             prefix,
             config,
             globals: Vec::new(),
+            options: Vec::new(),
             view: View::Host,
         }))
     }

@@ -269,6 +269,7 @@ impl Case {
             }
             summaries.push(InstanceSummary {
                 pid: instance.master.as_ref().map(|master| master.pid),
+                master: instance.summary(),
                 version: instance.version.clone(),
                 config: instance.config.clone(),
                 running_config: self.running_config(idx, instance),

@@ -4,14 +4,21 @@
 
 use std::rc::Rc;
 
-use conf::{Address, Host, LocationModifier, Model, NotServed, Pass, Protocol, Served, Target};
+use bstr::{BString, ByteSlice as _};
+use conf::{
+    Address, ContextKind, Host, LocationModifier, Model, NotServed, Pass, Protocol, Served, Target,
+};
 use facts::{Gap, GapKind, Get, Hello, PeerAddress, Url};
 
 use super::config::{Configured, uri_of};
 use super::{Case, Instance, known};
+use crate::incident::Incident;
 
 /// What the user's request says of itself.
 pub(super) const USER_AGENT: &str = concat!("why502/", env!("CARGO_PKG_VERSION"));
+
+/// Paths that locations without a path of their own may take.
+const GUESSES: [&str; 2] = ["/", "/index.php"];
 
 /// Peers that are asked straight.
 const MOST_PEERS: usize = 4;
@@ -84,6 +91,21 @@ impl Case {
                 }
             })
         })
+    }
+
+    /// A URL that leads to where an incident's peer is dialled, by the configuration alone: nothing of what clients sent
+    /// is in it. Plain HTTP comes before TLS.
+    pub(crate) fn reached_by(&self, incident: &Incident) -> Result<Option<Url>, Gap> {
+        let configured = self.configured(incident.instance)?;
+        let model = &configured.model;
+        let dialling = self.failing_sites(incident)?;
+        let mut contexts: Vec<conf::ContextId> = dialling.iter().map(|site| site.context).collect();
+        // What no file dials any more was dialled where its requests lead. Their paths only choose among locations.
+        contexts.extend(locations_of(model, incident));
+        let mut urls = contexts
+            .into_iter()
+            .flat_map(|context| urls_to(model, context));
+        Ok(urls.next())
     }
 
     /// The peers behind a way, and what nginx would say to them.
@@ -255,6 +277,69 @@ fn pass_for<'m>(
         ))
     })?;
     Ok((location, pass))
+}
+
+/// The locations that take the requests of an incident.
+fn locations_of(model: &Model, incident: &Incident) -> Vec<conf::ContextId> {
+    let named = |server: &conf::Context, name: &BString| {
+        let names = model.server_names(server.id);
+        names.iter().any(|own| *own == name.as_bstr()) || (name.is_empty() && names.is_empty())
+    };
+    let mut found = Vec::new();
+    for (name, paths) in &incident.requests.paths {
+        for server in model.servers().filter(|server| named(server, name)) {
+            for path in paths {
+                let location = model.location_for(server.id, path).ok();
+                found.extend(location.filter(|location| !found.contains(location)));
+            }
+        }
+    }
+    found
+}
+
+/// The URLs that lead to the pass of a context.
+fn urls_to(model: &Model, context: conf::ContextId) -> Vec<Url> {
+    let chain = || model.chain(context);
+    let Some(server) = chain().find(|level| level.kind == ContextKind::Server) else {
+        return Vec::new();
+    };
+    let location = chain().find_map(|level| model.location_pattern(level.id));
+    let literal = location.and_then(|(modifier, pattern)| {
+        use LocationModifier::{Exact, Prefix, PrefixFinal};
+        matches!(modifier, Exact | Prefix | PrefixFinal).then(|| pattern.to_string())
+    });
+    let paths = literal.iter().map(String::as_str).chain(GUESSES);
+    let is_name = |name: &str| {
+        !name.is_empty() && name != "_" && !name.contains(['*', '~', '$']) && !name.starts_with('.')
+    };
+    let names: Vec<String> = model
+        .server_names(server.id)
+        .iter()
+        .map(ToString::to_string)
+        .filter(|name| is_name(name))
+        .chain(["127.0.0.1".to_owned()])
+        .collect();
+    let mut ports = model.ports_of(server.id);
+    ports.sort_by_key(|(_, is_tls)| *is_tls);
+    let mut urls = Vec::new();
+    for path in paths {
+        for (port, is_tls) in &ports {
+            for name in &names {
+                let scheme = if *is_tls { "https" } else { "http" };
+                let Ok(url) = Url::parse(&format!("{scheme}://{name}:{port}{path}")) else {
+                    continue;
+                };
+                let is_taken = model
+                    .served(url.is_tls, &url.host, url.port)
+                    .is_ok_and(|served| served.server == server.id);
+                let leads = |(found, _): (conf::ContextId, &Pass)| found == context;
+                if is_taken && pass_for(model, server.id, &url).is_ok_and(leads) {
+                    urls.push(url);
+                }
+            }
+        }
+    }
+    urls
 }
 
 /// The addresses that a pass leads to: of an upstream those in use, the spare ones only where there are no others.
