@@ -14,6 +14,7 @@ pub mod json;
 mod local;
 pub mod pages;
 pub mod parquet;
+pub mod repair;
 mod table;
 pub mod term;
 #[cfg(test)]

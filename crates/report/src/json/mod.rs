@@ -2,6 +2,7 @@
 
 mod explanation;
 mod logs;
+mod repair;
 mod v1;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use diagnose::logs::LogReport;
 use diagnose::{Cause, Diagnosis};
 use serde::Serialize;
 
+use crate::repair::Answer;
 use crate::text;
 
 /// Where the evidence came from.
@@ -36,6 +38,11 @@ pub fn explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Result
 /// Writes what logs tell in bulk as JSON v1 and ends it with a line feed.
 pub fn logs(out: &mut dyn Write, report: &LogReport) -> io::Result<()> {
     put(out, &logs::Report::new(report))
+}
+
+/// Writes what came of repairs as JSON v1 and ends it with a line feed.
+pub fn repairs(out: &mut dyn Write, answers: &[Answer]) -> io::Result<()> {
+    put(out, &repair::Report::new(answers))
 }
 
 /// Writes the pages of causes as a JSON list of `id`, `title` and `page` (Markdown), and ends it with a line feed.

@@ -434,11 +434,7 @@ fn items(exhibits: &[Exhibit]) -> Vec<Item<'_>> {
 fn fix(fix: &Fix) -> FixOf<'_> {
     FixOf {
         summary: &fix.summary,
-        safety: match fix.safety {
-            Safety::Safe => "safe",
-            Safety::Unsafe => "unsafe",
-            Safety::DisplayOnly => "display-only",
-        },
+        safety: safety(fix.safety),
         steps: fix
             .steps
             .iter()
@@ -483,4 +479,13 @@ fn gap(gap: &Gap) -> GapOf<'_> {
 /// Bytes of a path that are not UTF-8 become U+FFFD.
 fn path(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
+}
+
+/// A safety for programs.
+pub(super) fn safety(safety: Safety) -> &'static str {
+    match safety {
+        Safety::Safe => "safe",
+        Safety::Unsafe => "unsafe",
+        Safety::DisplayOnly => "display-only",
+    }
 }

@@ -8,6 +8,7 @@ mod explanation;
 mod fix;
 mod logs;
 mod page;
+mod repair;
 mod sheet;
 mod span;
 
@@ -19,6 +20,7 @@ use diagnose::{Diagnosis, Gap, GapKind};
 pub use explanation::explanation;
 pub use logs::logs;
 pub use page::cause;
+pub use repair::{outcome, plan, progress};
 
 use crate::fold;
 use crate::words::{self, Clock};

@@ -90,6 +90,7 @@ fn filled(text: &str, mark: std::ops::Range<usize>) -> Diagnosis {
     };
     let instance = InstanceSummary {
         pid: None,
+        master: None,
         version: Some(text.to_owned()),
         config: PathBuf::from(text),
         running_config: RunningConfig::Outdated,

@@ -106,6 +106,7 @@ fn judged(incident: Incident) -> Judged {
         by_line: None,
         known: Vec::new(),
         hints: Vec::new(),
+        reached_by: None,
         impact: None,
         timeline: Vec::new(),
     }
@@ -250,6 +251,7 @@ fn diagnosis(incidents: Vec<Judged>) -> Diagnosis {
         privileged: true,
         instances: vec![InstanceSummary {
             pid: Some(2841),
+            master: None,
             version: Some("1.22.1".to_owned()),
             config: PathBuf::from("/etc/nginx/nginx.conf"),
             running_config: RunningConfig::Current,
