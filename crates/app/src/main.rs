@@ -1,7 +1,9 @@
 //! `why502`: why nginx answers 502 or 504, what proves it, and what fixes it.
 //!
-//! This crate reads flags, has questions answered and hands the answer to `report`. It neither judges nor parses.
+//! This crate reads flags, has questions answered and hands the answer to `report`. It neither judges nor parses; `apply`
+//! alone changes anything.
 
+mod apply;
 mod cli;
 mod collect;
 mod logs;

@@ -69,13 +69,7 @@ enum Format {
 /// Diagnoses and prints.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let (diagnosis, source) = args.target.diagnose(args.selection.as_deref())?;
-    if let Some(refusal) = &diagnosis.refusal {
-        anyhow::bail!("{refusal}");
-    }
-    anyhow::ensure!(
-        !diagnosis.instances.is_empty(),
-        args.target.nothing_found(&diagnosis)
-    );
+    args.target.ensure_answered(&diagnosis)?;
     match print(&diagnosis, source, args.format, global) {
         // Whoever read enough of it still learns the status.
         Err(error) if super::is_closed_pipe(&error) => {}
@@ -186,6 +180,29 @@ impl Target {
                 ))
             }
         }
+    }
+
+    /// The verdict for the live host, and how it was asked.
+    pub(super) fn diagnose_live(
+        &self,
+        selection: Option<&str>,
+    ) -> anyhow::Result<(Diagnosis, Options)> {
+        let options = self.live_options(selection)?;
+        let diagnosis = collect::diagnose(options.clone(), &host::LiveHost::new());
+        self.ensure_answered(&diagnosis)?;
+        Ok((diagnosis, options))
+    }
+
+    /// Fails where there was nothing to answer from.
+    fn ensure_answered(&self, diagnosis: &Diagnosis) -> anyhow::Result<()> {
+        if let Some(refusal) = &diagnosis.refusal {
+            anyhow::bail!("{refusal}");
+        }
+        anyhow::ensure!(
+            !diagnosis.instances.is_empty(),
+            self.nothing_found(diagnosis)
+        );
+        Ok(())
     }
 
     /// The verdict for the host of a sosreport; what is none of it fails as it did as a snapshot.

@@ -3,6 +3,7 @@
 mod capture;
 mod diagnose;
 mod explain;
+mod fix;
 mod logs;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -35,6 +36,8 @@ enum Command {
     Diagnose(diagnose::Args),
     /// Records a snapshot: a diagnosis can be repeated from it anywhere and any time later
     Capture(capture::Args),
+    /// Carries the fix of a confirmed cause out: shows it, asks, verifies it, and undoes it when it does not help
+    Fix(fix::Args),
     /// What a pasted line or excerpt says, and what can stand behind it; or the page of a cause
     Explain(explain::Args),
     /// What whole logs tell, of any number and length: what failed, when, how often and for whom
@@ -76,6 +79,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Diagnose(args)) => diagnose::run(args, &cli.global),
         Some(Command::Capture(args)) => capture::run(args, &cli.global),
         Some(Command::Explain(args)) => explain::run(args, &cli.global),
+        Some(Command::Fix(args)) => fix::run(args, &cli.global),
         Some(Command::Logs(args)) => logs::run(args, &cli.global),
     };
     result.unwrap_or_else(|error| failure(&error))
