@@ -28,6 +28,8 @@ mod nginx;
 mod ports;
 mod process;
 mod python;
+mod repair;
+pub mod repairs;
 mod ruby;
 pub mod scenarios;
 mod systemd;

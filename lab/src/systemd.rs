@@ -362,7 +362,7 @@ impl Machine<'_> {
     }
 
     /// Runs a program in the machine as if from a login there.
-    fn output(&self, command: &[OsString]) -> Result<Output> {
+    pub(crate) fn output(&self, command: &[OsString]) -> Result<Output> {
         let mut entered = enter(self.leader);
         entered.args(command);
         let output = entered.output().context("enter the machine")?;

@@ -815,7 +815,7 @@ impl Answer {
 }
 
 /// The flags that name one nginx instance; a stopped one is known by its configuration alone.
-fn instance(nginx: &Nginx) -> Vec<OsString> {
+pub(crate) fn instance(nginx: &Nginx) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["--config".into(), nginx.config().into()];
     if nginx.is_running() {
         // Where a runtime keeps it is to be found.
@@ -828,7 +828,7 @@ fn instance(nginx: &Nginx) -> Vec<OsString> {
     args
 }
 
-fn run_program(program: &Path, args: &[OsString]) -> Result<Output> {
+pub(crate) fn run_program(program: &Path, args: &[OsString]) -> Result<Output> {
     attempt::judge();
     // `timeout` so that a run without end is an answer like any other.
     let mut command = Command::new("timeout");
