@@ -73,6 +73,11 @@ pub(crate) const LAB: &[Need] = &[
         package: "iptables",
         is_there: || Path::new("/usr/sbin/iptables-legacy").exists(),
     },
+    // Kills a repair at each of its writes.
+    Need {
+        package: "strace",
+        is_there: || Path::new("/usr/bin/strace").exists(),
+    },
     Need {
         package: "puma",
         is_there: || Path::new("/usr/bin/puma").exists(),

@@ -316,6 +316,23 @@ impl Teller<'_> {
             let label = if idx == 0 { "fix" } else { "or" };
             fix::write(sheet, label, fix, self.verbose || idx < SHOWN);
         }
+        if self.judged.ongoing() && self.judged.is_repairable() {
+            // What the user named has to be named again.
+            let again = fixes.iter().filter_map(|fix| fix.verify.as_deref());
+            let flags = again
+                .filter_map(|verify| verify.strip_prefix("why502"))
+                .next();
+            let command = format!(
+                "sudo why502 fix {}{}",
+                self.judged.incident.id,
+                flags.unwrap_or_default()
+            );
+            let told = [
+                Piece::new(DIM, "or have it done and verified  "),
+                Piece::new(BOLD, command),
+            ];
+            sheet.exact(CONTENT, &told);
+        }
         let shown = if self.verbose { more.len() } else { SHOWN };
         for (_, fix) in more.iter().take(shown) {
             fix::write(sheet, "and", fix, true);

@@ -49,6 +49,7 @@ fn a_confirmed_cause_is_told_with_span_proof_and_fix() {
              then try  curl -sI http://127.0.0.1:8001/
       or     let gunicorn bind the port that nginx dials  (by hand)
              set --bind 127.0.0.1:8000 in app-gunicorn.service
+             or have it done and verified  sudo why502 fix 5f1c09a2
 
       ruled out  peer-address-mismatch · and 1 by the log line alone
       unknown    peer-family-mismatch
@@ -89,6 +90,7 @@ fn verbose_says_what_was_ruled_out_by_what() {
              then try  curl -sI http://127.0.0.1:8001/
       or     let gunicorn bind the port that nginx dials  (by hand)
              set --bind 127.0.0.1:8000 in app-gunicorn.service
+             or have it done and verified  sudo why502 fix 5f1c09a2
 
       ruled out  peer-address-mismatch  no TCP socket listens on 127.0.0.1:8000
                  by the log line: socket-stale
@@ -314,6 +316,7 @@ fn twenty_incidents_fold_and_the_worst_come_first() {
              then try  curl -sI http://127.0.0.1:8001/
       or     let gunicorn bind the port that nginx dials  (by hand)
              set --bind 127.0.0.1:8000 in app-gunicorn.service
+             or have it done and verified  sudo why502 fix 00000000
 
       ruled out  peer-address-mismatch · and 1 by the log line alone
       unknown    peer-family-mismatch
@@ -342,6 +345,7 @@ fn twenty_incidents_fold_and_the_worst_come_first() {
              then try  curl -sI http://127.0.0.1:8001/
       or     let gunicorn bind the port that nginx dials  (by hand)
              set --bind 127.0.0.1:8000 in app-gunicorn.service
+             or have it done and verified  sudo why502 fix 00000001
 
       ruled out  peer-address-mismatch · and 1 by the log line alone
       unknown    peer-family-mismatch
@@ -420,6 +424,7 @@ fn peers_of_one_upstream_are_told_once_with_every_edit() {
              + server 127.0.0.1:8100;
              nginx -t && systemctl reload nginx
              then try  curl -sI http://127.0.0.1:8001/
+             or have it done and verified  sudo why502 fix 5f1c09a2
       and    dial 127.0.0.1:8001  (changes what runs)
              /etc/nginx/conf.d/shop.conf:13
              - server 127.0.0.1:8001;
@@ -621,6 +626,7 @@ fn nginx_that_does_not_run_needs_no_peer() {
 
       fix    start nginx  (changes what runs)
              nginx -t && systemctl start nginx
+             or have it done and verified  sudo why502 fix 00c0ffee
 
     10,532 log records read from 13:05:00 to 14:05:00 (times are UTC):
     /var/log/nginx/error.log
@@ -667,7 +673,11 @@ fn nothing_is_wider_than_the_terminal_but_commands_and_paths() {
                     .starts_with(start)
             });
             assert!(
-                line.chars().count() <= width || words == 1 || copied || line.contains("then try"),
+                line.chars().count() <= width
+                    || words == 1
+                    || copied
+                    || line.contains("then try")
+                    || line.contains("why502 fix"),
                 "{width}: {line}"
             );
         }
