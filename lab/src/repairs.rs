@@ -25,6 +25,10 @@ macro_rules! repairs {
                 unit_on_another_path,
                 unit_that_is_stopped,
                 nginx_that_is_stopped,
+                server_that_is_marked_down,
+                ports_of_the_host,
+                address_of_a_name,
+                unit_on_another_address,
             ],
             kept_back: [
                 the_application_dies_of_it,

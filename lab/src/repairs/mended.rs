@@ -1,12 +1,13 @@
 //! Broken, `why502 fix`, 200.
 
 use std::process::Command;
+use std::{fs, thread};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::lab::set_mode;
 use crate::process::run_to_end;
-use crate::{Gunicorn, Lab};
+use crate::{Gunicorn, Lab, client};
 
 /// A site that dials one peer.
 pub(super) const SITE: &str = "\
@@ -286,4 +287,82 @@ pub fn nginx_that_is_stopped(lab: &Lab) -> Result<()> {
     machine.run("systemctl stop nginx.service")?;
     machine.settle();
     machine.mends()
+}
+
+/// The only server that is up is marked down in the upstream.
+pub fn server_that_is_marked_down(lab: &Lab) -> Result<()> {
+    let (name, first) = (lab.unique("shop"), lab.neighbouring_ports(2)?);
+    let _application = lab.application(&["ok"], &format!("127.0.0.1:{first}"))?;
+    let site = "\
+upstream @name {
+    server 127.0.0.1:@one down;
+    server 127.0.0.1:@other down;
+}
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://@name;
+    }
+}
+";
+    let other = first + 1;
+    let nginx = lab.nginx(site, &[("name", &name), ("one", &first), ("other", &other)])?;
+    nginx.expect(2, "GET", "/", 502)?;
+    lab.mends(&nginx, "GET", "/")
+}
+
+/// Eight local ports are all there are, and slow requests keep them.
+pub fn ports_of_the_host(lab: &Lab) -> Result<()> {
+    let network = lab.network()?;
+    let _inside = network.enter()?;
+    network.run("sysctl -qw net.ipv4.ip_local_port_range='40000 40007'")?;
+    let peer = format!("127.0.0.1:{}", lab.port()?);
+    let _application = lab.application(&["slow", "40"], &peer)?;
+    // A client takes a port for each address of nginx's too: so it has two.
+    let other = lab.port()?;
+    let site = SITE.replace(
+        "listen @listen;",
+        "listen @listen;\n    listen 127.0.0.1:@other;",
+    );
+    let nginx = lab.nginx(&site, &[("peer", &peer), ("other", &other)])?;
+    for port in [nginx.port(), other] {
+        for _ in 0..6 {
+            // Those that are let through wait until nginx ends.
+            thread::spawn(move || client::request(port, "GET", "/slow").ok());
+        }
+    }
+    nginx.logged_times(
+        4,
+        &["(99: Cannot assign requested address) while connecting to upstream"],
+    )?;
+    // The ports are held on, so what says that it was mended is the request alone.
+    lab.repaired(&nginx, "fixed", 0)?;
+    let range = fs::read_to_string(format!(
+        "/proc/{}/root/proc/sys/net/ipv4/ip_local_port_range",
+        network.pid()
+    ))?;
+    ensure!(range.trim() != "40000\t40007", "the range is what it was");
+    nginx.expect(2, "GET", "/", 200)
+}
+
+/// The name that nginx looked up when it started has another address since.
+pub fn address_of_a_name(lab: &Lab) -> Result<()> {
+    let machine = lab.machine()?;
+    machine.service(
+        "shop.service",
+        "/usr/local/bin/shopd 127.0.0.3:8000 ok",
+        "127.0.0.3:8000",
+    )?;
+    machine.run("echo '127.0.0.2 shop.lab' >> /etc/hosts")?;
+    machine
+        .nginx_site("server { listen 80; location / { proxy_pass http://shop.lab:8000; } }\n")?;
+    machine.run("sed -i 's/^127.0.0.2 shop.lab$/127.0.0.3 shop.lab/' /etc/hosts")?;
+    machine.settle();
+    machine.expect(2, "GET", "/", 502)?;
+    machine.mends()
+}
+
+/// The unit was moved to another address.
+pub fn unit_on_another_address(lab: &Lab) -> Result<()> {
+    moved(lab, "127.0.0.2:8000")
 }
