@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use diagnose::{Case, Diagnosis, Options, Probe, ProbeRequest};
+use diagnose::{Case, Diagnosis, LintOptions, LintReport, Options, Probe, ProbeRequest};
 
 /// A chain of evidence is some thirty links long; a case that still asks after this many rounds asks in a circle.
 const MOST_ROUNDS: usize = 200;
@@ -43,6 +43,23 @@ pub(crate) fn diagnose(options: Options, probe: &dyn Probe) -> Diagnosis {
         let _span = tracing::debug_span!("conclude").entered();
         case.conclude()
     })
+}
+
+/// Has the questions of the lints answered by `probe`, and judges them.
+pub(crate) fn lint(options: Options, probe: &dyn Probe, lints: &LintOptions) -> LintReport {
+    let mut case = Case::new(options);
+    for round in 0..MOST_ROUNDS {
+        let wanted = case.lint_plan(lints);
+        if wanted.is_empty() {
+            break;
+        }
+        let _span = tracing::debug_span!("collect", round, questions = wanted.len()).entered();
+        let records = host::collect(probe, &wanted);
+        for (request, record) in wanted.into_iter().zip(records) {
+            case.add(request, record);
+        }
+    }
+    case.lint(lints)
 }
 
 /// Reads `90s`, `15m`, `1h`, `7d`, or a sum of them.

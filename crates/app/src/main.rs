@@ -6,7 +6,9 @@
 mod apply;
 mod cli;
 mod collect;
+mod lint;
 mod logs;
+mod settings;
 
 use std::process::ExitCode;
 

@@ -345,6 +345,22 @@ impl Fixture {
         panic!("the case asks in a circle");
     }
 
+    /// What the lints find.
+    pub(crate) fn lint(&self, options: &crate::lints::LintOptions) -> crate::lints::LintReport {
+        let mut case = Case::new(self.options.clone());
+        for _ in 0..MOST_ROUNDS {
+            let wanted = case.lint_plan(options);
+            if wanted.is_empty() {
+                return case.lint(options);
+            }
+            for request in wanted {
+                let record = self.host.ask(&request);
+                case.add(request, record);
+            }
+        }
+        panic!("the lints ask in a circle");
+    }
+
     pub(crate) fn judged<'a>(&self, diagnosis: &'a Diagnosis) -> &'a Judged {
         let name = |judged: &Judged| {
             let action = judged.incident.action.map_or("", log::error::While::as_str);

@@ -16,6 +16,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod incident;
+pub mod lints;
 pub mod logs;
 pub mod repair;
 mod selinux;
@@ -33,4 +34,5 @@ pub use facts::{
     counted,
 };
 pub use incident::{Incident, Origin, Requests};
+pub use lints::{Finding, Lint, LintOptions, LintReport, Severity};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

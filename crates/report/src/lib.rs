@@ -9,12 +9,14 @@
 
 pub mod csv;
 mod fold;
+pub mod github;
 pub mod html;
 pub mod json;
 mod local;
 pub mod pages;
 pub mod parquet;
 pub mod repair;
+pub mod sarif;
 mod table;
 pub mod term;
 #[cfg(test)]

@@ -1,6 +1,6 @@
-//! The causes' pages as Markdown, for `docs/causes/`.
+//! The pages of causes and lints as Markdown, for `docs/causes/` and `docs/lints/`.
 
-use diagnose::Cause;
+use diagnose::{Cause, Lint};
 
 /// The page of one cause, as `docs/causes/<id>.md` holds it: links are relative to there.
 pub fn cause(cause: &Cause) -> String {
@@ -17,5 +17,17 @@ pub fn cause(cause: &Cause) -> String {
         cause.id,
         cause.page().trim_end(),
         cause.since,
+    )
+}
+
+/// The page of one lint, as `docs/lints/<id>.md` holds it.
+pub fn lint(lint: &Lint) -> String {
+    let file = lint.file;
+    format!(
+        "# {}\n\n{}\n\n---\n\nSeverity: {}.\nSince version {}.\nSource: [`{file}`](../../{file}).\n",
+        lint.id,
+        lint.page().trim_end(),
+        lint.severity.as_str(),
+        lint.since,
     )
 }

@@ -4,6 +4,7 @@ mod capture;
 mod diagnose;
 mod explain;
 mod fix;
+mod lint;
 mod logs;
 
 use std::io::{self, IsTerminal as _, Write as _};
@@ -40,6 +41,8 @@ enum Command {
     Fix(fix::Args),
     /// What a pasted line or excerpt says, and what can stand behind it; or the page of a cause
     Explain(explain::Args),
+    /// What in a configuration will lead to 502 or 504, or hides why; --fix mends what is safe to mend
+    Lint(lint::Args),
     /// What whole logs tell, of any number and length: what failed, when, how often and for whom
     Logs(logs::Args),
 }
@@ -80,6 +83,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Capture(args)) => capture::run(args, &cli.global),
         Some(Command::Explain(args)) => explain::run(args, &cli.global),
         Some(Command::Fix(args)) => fix::run(args, &cli.global),
+        Some(Command::Lint(args)) => lint::run(args, &cli.global),
         Some(Command::Logs(args)) => logs::run(args, &cli.global),
     };
     result.unwrap_or_else(|error| failure(&error))

@@ -40,24 +40,6 @@ impl Case {
     /// Whether a file may be the main configuration of an nginx: what is right in it belongs there, or it includes what
     /// may.
     pub(super) fn is_main_configuration(&self, path: &Path) -> Result<bool, Gap> {
-        const BELONGS: [&str; 8] = [
-            "daemon",
-            "events",
-            "http",
-            "mail",
-            "pid",
-            "stream",
-            "user",
-            "worker_processes",
-        ];
-        const BELONGS_DEEPER: [&str; 6] = [
-            "listen",
-            "location",
-            "map",
-            "proxy_pass",
-            "server",
-            "upstream",
-        ];
         let tree = self
             .evidence
             .fact(&ProbeRequest::host_file(path), |_, bytes| {
@@ -67,11 +49,7 @@ impl Case {
             // Whoever may not read it does not know.
             return Ok(true);
         };
-        let has = |names: &[&str]| {
-            tree.directives()
-                .any(|directive| names.iter().any(|name| directive.name() == *name))
-        };
-        Ok(has(&BELONGS) || (has(&["include", "load_module"]) && !has(&BELONGS_DEEPER)))
+        Ok(is_main(&tree))
     }
 
     /// Why what was asked for cannot be answered, and what to ask instead.
@@ -292,6 +270,33 @@ impl Case {
 fn is_same_peer(one: &str, other: &str) -> bool {
     let of = |text: &str| PeerAddress::parse(text.as_bytes());
     of(one).is_some() && of(one) == of(other)
+}
+
+/// Whether a file may be a main configuration: what is right in it belongs there, or it includes what may.
+pub(crate) fn is_main(tree: &Tree) -> bool {
+    const BELONGS: [&str; 8] = [
+        "daemon",
+        "events",
+        "http",
+        "mail",
+        "pid",
+        "stream",
+        "user",
+        "worker_processes",
+    ];
+    const BELONGS_DEEPER: [&str; 6] = [
+        "listen",
+        "location",
+        "map",
+        "proxy_pass",
+        "server",
+        "upstream",
+    ];
+    let has = |names: &[&str]| {
+        tree.directives()
+            .any(|directive| names.iter().any(|name| directive.name() == *name))
+    };
+    has(&BELONGS) || (has(&["include", "load_module"]) && !has(&BELONGS_DEEPER))
 }
 
 #[cfg(test)]

@@ -46,6 +46,13 @@ pub(crate) struct Configured {
     pub(super) folders: BTreeSet<PathBuf>,
 }
 
+impl Configured {
+    /// A part of it that nobody was let read.
+    pub(crate) fn unread(&self) -> Option<&Gap> {
+        self.unread.as_ref()
+    }
+}
+
 /// What configurations dial, to be asked of every listener of a host.
 #[derive(Debug, Default)]
 pub(crate) struct Dialled {
@@ -1270,7 +1277,7 @@ fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
 }
 
 /// A directive as a span to show, with the mark under one of its arguments or under the whole.
-pub(super) fn span(model: &Model, at: DirectiveRef, argument: Option<usize>) -> Option<ConfSpan> {
+pub(crate) fn span(model: &Model, at: DirectiveRef, argument: Option<usize>) -> Option<ConfSpan> {
     let directive = model.directive(at)?;
     let tree = directive.tree();
     let head = directive.head_span();

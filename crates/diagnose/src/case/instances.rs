@@ -294,6 +294,12 @@ impl Case {
         }))
     }
 
+    /// Whether a configuration is the one that the installed nginx reads unless told otherwise.
+    pub(crate) fn is_installed(&self, instance: &Instance) -> bool {
+        let built = self.built(Path::new("/usr/sbin/nginx")).ok().flatten();
+        built.is_some_and(|built| built.prefix.join(built.config) == instance.config)
+    }
+
     /// What a binary says of itself; `None` where it says nothing that nginx would. It is read, never run: who names a
     /// program nginx must not have it run by root.
     fn built(&self, binary: &Path) -> Result<Option<Built>, Gap> {

@@ -69,7 +69,8 @@ pub(crate) use access::LocalhostAnswered;
 pub(crate) use apart::Apart;
 pub(crate) use apparmor::Apparmor;
 pub(crate) use application::{Application, Idle, Speaks, is_same_protocol, spoken_at, spoken_once};
-pub(crate) use config::{Drift, Member, Reuse, Site};
+pub(crate) use asked::is_main;
+pub(crate) use config::{Configured, Drift, Member, Reuse, Site, span};
 pub(crate) use denials::LEARN_DENIALS;
 pub(crate) use evidence::{known, of_each};
 pub(crate) use fpm::FpmPool;
@@ -80,7 +81,7 @@ pub(crate) use limits::Descriptors;
 pub use logs::{MESSAGES_KEPT, SECONDS_KEPT};
 pub(crate) use memory::MemoryKills;
 pub(crate) use names::{Answered, Resolver, RunTimePass, listed};
-pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListener};
+pub(crate) use network::{Listener, RECENT_SECONDS, Reached, Repeated, UnixListener, listener_on};
 pub(crate) use own_listens::Held;
 pub(crate) use owner::Owner;
 pub(crate) use paths::{Access, Component, Identity, Walked};
@@ -331,7 +332,7 @@ impl Case {
             .unwrap_or(Timestamp::MIN)
     }
 
-    fn hostname(&self) -> Option<String> {
+    pub(crate) fn hostname(&self) -> Option<String> {
         let request = ProbeRequest::host_file("/proc/sys/kernel/hostname");
         let (_, bytes) = self.evidence.bytes(&request).ok()?;
         Some(String::from_utf8_lossy(bytes).trim().to_owned())

@@ -1,6 +1,7 @@
 //! The answers for programs. Schemas are kept for ever: fields are added to them, never changed.
 
 mod explanation;
+mod findings;
 mod logs;
 mod repair;
 mod v1;
@@ -10,7 +11,7 @@ use std::io::{self, Write};
 
 use diagnose::explain::Explanation;
 use diagnose::logs::LogReport;
-use diagnose::{Cause, Diagnosis};
+use diagnose::{Cause, Diagnosis, Lint, LintReport};
 use serde::Serialize;
 
 use crate::repair::Answer;
@@ -23,11 +24,28 @@ pub enum Source {
     Live,
     /// A recording of it.
     Snapshot,
+    /// A text alone.
+    File,
+}
+
+impl Source {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Snapshot => "snapshot",
+            Self::File => "file",
+        }
+    }
 }
 
 /// Writes the report as JSON v1 and ends it with a line feed.
 pub fn write(out: &mut dyn Write, diagnosis: &Diagnosis, source: Source) -> io::Result<()> {
     put(out, &v1::Report::new(diagnosis, source))
+}
+
+/// Writes what the lints found as JSON v1, the object of a report, and ends it with a line feed.
+pub fn lints(out: &mut dyn Write, report: &LintReport, source: Source) -> io::Result<()> {
+    put(out, &v1::Report::of_lints(report, source))
 }
 
 /// Writes an explanation as JSON v1 and ends it with a line feed.
@@ -47,14 +65,22 @@ pub fn repairs(out: &mut dyn Write, answers: &[Answer]) -> io::Result<()> {
 
 /// Writes the pages of causes as a JSON list of `id`, `title` and `page` (Markdown), and ends it with a line feed.
 pub fn causes(out: &mut dyn Write, causes: &[&Cause]) -> io::Result<()> {
-    let pages: Vec<_> = causes
-        .iter()
-        .map(|cause| serde_json::json!({"id": cause.id, "title": cause.title(), "page": cause.page()}))
-        .collect();
-    put(out, &pages)
+    pages(out, causes, &[])
 }
 
-fn put(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+/// The same of causes and lints.
+pub fn pages(out: &mut dyn Write, causes: &[&Cause], lints: &[&Lint]) -> io::Result<()> {
+    let page = |id: &str, title: &str, page: String| serde_json::json!({"id": id, "title": title, "page": page});
+    let causes = causes
+        .iter()
+        .map(|cause| page(cause.id, cause.title(), cause.page()));
+    let lints = lints
+        .iter()
+        .map(|lint| page(lint.id, lint.title(), lint.page()));
+    put(out, &causes.chain(lints).collect::<Vec<_>>())
+}
+
+pub(crate) fn put(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     let json = serde_json::to_string_pretty(value)?;
     out.write_all(escaped(&json).as_bytes())?;
     out.write_all(b"\n")

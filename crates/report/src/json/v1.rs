@@ -7,11 +7,12 @@ use std::path::Path;
 
 use diagnose::{
     Asked, CauseVerdict, ConfSpan, Diagnosis, Exhibit, Fix, Gap, GapKind, Hop, InstanceSummary,
-    Judged, Judgement, Origin, Proof, RunningConfig, Safety, Step,
+    Judged, Judgement, LintReport, Origin, Proof, RunningConfig, Safety, Step,
 };
 use serde::Serialize;
 
 use super::Source;
+use super::findings::{FindingOf, LintOf};
 use crate::words;
 
 #[derive(Serialize)]
@@ -22,10 +23,13 @@ pub(super) struct Report<'a> {
     nginx: Vec<Nginx<'a>>,
     window: Window,
     incidents: Vec<Incident<'a>>,
-    /// Lints; none is made by a diagnosis.
-    findings: [(); 0],
+    /// Of lints; none is made by a diagnosis.
+    findings: Vec<FindingOf<'a>>,
 
     gaps: Vec<GapOf<'a>>,
+    /// What the lints did besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lint: Option<LintOf<'a>>,
     /// The request that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     request: Option<AskedOf<'a>>,
@@ -220,7 +224,7 @@ enum StepOf<'a> {
 }
 
 #[derive(Serialize)]
-struct GapOf<'a> {
+pub(super) struct GapOf<'a> {
     missing: &'a str,
     why: &'a str,
     learn: Option<&'a str>,
@@ -237,10 +241,7 @@ impl<'a> Report<'a> {
             generated_at: words::rfc3339(diagnosis.generated_at),
             host: Host {
                 hostname: diagnosis.hostname.as_deref(),
-                source: match source {
-                    Source::Live => "live",
-                    Source::Snapshot => "snapshot",
-                },
+                source: source.as_str(),
                 privileged: diagnosis.privileged,
             },
             nginx: diagnosis.instances.iter().map(nginx).collect(),
@@ -258,9 +259,56 @@ impl<'a> Report<'a> {
                 .iter()
                 .map(|judged| incident(judged, &diagnosis.instances))
                 .collect(),
-            findings: [],
+            findings: Vec::new(),
+            lint: None,
             gaps: diagnosis.gaps.iter().map(gap).collect(),
             request: diagnosis.asked.as_ref().map(asked),
+        }
+    }
+}
+
+impl<'a> Report<'a> {
+    /// The same object of a run of the lints: without a window and without incidents.
+    pub(super) fn of_lints(report: &'a LintReport, source: Source) -> Self {
+        let now = words::rfc3339(report.generated_at);
+        Self {
+            schema: "why502.report/1",
+            generated_at: now.clone(),
+            host: Host {
+                hostname: report.hostname.as_deref(),
+                source: source.as_str(),
+                privileged: report.privileged,
+            },
+            nginx: report
+                .linted
+                .iter()
+                .map(|linted| Nginx {
+                    pid: linted.pid,
+                    version: linted.version.as_deref(),
+                    config: path(&linted.config),
+                    // No log was looked at, which is what tells.
+                    running_config: "unknown",
+                    error_logs: Vec::new(),
+                })
+                .collect(),
+            window: Window {
+                from: now.clone(),
+                to: now,
+                lines: 0,
+                upstream_failures: 0,
+                suspects: 0,
+                cut: false,
+                partial: false,
+            },
+            incidents: Vec::new(),
+            findings: report
+                .findings
+                .iter()
+                .map(|finding| FindingOf::new(report, finding))
+                .collect(),
+            gaps: report.gaps.iter().map(gap).collect(),
+            lint: Some(LintOf::new(report)),
+            request: None,
         }
     }
 }
@@ -458,7 +506,7 @@ fn fix(fix: &Fix) -> FixOf<'_> {
     }
 }
 
-fn gap(gap: &Gap) -> GapOf<'_> {
+pub(super) fn gap(gap: &Gap) -> GapOf<'_> {
     GapOf {
         missing: &gap.missing,
         why: &gap.why,
@@ -477,7 +525,7 @@ fn gap(gap: &Gap) -> GapOf<'_> {
 }
 
 /// Bytes of a path that are not UTF-8 become U+FFFD.
-fn path(path: &Path) -> Cow<'_, str> {
+pub(super) fn path(path: &Path) -> Cow<'_, str> {
     path.to_string_lossy()
 }
 

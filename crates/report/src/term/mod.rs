@@ -6,6 +6,7 @@ mod block;
 mod chart;
 mod explanation;
 mod fix;
+mod lints;
 mod logs;
 mod page;
 mod repair;
@@ -18,8 +19,9 @@ use anstyle::{AnsiColor, Style as Colour};
 use diagnose::{Diagnosis, Gap, GapKind};
 
 pub use explanation::explanation;
+pub use lints::{diff, lints};
 pub use logs::logs;
-pub use page::cause;
+pub use page::{cause, lint};
 pub use repair::{outcome, plan, progress};
 
 use crate::fold;

@@ -1,18 +1,26 @@
-//! A cause's page at a terminal.
+//! A cause's or a lint's page at a terminal.
 
 use std::io::{self, Write};
 
-use diagnose::Cause;
+use diagnose::{Cause, Lint};
 
 use super::sheet::{Long, Piece, Sheet};
 use super::{BOLD, DIM, Style};
 
 /// Writes the cause's page: its headings in bold, its paragraphs wrapped, its examples as they stand.
 pub fn cause(out: &mut dyn Write, cause: &Cause, style: &Style) -> io::Result<()> {
+    page(out, cause.id, &cause.page(), style)
+}
+
+/// The same of a lint.
+pub fn lint(out: &mut dyn Write, lint: &Lint, style: &Style) -> io::Result<()> {
+    page(out, lint.id, &lint.page(), style)
+}
+
+fn page(out: &mut dyn Write, id: &str, page: &str, style: &Style) -> io::Result<()> {
     let mut sheet = Sheet::new(style.width.min(100));
-    sheet.exact(0, &[Piece::new(BOLD, cause.id)]);
+    sheet.exact(0, &[Piece::new(BOLD, id)]);
     sheet.gap();
-    let page = cause.page();
     let mut fenced = false;
     let mut paragraph = String::new();
     for line in page.lines() {
