@@ -1,4 +1,4 @@
-//! `why502 explain`: what a pasted text says, the page of a cause, or the causes of a failure. Needs no host.
+//! `why502 explain`: what a pasted text says, the page of a cause or a lint, or the causes of a failure. Needs no host.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::ValueEnum;
 use diagnose::causes::{self, Cause};
 use diagnose::explain::{self, Class, Explanation};
+use diagnose::lints;
 
 use super::{Global, width};
 
@@ -18,8 +19,8 @@ const LIMIT: u64 = 16 << 20;
 /// What to explain.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A line of an error log, a file of them, '-' for standard input, a cause's id, or a failure's as a report names it
-    /// (connect-refused); without one, the causes' ids are listed
+    /// A line of an error log, a file of them, '-' for standard input, a cause's or a lint's id, or a failure's as a report
+    /// names it (connect-refused); without one, the ids of causes and lints are listed
     #[arg(value_name = "LINE|FILE|-|ID")]
     what: Option<String>,
     /// How to print
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     match args.what.as_deref() {
         None => list(args.format)?,
         Some(id) if causes::by_id(id).is_some() => page(id, args.format, global)?,
+        Some(id) if lints::by_id(id).is_some() => lint_page(id, args.format, global)?,
         Some(what) => {
             let explanation = match Class::from_name(what) {
                 Some(class) => explain::explain_class(class),
@@ -77,10 +79,10 @@ fn text(what: &str) -> anyhow::Result<Vec<u8>> {
     }
     match nearest(what) {
         Some(id) => anyhow::bail!(
-            "there is no cause, failure or file '{what}': is {id} meant? why502 explain {id}"
+            "there is no cause, lint, failure or file '{what}': is {id} meant? why502 explain {id}"
         ),
         None => anyhow::bail!(
-            "there is no cause, failure or file '{what}': why502 explain lists the causes; a pasted line needs quotes"
+            "there is no cause, lint, failure or file '{what}': why502 explain lists them; a pasted line needs quotes"
         ),
     }
 }
@@ -94,6 +96,7 @@ fn nearest(word: &str) -> Option<&'static str> {
     let (steps, id) = causes::ALL
         .iter()
         .map(|cause| cause.id)
+        .chain(lints::ALL.iter().map(|lint| lint.id))
         .chain(failures.map(|class| class.as_str()))
         .map(|id| (distance(&word, id), id))
         .min()?;
@@ -177,18 +180,30 @@ fn about(class: Class, text: &str) -> Option<&'static str> {
 
 fn list(format: Format) -> anyhow::Result<()> {
     let mut out = anstream::stdout().lock();
+    if let Format::Json = format {
+        report::json::pages(&mut out, causes::ALL, lints::ALL)?;
+        return Ok(());
+    }
+    let causes = causes::ALL.iter().map(|cause| (cause.id, cause.title()));
+    let lints = lints::ALL.iter().map(|lint| (lint.id, lint.title()));
+    let all = causes.clone().chain(lints.clone());
+    let longest = all.map(|(id, _)| id.len()).max().unwrap_or(0);
+    for (id, title) in causes {
+        writeln!(out, "{id:<longest$}  {title}")?;
+    }
+    writeln!(out, "\nlints (why502 lint):")?;
+    for (id, title) in lints {
+        writeln!(out, "{id:<longest$}  {title}")?;
+    }
+    Ok(())
+}
+
+fn lint_page(id: &str, format: Format, global: &Global) -> anyhow::Result<()> {
+    let lint = lints::by_id(id).context("a known id")?;
+    let mut out = anstream::stdout().lock();
     match format {
-        Format::Json => report::json::causes(&mut out, causes::ALL)?,
-        Format::Term => {
-            let longest = causes::ALL
-                .iter()
-                .map(|cause| cause.id.len())
-                .max()
-                .unwrap_or(0);
-            for cause in causes::ALL {
-                writeln!(out, "{:<longest$}  {}", cause.id, cause.title())?;
-            }
-        }
+        Format::Json => report::json::pages(&mut out, &[], &[lint])?,
+        Format::Term => report::term::lint(&mut out, lint, &style(global))?,
     }
     Ok(())
 }

@@ -36,6 +36,15 @@ fn rewrite(path: &Path, mended: &Mended) -> anyhow::Result<Rewrite> {
         is_same_but_for_secrets(&old, mended.tree.source()),
         "it has changed since it was read: run why502 lint --fix again"
     );
+    // What an edit writes was made of what was judged: a masked secret must not be written out as one.
+    let is_masked = mended.edits.iter().any(|edit| {
+        let range = edit.span.range();
+        old.get(range.clone()) != mended.tree.source().get(range)
+    });
+    anyhow::ensure!(
+        !is_masked,
+        "an edit would replace a secret, which why502 does not know: make it yourself"
+    );
     let tree = Tree::parse(old.clone());
     let new = tree.edited(&mended.edits)?;
     let after = Tree::parse(new.clone());

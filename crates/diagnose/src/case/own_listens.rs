@@ -205,7 +205,7 @@ fn labelled(mut span: ConfSpan, label: &str) -> Exhibit {
 }
 
 /// Whether a `listen` and a listener cannot stand side by side.
-fn collide(listen: &Listen, listener: &Listener) -> bool {
+pub(crate) fn collide(listen: &Listen, listener: &Listener) -> bool {
     let port = listener.address.port();
     // A listener on a wildcard takes what comes to any address of its family, and perhaps of both.
     let reaches_it = match &listen.address {
@@ -224,7 +224,7 @@ fn collide(listen: &Listen, listener: &Listener) -> bool {
 }
 
 /// Whether a `listen` takes connections to an address of this host.
-fn takes(listen: &conf::Listen, address: &PeerAddress) -> bool {
+pub(crate) fn takes(listen: &conf::Listen, address: &PeerAddress) -> bool {
     match (&listen.address, address) {
         (conf::Address::Unix(_), PeerAddress::Unix(_)) => {
             listen.address.literal() == Some(super::config::as_conf(address))

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use facts::application::{Kind, Limit as OwnLimit, Origin, php_fpm};
+use facts::application::{Kind, Limit as Set, Origin, php_fpm};
 use facts::{Exhibit, Gap, ProbeRequest};
 
 use super::application::Application;
@@ -28,6 +28,17 @@ pub(crate) struct Patience {
 struct Layer {
     text: String,
     after: Option<Duration>,
+}
+
+/// An application's own limit for a single request.
+#[derive(Clone, Debug)]
+pub(crate) struct OwnLimit {
+    /// Its program.
+    pub(crate) program: &'static str,
+    /// The limit in words, with where it is set.
+    pub(crate) text: String,
+    /// After how long; `None` for never.
+    pub(crate) after: Option<Duration>,
 }
 
 /// Who gives up first.
@@ -224,6 +235,16 @@ impl Limit {
 }
 
 impl Application {
+    /// What ends a single request that takes too long there; `None` where nothing is known to.
+    pub(crate) fn own_limit(&self) -> Option<OwnLimit> {
+        let (program, _, layer) = self.limit_of_a_request()?;
+        Some(OwnLimit {
+            program,
+            text: layer.text,
+            after: layer.after,
+        })
+    }
+
     /// Its program, the name of what ends a single request that takes too long there, and that limit.
     fn limit_of_a_request(&self) -> Option<(&'static str, &'static str, Layer)> {
         let kind = self.kind()?;
@@ -238,10 +259,10 @@ impl Application {
         let set = self.settings().timeout.as_ref()?;
         let (program, origin) = (kind.name(), &set.origin);
         let text = match set.value {
-            OwnLimit::After(after) => {
+            Set::After(after) => {
                 format!("{program}'s {name} is {} s by {origin}", after.as_secs())
             }
-            OwnLimit::Never => format!("{program}'s {name} is off by {origin}"),
+            Set::Never => format!("{program}'s {name} is off by {origin}"),
         };
         let after = set.value.duration();
         Some((program, name, Layer { text, after }))

@@ -77,6 +77,24 @@ impl Pool {
         }
     }
 
+    /// Where it is set to listen, in words and with its file; `None` where nothing says.
+    pub(crate) fn place(&self) -> Option<String> {
+        let (name, file) = (&self.set.name, self.set.file.display());
+        Some(format!(
+            "pool [{name}] has listen = {} ({file})",
+            self.bind()?
+        ))
+    }
+
+    /// Where nginx would dial it, as nginx writes that; `None` where it is more than one address.
+    pub(crate) fn address(&self) -> Option<String> {
+        match self.bind()? {
+            Bind::Address(address) => Some(address.to_string()),
+            Bind::AnyAddress(port) => Some(format!("127.0.0.1:{port}")),
+            Bind::Name(..) | Bind::Inherited => None,
+        }
+    }
+
     /// Where it is set to listen.
     pub(crate) fn exhibit(&self) -> Exhibit {
         let listen = self.bind().map(ToString::to_string).unwrap_or_default();

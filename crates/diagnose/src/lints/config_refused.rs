@@ -1,6 +1,5 @@
 //! See the doc comment of [`CONFIG_REFUSED`].
 
-use facts::Gap;
 
 use super::{Found, Subject};
 
@@ -23,11 +22,11 @@ declare_lint! {
     /// location / { proxy_pass http://127.0.0.1:8000 }
     /// ```
     pub(crate) static CONFIG_REFUSED = {
-        id: "config-refused", since: "0.1.0", severity: Error, judge: judge,
+        id: "config-refused", since: "0.1.0", severity: Error, judge: Text(judge),
     }
 }
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let has_host = subject.host().is_ok();
     let troubles = subject.configuration.troubles().iter();
     let of_this_nginx = troubles.filter(|trouble| {
@@ -41,7 +40,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         Some(Found::at(span, trouble.message.clone(), said))
     });
     // nginx stops at the first.
-    Ok(found.take(1).collect())
+    found.take(1).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! See the doc comment of [`ERROR_LOG_HIDES_ERRORS`].
 
 use conf::{ContextId, ErrorLog, LogSink};
-use facts::Gap;
 
 use super::{Edits, Found, Subject};
 
@@ -23,14 +22,14 @@ declare_lint! {
     /// ## See also
     /// <https://nginx.org/en/docs/ngx_core_module.html#error_log>
     pub(crate) static ERROR_LOG_HIDES_ERRORS = {
-        id: "error-log-hides-errors", since: "0.1.0", severity: Warning, judge: judge,
+        id: "error-log-hides-errors", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
 /// What stands above `error`.
 const ABOVE: [&str; 3] = ["crit", "alert", "emerg"];
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let passes = subject.model.passes().iter();
     let contexts: Vec<ContextId> = passes.map(|pass| pass.context).collect();
     let mut found: Vec<Found> = Vec::new();
@@ -46,7 +45,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
             }
         }
     }
-    Ok(found)
+    found
 }
 
 fn is_nowhere(log: &ErrorLog) -> bool {

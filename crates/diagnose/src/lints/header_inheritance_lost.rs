@@ -2,7 +2,6 @@
 
 use bstr::ByteSlice as _;
 use conf::{ContextId, DirectiveRef, PassKind};
-use facts::Gap;
 
 use super::subject::named;
 use super::{Found, Subject};
@@ -26,11 +25,11 @@ declare_lint! {
     /// ## See also
     /// <https://nginx.org/en/docs/http/ngx_http_proxy_module.html#proxy_set_header>
     pub(crate) static HEADER_INHERITANCE_LOST = {
-        id: "header-inheritance-lost", since: "0.1.0", severity: Warning, judge: judge,
+        id: "header-inheritance-lost", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let mut seen = std::collections::BTreeSet::new();
     let passes = subject.model.passes().iter();
     let found = passes.filter_map(|pass| {
@@ -40,7 +39,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         seen.insert((level, name)).then_some(())?;
         lost(subject, level, name)
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// What gives a request its headers or parameters.

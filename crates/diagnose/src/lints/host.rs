@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use bstr::ByteSlice as _;
 use facts::{Gap, PeerAddress};
 use log::error::Protocol;
 
@@ -68,4 +69,12 @@ impl<'a> Host<'a> {
             explained: true,
         }
     }
+}
+
+/// The peer that an address is, unless it is a name.
+pub(super) fn literal(address: &conf::Address) -> Option<PeerAddress> {
+    Some(match address.literal()? {
+        conf::PeerAddress::Tcp(address) => PeerAddress::Tcp(address),
+        conf::PeerAddress::Unix(path) => PeerAddress::Unix(path.to_path_lossy().into_owned()),
+    })
 }

@@ -141,13 +141,14 @@ fn comments_of(path: &Path, tree: &Tree) -> Vec<Comment> {
 
 /// The first line below that is no comment.
 fn below(tree: &Tree, line: u32) -> usize {
-    let is_comment = |line: &u32| {
-        tree.line(*line)
-            .is_some_and(|text| text.trim_start().starts_with(b"#"))
-    };
-    (line + 1..)
-        .find(|line| !is_comment(line))
-        .unwrap_or(line + 1) as usize
+    let mut line = line + 1;
+    while tree
+        .line(line)
+        .is_some_and(|text| text.trim_start().starts_with(b"#"))
+    {
+        line += 1;
+    }
+    line as usize
 }
 
 /// Whether a byte stands within a name or an argument: then `#` begins no comment.

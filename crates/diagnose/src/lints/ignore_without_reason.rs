@@ -1,6 +1,5 @@
 //! See the doc comment of [`IGNORE_WITHOUT_REASON`].
 
-use facts::Gap;
 
 use super::{Found, Subject, by_id, ignore};
 
@@ -17,11 +16,11 @@ declare_lint! {
     /// ## Fix
     /// Write the reason behind the bracket, or take the comment away. None is made: only who wrote it knows.
     pub(crate) static IGNORE_WITHOUT_REASON = {
-        id: "ignore-without-reason", since: "0.1.0", severity: Warning, judge: judge,
+        id: "ignore-without-reason", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let comments = ignore::comments(subject.model);
     let found = comments.into_iter().filter_map(|comment| {
         let unknown = comment.ids.iter().find(|id| by_id(id).is_none());
@@ -43,7 +42,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         };
         Some(Found::at(comment.span, label, reason))
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 #[cfg(test)]
@@ -62,6 +61,8 @@ mod tests {
         "]), @"
         1:1: warning: this comment ignores nothing until it says why: write the reason behind the bracket
           `# why502: ignore[localhost-in-proxy-pass]` no reason is given
+        2:11: warning: this comment ignores nothing: write # why502: ignore[LINT-ID] REASON
+          `# why502: ignore` no lint is named
         3:1: warning: there is no lint no-such-lint: why502 explain lists them
           `# why502: ignore[no-such-lint] it is so` no such lint
         ");

@@ -2,7 +2,6 @@
 
 use bstr::ByteSlice as _;
 use conf::{ContextId, DirectiveRef, Pass, PassKind, Protocol, Upstream};
-use facts::Gap;
 
 use super::keepalive_without_http11::{keeps, speaks_http11};
 use super::subject::{mapped, named};
@@ -27,14 +26,14 @@ declare_lint! {
     /// ## See also
     /// <https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive>
     pub(crate) static KEEPALIVE_CONNECTION_HEADER_KEPT = {
-        id: "keepalive-connection-header-kept", since: "0.1.0", severity: Warning, judge: judge,
+        id: "keepalive-connection-header-kept", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
 const HEADER: &str = "proxy_set_header";
 const EMPTY: &str = "proxy_set_header Connection \"\";";
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let passes = subject.model.passes().iter();
     let found = passes.filter_map(|pass| {
         let is_http = pass.kind == PassKind::Proxy
@@ -51,7 +50,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
             None => absent(subject, pass, upstream, &in_force),
         }
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// A header is in force: what it says decides.

@@ -1,7 +1,6 @@
 //! See the doc comment of [`KEEPALIVE_WITHOUT_HTTP11`].
 
 use conf::{Pass, PassKind, Protocol, Upstream};
-use facts::Gap;
 
 use super::{Found, Severity, Subject};
 
@@ -25,11 +24,11 @@ declare_lint! {
     /// ## See also
     /// <https://nginx.org/en/docs/http/ngx_http_upstream_module.html#keepalive>
     pub(crate) static KEEPALIVE_WITHOUT_HTTP11 = {
-        id: "keepalive-without-http11", since: "0.1.0", severity: Warning, judge: judge,
+        id: "keepalive-without-http11", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let passes = subject.model.passes().iter();
     let found = passes.filter_map(|pass| {
         let upstreams = subject.upstreams_of(pass);
@@ -40,7 +39,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
             _ => None,
         }
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// Whether an upstream says that it keeps connections. That it does so by default asks for nothing.

@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use bstr::ByteSlice as _;
 use conf::{Address, Host, PassKind};
-use facts::Gap;
 
 use super::subject::{Dialled, named};
 use super::{Found, Severity, Subject};
@@ -28,7 +27,7 @@ declare_lint! {
     /// ## See also
     /// `why502 explain peer-family-mismatch`
     pub(crate) static LOCALHOST_IN_PROXY_PASS = {
-        id: "localhost-in-proxy-pass", since: "0.1.0", severity: Warning, judge: judge,
+        id: "localhost-in-proxy-pass", since: "0.1.0", severity: Warning, judge: Text(judge),
     }
 }
 
@@ -41,7 +40,7 @@ enum Listens {
     OnBoth,
 }
 
-fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
+fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let found = subject.dialled().into_iter().filter_map(|dialled| {
         let Address::Tcp { host: Host::Name(name), port } = dialled.address else {
             return None;
@@ -52,7 +51,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         }
         found(subject, &dialled, listens(subject, &dialled, *port))
     });
-    Ok(found.collect())
+    found.collect()
 }
 
 /// Where the host listens on a port of loopback.

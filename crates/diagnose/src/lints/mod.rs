@@ -14,7 +14,7 @@ use facts::{ConfSpan, Gap};
 
 pub use ignore::Ignored;
 pub use report::{Change, Finding, LintReport, Linted, Mend, Mended, NotLooked, Place};
-pub use run::{Input, LintOptions, Rules, input_of};
+pub use run::{Input, LintOptions, PathFilter, Rules, input_of};
 pub(crate) use subject::Subject;
 
 use crate::verdict::Safety;
@@ -61,7 +61,16 @@ pub struct Lint {
     /// Its source file.
     pub file: &'static str,
     /// Its judge.
-    pub(crate) judge: fn(&Subject<'_>) -> Result<Vec<Found>, Gap>,
+    pub(crate) judge: Judge,
+}
+
+/// How a lint is judged.
+#[derive(Clone, Copy)]
+pub(crate) enum Judge {
+    /// By the configuration; what a host tells besides makes it surer.
+    Text(fn(&Subject<'_>) -> Vec<Found>),
+    /// Not without a host.
+    Host(fn(&Subject<'_>) -> Result<Vec<Found>, Gap>),
 }
 
 impl Lint {
@@ -177,7 +186,7 @@ macro_rules! declare_lint {
     (
         $(#[doc = $doc:literal])+
         pub(crate) static $name:ident = {
-            id: $id:literal, since: $since:literal, severity: $severity:ident, judge: $judge:path $(,)?
+            id: $id:literal, since: $since:literal, severity: $severity:ident, judge: $kind:ident($judge:path) $(,)?
         }
     ) => {
         $(#[doc = $doc])+
@@ -187,7 +196,7 @@ macro_rules! declare_lint {
             since: $since,
             severity: $crate::lints::Severity::$severity,
             file: file!(),
-            judge: $judge,
+            judge: $crate::lints::Judge::$kind($judge),
         };
     };
 }
@@ -210,6 +219,16 @@ lints![
     keepalive_connection_header_kept::KEEPALIVE_CONNECTION_HEADER_KEPT,
     keepalive_without_http11::KEEPALIVE_WITHOUT_HTTP11,
     localhost_in_proxy_pass::LOCALHOST_IN_PROXY_PASS,
+    name_resolved_once::NAME_RESOLVED_ONCE,
+    non_idempotent_retry::NON_IDEMPOTENT_RETRY,
+    peer_not_listening_now::PEER_NOT_LISTENING_NOW,
+    php_socket_mismatch::PHP_SOCKET_MISMATCH,
+    port_claimed_twice::PORT_CLAIMED_TWICE,
+    selinux_not_provisioned::SELINUX_NOT_PROVISIONED,
+    timeout_chain_inverted::TIMEOUT_CHAIN_INVERTED,
+    timeout_missing_or_extreme::TIMEOUT_MISSING_OR_EXTREME,
+    unresolvable_name::UNRESOLVABLE_NAME,
+    variable_without_resolver::VARIABLE_WITHOUT_RESOLVER,
 ];
 
 /// The lint of this id.

@@ -12,7 +12,8 @@ use facts::{Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
 use super::{
-    ALL, Finding, Found, Lint, LintReport, Linted, Mend, NotLooked, Severity, Subject, ignore,
+    ALL, Finding, Found, Judge, Lint, LintReport, Linted, Mend, NotLooked, Severity, Subject,
+    ignore,
 };
 use crate::case::{Case, Configured, Instance, is_main};
 use crate::verdict::Safety;
@@ -28,13 +29,16 @@ pub enum Input {
     Part,
 }
 
+/// Whether a file is meant.
+pub type PathFilter = Box<dyn Fn(&Path) -> bool>;
+
 /// What the user wants of lints.
 #[derive(Default)]
 pub struct Rules {
     /// The severity of a lint's findings; `None` where it is not wanted.
     pub severities: BTreeMap<&'static str, Option<Severity>>,
     /// Files of which no finding is told.
-    pub ignores: Option<Box<dyn Fn(&Path) -> bool>>,
+    pub ignores: Option<PathFilter>,
 }
 
 /// How to look.
@@ -115,7 +119,6 @@ impl Case {
             configuration: &configured.configuration,
             model: &configured.model,
             version: run.options.version.or(own),
-            is_unread: configured.unread().is_some(),
             host: has_host.then_some((self, idx)),
             unknown: RefCell::default(),
         };
@@ -127,8 +130,30 @@ impl Case {
             is_partial: false,
             has_host,
         });
+        if !has_host {
+            run.report.gaps.extend(absent(&configured.configuration));
+        }
         run.judge(&subject, instance.view == View::Host);
     }
+}
+
+/// Files that a configuration includes and that are not here. Where nginx runs, they may be.
+fn absent(configuration: &Configuration) -> Option<Gap> {
+    let troubles = configuration.troubles().iter();
+    let mut absent = troubles.filter(|trouble| trouble.message.starts_with("open() "));
+    let first = absent.next()?;
+    let more = match absent.count() {
+        0 => String::new(),
+        n => format!(", and {n} more"),
+    };
+    Some(
+        Gap::new(
+            GapKind::Absent,
+            "what an included file says",
+            format!("{first}{more}"),
+        )
+        .learn("[lint.path-map] in why502.toml says where its files stand here"),
+    )
 }
 
 impl LintReport {
@@ -156,7 +181,6 @@ impl LintReport {
             configuration: &configuration,
             model: &model,
             version: options.version,
-            is_unread: !configuration.is_complete(),
             host: None,
             unknown: RefCell::default(),
         };
@@ -263,7 +287,11 @@ impl<'o> Run<'o> {
 
 /// One bad lint never ends the run.
 fn judged(lint: &Lint, subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
-    catch_unwind(AssertUnwindSafe(|| (lint.judge)(subject))).unwrap_or_else(|_| {
+    let judge = || match lint.judge {
+        Judge::Text(judge) => Ok(judge(subject)),
+        Judge::Host(judge) => judge(subject),
+    };
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| {
         Err(Gap::undecided(
             format!("what {} says", lint.id),
             "it failed: this is a defect of why502, please report it",

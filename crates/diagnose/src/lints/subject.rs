@@ -22,8 +22,6 @@ pub(crate) struct Subject<'a> {
     pub(crate) model: &'a Model,
     /// Of the nginx that runs it, or is to; the oldest defaults hold where it is not known.
     pub(crate) version: Option<(u32, u32, u32)>,
-    /// Whether some of its files could not be read.
-    pub(super) is_unread: bool,
     /// The host, with the place of the instance in the case's list.
     pub(super) host: Option<(&'a Case, usize)>,
     /// What a judge could not learn and went on without.

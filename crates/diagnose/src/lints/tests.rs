@@ -1,5 +1,7 @@
 //! Tests that read as specifications: a configuration or a host in one string, and what a lint says of it.
 
+use std::fmt::Write as _;
+
 use super::{Finding, LintOptions, LintReport, Place};
 use crate::fixture::Fixture;
 use crate::verdict::Safety;
@@ -56,10 +58,7 @@ fn told(report: &LintReport, finding: &Finding) -> String {
     );
     for span in &finding.chain {
         let label = span.label.as_deref().unwrap_or("");
-        text.push_str(&format!(
-            "\n  - line {}: `{}` {label}",
-            span.line, span.text
-        ));
+        write!(text, "\n  - line {}: `{}` {label}", span.line, span.text).unwrap();
     }
     let Some(mend) = &finding.mend else {
         return text;
@@ -69,7 +68,7 @@ fn told(report: &LintReport, finding: &Finding) -> String {
         Safety::Unsafe => "unsafe",
         Safety::DisplayOnly => "shown",
     };
-    text.push_str(&format!("\n  {safety}: {}", mend.summary));
+    write!(text, "\n  {safety}: {}", mend.summary).unwrap();
     for (path, edit) in &mend.edits {
         let tree = report.tree(path).expect("a file that was read");
         let new = tree
@@ -81,7 +80,7 @@ fn told(report: &LintReport, finding: &Finding) -> String {
             .lines()
             .filter(|line| !old.iter().any(|same| same == line));
         for line in changed {
-            text.push_str(&format!("\n    + {}", line.trim()));
+            write!(text, "\n    + {}", line.trim()).unwrap();
         }
     }
     text

@@ -221,10 +221,12 @@ fn tally(report: &LintReport) -> String {
         .filter(|&severity| of(severity) > 0)
         .map(|severity| counted(of(severity), severity.as_str()))
         .collect();
-    let safe = report
-        .findings
-        .iter()
-        .filter(|finding| finding.mend.as_ref().is_some_and(|mend| mend.is_safe()));
+    let safe = report.findings.iter().filter(|finding| {
+        finding
+            .mend
+            .as_ref()
+            .is_some_and(diagnose::lints::Mend::is_safe)
+    });
     let mended = match safe.count() {
         0 => String::new(),
         n => format!("; {n} can be mended: why502 lint --fix"),
