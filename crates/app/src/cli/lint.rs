@@ -27,11 +27,30 @@ const LIMIT: u64 = 256 << 20;
 pub(crate) struct Args {
     /// The configuration to look at: a main file, a part of one, the output of 'nginx -T', or '-' for standard input
     /// [default: those of all nginx that run here, or the installed one]
-    #[arg(long, value_name = "FILE", visible_alias = "conf")]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The same as --config FILE
     #[arg(value_name = "FILE", conflicts_with = "config")]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    scope: Scope,
+    /// Read the settings from FILE [default: ./why502.toml, then /etc/why502.toml]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Make the safe edits: shows them first, and asks
+    #[arg(long)]
+    fix: bool,
+    /// Do not ask
+    #[arg(long, requires = "fix")]
+    yes: bool,
+    /// How to print the findings
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    format: Format,
+}
+
+/// How far to look.
+#[derive(clap::Args)]
+struct Scope {
     /// nginx's prefix, for a configuration that no running nginx uses
     #[arg(long, value_name = "DIR")]
     prefix: Option<PathBuf>,
@@ -47,18 +66,6 @@ pub(crate) struct Args {
     /// Judge by the defaults of this version of nginx [default: the one found here]
     #[arg(long, value_name = "VERSION", value_parser = parse_version)]
     nginx_version: Option<(u32, u32, u32)>,
-    /// Read the settings from FILE [default: ./why502.toml, then /etc/why502.toml]
-    #[arg(long, value_name = "FILE")]
-    settings: Option<PathBuf>,
-    /// Make the safe edits: shows them first, and asks
-    #[arg(long)]
-    fix: bool,
-    /// Do not ask
-    #[arg(long, requires = "fix")]
-    yes: bool,
-    /// How to print the findings
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
-    format: Format,
 }
 
 const EXIT_CODES: &str = "Exit status: 0 nothing found, 1 findings, 2 the tool could not do what was asked.\n\n\
@@ -100,7 +107,7 @@ fn status(report: &LintReport) -> ExitCode {
 fn look(args: &Args, settings: &LintSettings) -> anyhow::Result<(LintReport, Source)> {
     let config = args.config.as_deref().or(args.file.as_deref());
     let options = lint_options(args, settings);
-    if let Some(path) = config.filter(|_| args.snapshot.is_none()) {
+    if let Some(path) = config.filter(|_| args.scope.snapshot.is_none()) {
         let text = read(path)?;
         match input_of(&text) {
             Input::Main if path != Path::new("-") => {}
@@ -119,7 +126,7 @@ fn look(args: &Args, settings: &LintSettings) -> anyhow::Result<(LintReport, Sou
             }
         }
     }
-    let (report, source) = match &args.snapshot {
+    let (report, source) = match &args.scope.snapshot {
         None => {
             let probe = Mapped {
                 probe: host::LiveHost::new(),
@@ -170,8 +177,8 @@ fn recorded(
         Ok(snapshot) => {
             let mut wanted = super::capture::options_of(&snapshot);
             wanted.config = config.map(Path::to_owned).or(wanted.config);
-            wanted.prefix = args.prefix.clone().or(wanted.prefix);
-            wanted.connect &= !args.no_connect;
+            wanted.prefix = args.scope.prefix.clone().or(wanted.prefix);
+            wanted.connect &= !args.scope.no_connect;
             return Ok(collect::lint(wanted, &snapshot, options));
         }
         Err(error) => error,
@@ -191,10 +198,10 @@ fn case_options(args: &Args, config: Option<PathBuf>) -> anyhow::Result<Options>
         now: Timestamp::now(),
         since: Duration::from_hours(1),
         config,
-        prefix: args.prefix.as_deref().map(absolute).transpose()?,
+        prefix: args.scope.prefix.as_deref().map(absolute).transpose()?,
         pid: None,
         error_log: None,
-        connect: !args.no_connect,
+        connect: !args.scope.no_connect,
         handshake: false,
         request: None,
         selection: None,
@@ -213,8 +220,8 @@ fn lint_options(args: &Args, settings: &LintSettings) -> LintOptions {
         ignored.iter().any(|pattern| pattern.matches_path(&here))
     };
     LintOptions {
-        version: args.nginx_version.or(settings.version),
-        on_host: args.host,
+        version: args.scope.nginx_version.or(settings.version),
+        on_host: args.scope.host,
         rules: Rules {
             severities: settings.severities.clone(),
             ignores: Some(Box::new(ignores)),

@@ -11,6 +11,7 @@ use conf::{Configuration, Model, Tree};
 use facts::{Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
+use super::subject::Behind;
 use super::{
     ALL, Finding, Found, Judge, Lint, LintReport, Linted, Mend, NotLooked, Severity, Subject,
     ignore,
@@ -119,7 +120,11 @@ impl Case {
             configuration: &configured.configuration,
             model: &configured.model,
             version: run.options.version.or(own),
-            host: has_host.then_some((self, idx)),
+            behind: if has_host {
+                Behind::Host(self, idx)
+            } else {
+                Behind::Unasked
+            },
             unknown: RefCell::default(),
         };
         run.report.linted.push(Linted {
@@ -181,7 +186,7 @@ impl LintReport {
             configuration: &configuration,
             model: &model,
             version: options.version,
-            host: None,
+            behind: Behind::Text,
             unknown: RefCell::default(),
         };
         // A dump's files are not to be had by their names.

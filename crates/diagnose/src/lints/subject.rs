@@ -22,10 +22,20 @@ pub(crate) struct Subject<'a> {
     pub(crate) model: &'a Model,
     /// Of the nginx that runs it, or is to; the oldest defaults hold where it is not known.
     pub(crate) version: Option<(u32, u32, u32)>,
-    /// The host, with the place of the instance in the case's list.
-    pub(super) host: Option<(&'a Case, usize)>,
+    /// What is behind it.
+    pub(super) behind: Behind<'a>,
     /// What a judge could not learn and went on without.
     pub(super) unknown: RefCell<Vec<Gap>>,
+}
+
+/// What is behind a configuration.
+pub(super) enum Behind<'a> {
+    /// A host: the case, and the place of the instance in its list.
+    Host(&'a Case, usize),
+    /// A host that does not run it, and that was not asked.
+    Unasked,
+    /// Nothing but its text.
+    Text,
 }
 
 /// An address that some pass or server line holds.
@@ -43,13 +53,14 @@ pub(crate) struct Dialled<'a> {
 impl<'a> Subject<'a> {
     /// The host, or that there is none.
     pub(crate) fn host(&self) -> Result<Host<'a>, Gap> {
-        match self.host {
-            Some((case, idx)) => Ok(Host::new(case, idx)),
-            None => Err(Gap::new(
-                GapKind::NotAsked,
-                "the host behind this configuration",
-                "only its text is given",
-            )),
+        let missing = |why| Gap::new(GapKind::NotAsked, "the host", why);
+        match self.behind {
+            Behind::Host(case, idx) => Ok(Host::new(case, idx)),
+            Behind::Unasked => {
+                let gap = missing("no nginx here runs this configuration");
+                Err(gap.learn("--host looks at this host all the same"))
+            }
+            Behind::Text => Err(missing("only a text was given")),
         }
     }
 
