@@ -2,10 +2,11 @@
 //! peer that has not failed.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use bstr::ByteSlice as _;
-use facts::{Gap, PeerAddress};
+use facts::{Gap, GapKind, PeerAddress, ProbeRequest};
 use log::error::Protocol;
 
 use crate::case::{Case, Instance};
@@ -34,6 +35,23 @@ impl<'a> Host<'a> {
     /// Its place in the case's list.
     pub(crate) fn idx(self) -> usize {
         self.idx
+    }
+
+    /// That it is known whose files and network nginx sees: where it runs in a container, why502's own are others.
+    pub(crate) fn is_seen_from_inside(self) -> Result<(), Gap> {
+        let Some(pid) = self.instance()?.worker() else {
+            return Ok(());
+        };
+        let link = ProbeRequest::Link {
+            path: PathBuf::from(format!("/proc/{pid}/ns/net")),
+        };
+        match self.case.evidence.bytes(&link) {
+            Err(gap) if matches!(gap.kind, GapKind::Denied | GapKind::Pending) => {
+                let missing = "whose files and network nginx sees";
+                Err(Gap::new(gap.kind, missing, "needs root").learn("sudo why502 lint"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A peer that nothing is known to have failed at, as the case's accessors take one.

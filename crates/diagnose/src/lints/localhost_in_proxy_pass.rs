@@ -60,6 +60,9 @@ fn listens(subject: &Subject<'_>, dialled: &Dialled<'_>, port: u16) -> Listens {
     let (Ok(host), Some(pass)) = (subject.host(), dialled.pass) else {
         return Listens::Unknown;
     };
+    if host.is_seen_from_inside().is_err() {
+        return Listens::Unknown;
+    }
     let peer = host.peer(&facts::PeerAddress::Tcp((v4, port).into()), pass.protocol);
     let Ok(listeners) = host.case.listeners(&peer) else {
         return Listens::Unknown;

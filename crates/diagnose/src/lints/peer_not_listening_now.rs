@@ -39,6 +39,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         return Ok(Vec::new());
     }
     let host = subject.host()?;
+    host.is_seen_from_inside()?;
     let found = dialled.into_iter().filter_map(|dialled| {
         let pass = dialled.pass?;
         let address = literal(dialled.address)?;
@@ -128,7 +129,7 @@ fn no_socket(host: Host<'_>, peer: &Incident, path: &Path) -> Result<Option<Stri
             }
         });
         return Ok(Some(format!(
-            "there is no socket {shown} now{what}, so a request that goes there fails"
+            "nginx finds no socket {shown} now{what}, so a request that goes there fails"
         )));
     };
     if !file.is_socket() {
@@ -139,7 +140,7 @@ fn no_socket(host: Host<'_>, peer: &Incident, path: &Path) -> Result<Option<Stri
         .iter()
         .any(|listener| listener.is_file(file.device, file.inode, path));
     Ok((!is_it).then(|| {
-        format!("nobody listens on the socket {shown} now: its application has ended and left it behind")
+        format!("nobody accepts connections on the socket {shown} that nginx sees now: its application has ended, or nginx sees another file there")
     }))
 }
 
@@ -172,9 +173,9 @@ mod tests {
           `127.0.0.1:8001` nothing listens there
         2:77: warning: nothing listens on 127.0.0.1:8002 now, so a request that goes there is refused; gunicorn (pid 50) listens on 10.0.0.5:8002
           `127.0.0.1:8002` nothing listens there
-        5:30: error: there is no socket /run/php.sock now, so a request that goes there fails
+        5:30: error: nginx finds no socket /run/php.sock now, so a request that goes there fails
           `unix:/run/php.sock` nothing listens there
-        6:30: error: nobody listens on the socket /run/old.sock now: its application has ended and left it behind
+        6:30: error: nobody accepts connections on the socket /run/old.sock that nginx sees now: its application has ended, or nginx sees another file there
           `unix:/run/old.sock` nothing listens there
         ");
     }

@@ -41,6 +41,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         return Ok(Vec::new());
     }
     let host = subject.host()?;
+    host.is_seen_from_inside()?;
     let pools = host.case.pools()?;
     if pools.is_empty() {
         return Ok(Vec::new());

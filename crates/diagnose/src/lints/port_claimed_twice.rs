@@ -109,6 +109,7 @@ fn is_shared(listen: &Listen) -> bool {
 
 /// Addresses that another program holds now.
 fn held(subject: &Subject<'_>, host: Host<'_>) -> Result<Vec<Found>, Gap> {
+    host.is_seen_from_inside()?;
     let any = PeerAddress::Tcp(([127, 0, 0, 1], 0).into());
     let listeners = host
         .case
@@ -139,6 +140,7 @@ fn held(subject: &Subject<'_>, host: Host<'_>) -> Result<Vec<Found>, Gap> {
 
 /// Addresses that pools or units are set to listen on: nginx's own, or two pools on what nginx dials.
 fn claimed(subject: &Subject<'_>, host: Host<'_>) -> Result<Vec<Found>, Gap> {
+    host.is_seen_from_inside()?;
     let pools = host.case.pools()?;
     let claims = host.case.server_claims()?;
     let mut found = Vec::new();

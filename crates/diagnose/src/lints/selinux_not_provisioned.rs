@@ -60,6 +60,9 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
                     "the boolean httpd_can_network_connect lets it".to_owned()
                 }
             }
+            PeerAddress::Unix(_) if need.class == "unix_stream_socket" => {
+                "why502 explain selinux-denies-socket has what lets it".to_owned()
+            }
             PeerAddress::Unix(_) => "a label lets it: semanage fcontext and restorecon".to_owned(),
         };
         let reason = format!(

@@ -43,6 +43,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         return Ok(Vec::new());
     }
     let host = subject.host()?;
+    host.is_seen_from_inside()?;
     let found = names.into_iter().filter_map(|(at, name)| {
         match host.case.look_up(host.idx(), name) {
             Ok(addresses) if addresses.is_empty() => {}
