@@ -175,6 +175,20 @@ fn a_dump_of_nginx_and_a_part_are_read_from_a_file_or_standard_input() {
     assert!(out.contains("a part of a configuration"), "{out}");
 }
 
+/// What the package of nginx brings, as nginx itself prints it.
+#[test]
+fn the_installed_configuration_is_clean() {
+    let Ok(printed) = Command::new("nginx").arg("-T").output() else {
+        // Nothing is installed.
+        return;
+    };
+    let dump = String::from_utf8(printed.stdout).unwrap();
+    assert!(dump.contains("# configuration file "), "nginx -T as root");
+    let args = ["--format", "json", "--nginx-version", "1.22.1", "-"];
+    let (status, out, _) = lint(Path::new("/"), &args, &dump);
+    assert_eq!((ids(&json(&out)), status), (vec![], Some(0)), "{out}");
+}
+
 #[test]
 fn what_is_not_looked_at_is_said() {
     let dir = in_directory(&[(
@@ -210,6 +224,7 @@ fn the_report_is_of_the_schema_of_a_diagnosis() {
         (&6.into(), &24.into())
     );
     assert_eq!(finding["chain"][0]["text"], "keepalive 16;");
+    assert_eq!(finding["fixes"][0]["safety"], "safe");
     let step = &finding["fixes"][0]["steps"][0];
     assert_eq!(step["kind"], "edit");
     assert_eq!(

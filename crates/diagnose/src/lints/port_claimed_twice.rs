@@ -61,6 +61,9 @@ fn listens<'a>(subject: &'a Subject<'_>) -> impl Iterator<Item = (ContextKind, &
 fn within(subject: &Subject<'_>) -> Vec<Found> {
     let all: Vec<(ContextKind, &Listen)> = listens(subject).collect();
     let mut found = Vec::new();
+    if all.iter().all(|(kind, _)| all.first().is_some_and(|(first, _)| kind == first)) {
+        return found;
+    }
     for (idx, (kind, listen)) in all.iter().enumerate() {
         let earlier = all.iter().take(idx).find(|(other, taken)| {
             other != kind && is_same(listen, taken) && !(is_shared(listen) && is_shared(taken))

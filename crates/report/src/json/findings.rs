@@ -6,8 +6,7 @@ use diagnose::lints::Place;
 use diagnose::{ConfSpan, Finding, LintReport};
 use serde::Serialize;
 
-use super::v1::{GapOf, gap, path};
-use crate::words;
+use super::v1::{GapOf, gap, path, safety};
 
 #[derive(Serialize)]
 pub(super) struct FindingOf<'a> {
@@ -89,7 +88,7 @@ impl<'a> FindingOf<'a> {
             });
             FixOf {
                 summary: &mend.summary,
-                safety: words::safety(mend.safety),
+                safety: safety(mend.safety),
                 steps: steps.collect(),
             }
         });
