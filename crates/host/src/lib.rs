@@ -10,7 +10,6 @@ mod mask;
 mod program;
 mod recorder;
 mod redact;
-mod replace;
 mod snapshot;
 mod sosreport;
 
@@ -21,6 +20,5 @@ pub use collect::collect;
 pub use live::LiveHost;
 pub use recorder::Recorder;
 pub use redact::redact;
-pub use replace::replace;
 pub use snapshot::{Fault, Meta, OpenError, Overwrite, Snapshot, WriteError};
 pub use sosreport::Sosreport;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use conf::Tree;
 use diagnose::LintReport;
 use diagnose::lints::Mended;
+use host::{Change, Original};
 use similar::TextDiff;
 
 /// Lines around a change that the patch shows.
@@ -87,8 +88,13 @@ pub(crate) fn patch(report: &LintReport) -> anyhow::Result<String> {
 /// Writes them, each file as a whole or not at all.
 pub(crate) fn write(rewrites: &[Rewrite]) -> anyhow::Result<()> {
     for rewrite in rewrites {
-        host::replace(&rewrite.path, &rewrite.old, &rewrite.new)
-            .with_context(|| format!("writing {}", rewrite.path.display()))?;
+        let original = Original::read(&rewrite.path)?;
+        anyhow::ensure!(
+            original.bytes == rewrite.old,
+            "{} has changed meanwhile: run why502 lint again",
+            rewrite.path.display()
+        );
+        Change::new().replace(&original.path, &rewrite.new, &original.attributes)?;
     }
     Ok(())
 }
