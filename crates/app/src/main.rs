@@ -8,6 +8,7 @@ mod cli;
 mod collect;
 mod lint;
 mod logs;
+mod render;
 mod settings;
 
 use std::process::ExitCode;

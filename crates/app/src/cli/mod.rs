@@ -6,6 +6,7 @@ mod explain;
 mod fix;
 mod lint;
 mod logs;
+mod render;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -45,6 +46,8 @@ enum Command {
     Lint(lint::Args),
     /// What whole logs tell, of any number and length: what failed, when, how often and for whom
     Logs(logs::Args),
+    /// Files made from why502.toml, the one place where listen addresses are said; or how they have drifted from it
+    Render(render::Args),
 }
 
 /// Flags of every command.
@@ -85,6 +88,7 @@ pub(crate) fn run() -> ExitCode {
         Some(Command::Fix(args)) => fix::run(args, &cli.global),
         Some(Command::Lint(args)) => lint::run(args, &cli.global),
         Some(Command::Logs(args)) => logs::run(args, &cli.global),
+        Some(Command::Render(args)) => render::run(args, &cli.global),
     };
     result.unwrap_or_else(|error| failure(&error))
 }

@@ -1,67 +1,156 @@
-//! `why502.toml`: what the user wants of this program here. One module a table; each reads its own and lets the others be.
+//! `why502.toml`: what its owner says once, read and checked before anything is made of it.
+//!
+//! Errors name the file, the line, the column and what to write. Nothing here renders or looks at the host.
 
+mod address;
+mod applications;
+mod file;
+mod kinds;
 pub(crate) mod lint;
+mod outputs;
+mod values;
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use toml::Spanned;
 
-/// Where it is looked for, after `--settings`.
+pub(crate) use address::Address;
+pub(crate) use applications::{Application, Nginx};
+pub(crate) use file::File;
+pub(crate) use kinds::Kind;
+pub(crate) use outputs::{ForEach, Output, OutputSetting, Template, fill};
+pub(crate) use values::{
+    AbsolutePath, FileMode, GroupName, HostName, Module, Name, PhpVersion, UrlPath, UserName,
+};
+
+/// The settings' file, where none is named: here, or for the whole host.
 const PLACES: [&str; 2] = ["why502.toml", "/etc/why502.toml"];
 
-/// A settings file.
-pub(crate) struct File {
-    /// Where it stands, absolute: paths in it are relative to its directory.
-    pub(crate) path: PathBuf,
-    text: String,
+/// What `why502.toml` says of applications and of what is rendered from them.
+pub(crate) struct Settings {
+    /// The file, absolute.
+    pub(crate) file: PathBuf,
+    /// nginx as a whole.
+    pub(crate) nginx: Nginx,
+    /// The applications, by name.
+    pub(crate) applications: Vec<Application>,
+    /// Where the built-in outputs go.
+    pub(crate) outputs: BTreeMap<Output, OutputSetting>,
+    /// The user's own templates, by name.
+    pub(crate) templates: BTreeMap<Name, Template>,
 }
 
-impl File {
-    /// The one that is named, or the first that is there; `None` where there is none.
-    pub(crate) fn find(named: Option<&Path>) -> anyhow::Result<Option<Self>> {
-        if let Some(path) = named {
-            return Self::read(path).map(Some);
+/// The tables of the file. Those of other commands are read by these.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tables {
+    #[serde(default)]
+    nginx: applications::NginxTable,
+    #[serde(default)]
+    applications: BTreeMap<Spanned<Name>, applications::Table>,
+    #[serde(default)]
+    outputs: BTreeMap<Output, OutputSetting>,
+    #[serde(default)]
+    templates: BTreeMap<Spanned<Name>, Template>,
+    #[serde(default, rename = "lint")]
+    _lint: Option<IgnoredAny>,
+}
+
+/// What is wrong in the settings, and where.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    at: Option<Range<usize>>,
+    what: String,
+}
+
+impl Wrong {
+    /// Something wrong at a value.
+    fn at<T>(value: &Spanned<T>, what: impl Into<String>) -> Self {
+        Self {
+            at: Some(value.span()),
+            what: what.into(),
         }
-        let found = PLACES.iter().map(Path::new).find(|path| path.exists());
-        found.map(Self::read).transpose()
+    }
+}
+
+/// The settings' file: the one that is named, or the first that is there.
+pub(crate) fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match named {
+        Some(path) => path.to_path_buf(),
+        None => PLACES
+            .map(PathBuf::from)
+            .into_iter()
+            .find(|path| path.exists())
+            .with_context(|| {
+                format!(
+                    "there is no {}: write one (why502 render --import begins it), or name it with --settings FILE",
+                    PLACES.join(" and no ")
+                )
+            })?,
+    };
+    std::path::absolute(&path).with_context(|| format!("no absolute path for {}", path.display()))
+}
+
+impl Settings {
+    /// Reads and checks the file.
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(file).with_context(|| {
+            format!(
+                "cannot read {}: name the settings with --settings FILE, or begin them with why502 render --import",
+                file.display()
+            )
+        })?;
+        let text =
+            String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
+        Self::parse(file, &text).map_err(|wrong| anyhow::anyhow!(located(file, &text, &wrong)))
     }
 
-    fn read(path: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read the settings {}", path.display()))?;
-        let path = std::path::absolute(path)
-            .with_context(|| format!("no absolute path for {}", path.display()))?;
-        Ok(Self { path, text })
-    }
-
-    /// The directory that its paths are relative to.
-    pub(crate) fn directory(&self) -> &Path {
-        self.path.parent().unwrap_or(Path::new("/"))
-    }
-
-    /// Its tables, as far as `T` names them.
-    pub(crate) fn tables<T: DeserializeOwned>(&self) -> anyhow::Result<T> {
-        toml::from_str(&self.text).map_err(|error| {
-            let span = error.span().unwrap_or_default();
-            self.wrong(span.start, error.message())
+    /// Checks a text that stands in `file`.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Wrong> {
+        let tables: Tables = toml::from_str(text).map_err(|error| Wrong {
+            at: error.span(),
+            what: error.message().replace('\n', "; "),
+        })?;
+        let nginx = tables.nginx.check();
+        let applications: Vec<Application> = tables
+            .applications
+            .into_iter()
+            .map(|(name, table)| table.check(name, &nginx))
+            .collect::<Result<_, _>>()?;
+        applications::apart(&applications)?;
+        let mut templates = BTreeMap::new();
+        for (name, template) in tables.templates {
+            template.check(&name)?;
+            templates.insert(name.into_inner(), template);
+        }
+        Ok(Self {
+            file: file.to_path_buf(),
+            nginx,
+            applications,
+            outputs: tables.outputs,
+            templates,
         })
     }
+}
 
-    /// An error that names file, line and column.
-    pub(crate) fn wrong(&self, offset: usize, message: &str) -> anyhow::Error {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        anyhow::anyhow!("{}:{line}:{column}: {message}", self.path.display())
-    }
-
-    #[cfg(test)]
-    pub(crate) fn of(text: &str) -> Self {
-        Self {
-            path: PathBuf::from("/srv/why502.toml"),
-            text: text.to_owned(),
-        }
-    }
+/// `file:line:column: what`.
+fn located(file: &Path, text: &str, wrong: &Wrong) -> String {
+    let Some(range) = &wrong.at else {
+        return format!("{}: {}", file.display(), wrong.what);
+    };
+    let before = text.get(..range.start).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .count()
+        + 1;
+    format!("{}:{line}:{column}: {}", file.display(), wrong.what)
 }

@@ -1,0 +1,140 @@
+//! `why502 render`: files made from `why502.toml`, or how they have drifted from it.
+
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use super::Global;
+use crate::render::told::{Loudness, Told};
+use crate::render::{self, Compared, Memory, State};
+use crate::settings::{self, Settings};
+
+/// Some file is not as the settings ask for.
+const DRIFT: u8 = 1;
+
+/// What to render, and where.
+#[derive(clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Write nothing: show how the files have drifted, and end with 1 if they have
+    #[arg(long, conflicts_with = "force")]
+    check: bool,
+    /// The settings [default: why502.toml here, else /etc/why502.toml]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+    /// Write beneath this directory, as if it were /
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/",
+        hide_default_value = true
+    )]
+    root: PathBuf,
+    /// Also overwrite files that render did not make, and remove left-over ones that were edited
+    #[arg(long)]
+    force: bool,
+    /// How to print what was written or has drifted
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+const EXIT_CODES: &str = "Exit status: 0 all files are as the settings ask for (now), 1 --check found drift, 2 the tool \
+could not do what was asked. What has to be reloaded is said, never run.";
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+enum Format {
+    #[default]
+    Term,
+    Json,
+}
+
+/// Renders, or checks.
+pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let file = settings::find(args.settings.as_deref())?;
+    let settings = Settings::read(&file)?;
+    let root = std::path::absolute(&args.root)
+        .with_context(|| format!("no absolute path for {}", args.root.display()))?;
+    anyhow::ensure!(
+        root.is_dir(),
+        "{} is no directory: make it, or name another with --root DIR",
+        root.display()
+    );
+    let planned = render::plan(&settings)?;
+    let mut memory = Memory::read(&root)?;
+    let files = render::compare(planned, &memory, &file, &root)?;
+    if args.check {
+        print(
+            args,
+            global,
+            &Told {
+                settings: &file,
+                root: &root,
+                files: &files,
+                written: None,
+            },
+        )?;
+        let is_clean = !files.iter().any(|file| file.state.is_drift());
+        return Ok(if is_clean {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(DRIFT)
+        });
+    }
+    if !args.force {
+        refuse(&files)?;
+    }
+    let written = render::write(&files, &mut memory, &file, &root)?;
+    print(
+        args,
+        global,
+        &Told {
+            settings: &file,
+            root: &root,
+            files: &files,
+            written: Some(&written),
+        },
+    )?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Nothing is written while a file stands in the way that is not render's.
+fn refuse(files: &[Compared]) -> anyhow::Result<()> {
+    let refused: Vec<String> = files
+        .iter()
+        .filter(|file| file.state.is_refused())
+        .map(|file| {
+            let why = match file.state {
+                State::LeftOverEdited => "nothing asks for it any more, and it was edited by hand",
+                State::OfOthers => "it was made from other settings",
+                _ => "it was not made by why502 render",
+            };
+            format!("{}: {why}", file.place.display())
+        })
+        .collect();
+    anyhow::ensure!(
+        refused.is_empty(),
+        "nothing is written: {}; move it away, give the output another path, or use --force",
+        refused.join("; ")
+    );
+    Ok(())
+}
+
+fn print(args: &Args, global: &Global, told: &Told<'_>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(anstream::AutoStream::auto(std::io::stdout().lock()));
+    let loudness = Loudness {
+        is_quiet: global.quiet,
+        is_verbose: global.verbose > 0,
+    };
+    let printed = match args.format {
+        Format::Term => told.term(&mut out, loudness),
+        Format::Json => told.json(&mut out),
+    };
+    match printed.and_then(|()| out.flush()) {
+        // Whoever read enough of it still learns the status.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
