@@ -94,10 +94,12 @@ impl Syntax {
     /// Whether a character means nothing, wherever it stands.
     fn is_inert(self, c: char) -> bool {
         let more = match self {
-            Self::Nginx => ",~%*?&!",
-            Self::Systemd | Self::Python | Self::Ruby => ",~",
+            // Brackets: of an IPv6 address.
+            Self::Nginx => ",~%*?&![]",
+            Self::Systemd => ",~[]",
+            Self::Python | Self::Ruby => ",~",
             Self::Json => ",~%*?&! ",
-            Self::Php | Self::Uwsgi => ",",
+            Self::Php | Self::Uwsgi => ",[]",
             Self::Shell | Self::Apparmor | Self::Plain => "",
         };
         c.is_alphanumeric() || "-_./:+@=".contains(c) || more.contains(c)
