@@ -8,6 +8,8 @@ mod engine;
 mod memory;
 mod plan;
 mod syntax;
+#[cfg(test)]
+mod tests;
 pub(crate) mod told;
 mod verify;
 mod writer;
