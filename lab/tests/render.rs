@@ -114,6 +114,7 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
     }
     machine.run("why502 render --check")?;
     machine.diagnose(&[])?;
+    imports_what_runs(&machine)?;
 
     // The address of one application moves, and its peer with it.
     machine.write(
@@ -146,6 +147,29 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
     follow(&machine, &render(&machine)?)?;
     machine.run("why502 render --check")?;
     answers(&machine, "/")
+}
+
+/// The settings that this host begins with say what runs there, and can be rendered.
+fn imports_what_runs(machine: &Machine<'_>) -> Result<()> {
+    let begun = machine.run("why502 render --import --settings -")?;
+    for said in [
+        "[applications.shop]",
+        "kind = \"gunicorn\"\nlisten = \"unix:/run/shop/shop.sock\"",
+        "module = \"shop:application\"",
+        "unit = \"shop.service\"",
+        "user = \"shop\"",
+        "kind = \"php-fpm\"\nlisten = \"unix:/run/blog/blog.sock\"\nprotocol = \"fastcgi\"",
+        "timeout = \"30s\"",
+        "php = \"8.2\"",
+        "directory = \"/srv/www\"",
+        "listen = \"[::1]:3000\"",
+    ] {
+        ensure!(begun.contains(said), "{said} is not in\n{begun}");
+    }
+    machine.write("/root/why502.toml", &begun)?;
+    let told = machine.run("cd /root && mkdir -p host && why502 render --root host --settings why502.toml && why502 render --root host --settings why502.toml --check")?;
+    ensure!(told.contains("no drift"), "{told}");
+    Ok(())
 }
 
 /// Renders in the machine; gives what is to be run.

@@ -329,6 +329,22 @@ impl Fixture {
         }
     }
 
+    /// The same for an inventory.
+    pub(crate) fn inventory(&self) -> crate::Inventory {
+        let mut case = Case::new(self.options.clone());
+        for _ in 0..MOST_ROUNDS {
+            let wanted = case.plan_inventory();
+            if wanted.is_empty() {
+                return case.inventory();
+            }
+            for request in wanted {
+                let record = self.host.ask(&request);
+                case.add(request, record);
+            }
+        }
+        panic!("the case asks in a circle");
+    }
+
     /// The product's own loop.
     pub(crate) fn diagnose(&self) -> Diagnosis {
         let mut case = Case::new(self.options.clone());

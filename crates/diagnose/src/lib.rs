@@ -16,6 +16,7 @@ pub mod explain;
 #[cfg(test)]
 mod fixture;
 pub mod incident;
+pub mod inventory;
 pub mod lints;
 pub mod logs;
 pub mod repair;
@@ -35,4 +36,5 @@ pub use facts::{
 };
 pub use incident::{Incident, Origin, Requests};
 pub use lints::{Finding, Lint, LintOptions, LintReport, Severity};
+pub use inventory::Inventory;
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

@@ -1,11 +1,14 @@
 //! `why502 render`: files made from `why502.toml`, or how they have drifted from it.
 
 use std::io::{BufWriter, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::ValueEnum;
+use diagnose::Options;
+use jiff::Timestamp;
 
 use super::Global;
 use crate::render::told::{Loudness, Told};
@@ -33,12 +36,28 @@ pub(crate) struct Args {
         hide_default_value = true
     )]
     root: PathBuf,
+    /// Begin the settings from a host that runs: what nginx dials, and what listens there; `--settings -` prints them
+    #[arg(long, conflicts_with = "check")]
+    import: bool,
+    #[command(flatten)]
+    host: Host,
     /// Also overwrite files that render did not make, and remove left-over ones that were edited
     #[arg(long)]
     force: bool,
     /// How to print what was written or has drifted
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+}
+
+/// Whose settings are begun.
+#[derive(clap::Args)]
+struct Host {
+    /// Import from what `why502 capture` wrote instead of from this host
+    #[arg(long, value_name = "FILE", requires = "import")]
+    snapshot: Option<PathBuf>,
+    /// Import what the nginx that runs this main configuration file dials
+    #[arg(long, value_name = "FILE", requires = "import")]
+    config: Option<PathBuf>,
 }
 
 const EXIT_CODES: &str = "Exit status: 0 all files are as the settings ask for (now), 1 --check found drift, 2 the tool \
@@ -53,6 +72,9 @@ enum Format {
 
 /// Renders, or checks.
 pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    if args.import {
+        return import(args, global);
+    }
     let file = settings::find(args.settings.as_deref())?;
     let settings = Settings::read(&file)?;
     let root = std::path::absolute(&args.root)
@@ -98,6 +120,75 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         },
     )?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Begins the settings.
+fn import(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+    let inventory = match &args.host.snapshot {
+        None => render::import::inventory(options(args, Timestamp::now())?, &host::LiveHost::new()),
+        Some(path) => {
+            let snapshot = host::Snapshot::open(path).context("reading the snapshot")?;
+            render::import::inventory(options(args, snapshot.captured_at())?, &snapshot)
+        }
+    };
+    if inventory.dialled.is_empty() {
+        let why = inventory.gaps.first().map_or_else(
+            || "no nginx here dials anything: name its configuration with --config FILE".to_owned(),
+            |gap| format!("cannot tell {}: {}", gap.missing, gap.why),
+        );
+        anyhow::bail!("nothing to begin the settings from: {why}");
+    }
+    let (text, n_applications) = render::import::text(&inventory);
+    let to = args
+        .settings
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("why502.toml"));
+    if to.as_os_str() == "-" {
+        anstream::stdout().write_all(text.as_bytes())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    begin(&to, &text, args.force)?;
+    if !global.quiet {
+        writeln!(
+            anstream::stdout(),
+            "{}: {}; read it, then: why502 render --check",
+            report::text::visible(&to.to_string_lossy()),
+            diagnose::counted(n_applications, "application")
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the settings, and over none that are there.
+fn begin(to: &Path, text: &str, force: bool) -> anyhow::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true);
+    if force {
+        options.create(true).truncate(true);
+    } else {
+        options.create_new(true);
+    }
+    let mut file = options.open(to).with_context(|| {
+        format!("cannot begin {} (--force overwrites; --settings FILE names another; --settings - prints)", to.display())
+    })?;
+    file.write_all(text.as_bytes())
+        .with_context(|| format!("cannot write {}", to.display()))
+}
+
+fn options(args: &Args, now: Timestamp) -> anyhow::Result<Options> {
+    let config = args.host.config.as_ref().map(std::path::absolute);
+    Ok(Options {
+        now,
+        since: Duration::from_hours(1),
+        config: config.transpose()?,
+        prefix: None,
+        pid: None,
+        error_log: None,
+        connect: false,
+        handshake: false,
+        request: None,
+        selection: None,
+    })
 }
 
 /// Nothing is written while a file stands in the way that is not render's.

@@ -5,6 +5,7 @@
 mod context;
 mod drift;
 mod engine;
+pub(crate) mod import;
 mod memory;
 mod plan;
 mod syntax;

@@ -11,6 +11,7 @@ mod outputs;
 mod values;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -153,4 +154,10 @@ fn located(file: &Path, text: &str, wrong: &Wrong) -> String {
         .count()
         + 1;
     format!("{}:{line}:{column}: {}", file.display(), wrong.what)
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
 }

@@ -358,7 +358,7 @@ impl Case {
     }
 
     /// The same in the network namespace of a process; of why502's own without one.
-    pub(super) fn unix_listeners_in(
+    pub(crate) fn unix_listeners_in(
         &self,
         netns: Option<u32>,
     ) -> Result<Rc<Vec<UnixListener>>, Gap> {
@@ -424,7 +424,7 @@ impl Case {
     }
 
     /// The same of an instance.
-    pub(super) fn netns_of(&self, instance: &Instance) -> Result<Option<u32>, Gap> {
+    pub(crate) fn netns_of(&self, instance: &Instance) -> Result<Option<u32>, Gap> {
         let Some(pid) = instance.worker() else {
             return Ok(None);
         };

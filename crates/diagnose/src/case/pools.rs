@@ -28,7 +28,7 @@ pub(crate) struct Pool {
 
 impl Pool {
     /// Its name.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.set.name
     }
 
@@ -93,6 +93,24 @@ impl Pool {
             Bind::AnyAddress(port) => Some(format!("127.0.0.1:{port}")),
             Bind::Name(..) | Bind::Inherited => None,
         }
+    }
+
+    /// The version of PHP, by where Debian keeps the configuration.
+    pub(crate) fn php(&self) -> Option<&str> {
+        let rest = self.main.to_str()?.strip_prefix("/etc/php/")?;
+        rest.strip_suffix("/fpm/php-fpm.conf")
+    }
+
+    /// Its `user` and `group`.
+    pub(crate) fn run_by(&self) -> (Option<String>, Option<String>) {
+        let value =
+            |setting: &Option<Setting<String>>| setting.as_ref().map(|set| set.value.clone());
+        (value(&self.set.user), value(&self.set.group))
+    }
+
+    /// What it is told, in words that are the same for every kind of application.
+    pub(crate) fn told(&self) -> Settings {
+        self.set.settings()
     }
 
     /// Where it is set to listen.
