@@ -267,20 +267,7 @@ fn servers_run_from_their_rendered_settings() -> Result<()> {
             ),
             application(lab, "forum", &listen("forum")?, "kind = \"puma\""),
         );
-        let file = lab.file("why502.toml", &settings)?;
-        let output = why502(
-            &["render", "--root"],
-            &[
-                root.as_os_str().to_owned(),
-                "--settings".into(),
-                file.into(),
-            ],
-        )?;
-        ensure!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        rendered(lab, &root, &settings)?;
         let mut running = Vec::new();
         for name in ["wiki", "api", "forum"] {
             running.push(start(lab, &root, name)?);
@@ -360,4 +347,177 @@ fn why502(words: &[&str], args: &[OsString]) -> Result<Output> {
     let mut command = Command::new(why502_lab::why502()?);
     command.args(words).args(args).env_clear();
     Ok(command.output()?)
+}
+
+/// One application for each way in which nginx speaks to one.
+const PROTOCOLS: &str = r#"
+[applications.live]
+kind = "external"
+listen = ["192.0.2.1:8000", "192.0.2.2:8000", "[2001:db8::1]:8000"]
+path = "/live/"
+websocket = true
+keepalive = 8
+keepalive-timeout = "20s"
+header-buffer = "64k"
+
+[applications.secure]
+kind = "external"
+listen = "192.0.2.1:8443"
+protocol = "https"
+path = "/secure/"
+tls-name = "secure.internal"
+tls-ca = "/etc/ssl/certs/ca-certificates.crt"
+
+[applications.open]
+kind = "external"
+listen = "192.0.2.1:8444"
+protocol = "https"
+path = "/open/"
+
+[applications.rpc]
+kind = "other"
+listen = "unix:/run/rpc/rpc.sock"
+protocol = "grpc"
+path = "/rpc.Service/"
+user = "www-data"
+command = ["/usr/bin/rpc", "--listen={socket}"]
+
+[applications.fast]
+kind = "external"
+listen = "192.0.2.1:9000"
+protocol = "fastcgi"
+path = "/fast/"
+
+[applications.old]
+kind = "external"
+listen = "192.0.2.1:9001"
+protocol = "uwsgi"
+path = "/old/"
+connect-timeout = "1m"
+timeout = "1h"
+"#;
+
+#[test]
+fn nginx_takes_every_protocol() -> Result<()> {
+    let lab = &Lab::new()?;
+    let root = lab.directory("root")?;
+    rendered(lab, &root, PROTOCOLS)?;
+    lab.directory("nginx")?;
+    for name in ["uwsgi_params", "fastcgi_params"] {
+        lab.file(
+            &format!("nginx/{name}"),
+            &fs::read_to_string(Path::new("/etc/nginx").join(name))?,
+        )?;
+    }
+    // A CA that is read when nginx starts may not be there.
+    let ca = lab.certificate("ca.internal")?.certificate;
+    let secure = root.join("etc/nginx/snippets/secure.conf");
+    let text = fs::read_to_string(&secure)?;
+    ensure!(text.contains("proxy_ssl_verify on;"), "{text}");
+    fs::write(
+        &secure,
+        text.replace(
+            "/etc/ssl/certs/ca-certificates.crt",
+            &ca.display().to_string(),
+        ),
+    )?;
+    let site = "\
+include @root/etc/nginx/conf.d/*.conf;
+server {
+    listen @listen;
+    include @root/etc/nginx/snippets/*.conf;
+}
+";
+    lab.nginx(site, &[("root", &root.display())]).map(drop)
+}
+
+/// Text that an interpreter would take for something else, if it could.
+const HOSTILE: [&str; 9] = [
+    "it's",
+    "say \"so\"",
+    "back\\slash\\",
+    "\\",
+    "#{`id`} #$0 #@x",
+    "$(id) `id` $HOME ${HOME}",
+    "%s %(x)s {x} {{ 7 * 7 }}",
+    "'; import os; os.abort() #",
+    "ünïcode – \\u0041 \\x41 \\n",
+];
+
+#[test]
+fn literals_are_read_back_by_their_own_interpreters() -> Result<()> {
+    let lab = &Lab::new()?;
+    let root = lab.directory("root")?;
+    let texts = serde_json::to_string(&HOSTILE)?;
+    let settings = format!(
+        "[applications.shop]\nkind = \"external\"\nlisten = \"127.0.0.1:8000\"\nvars = {{ texts = {texts} }}\n"
+    );
+    let each = |before: &str, line: &str| {
+        format!("{before}{{% for text in app.vars.texts %}}\n{line}\n{{% endfor %}}\n")
+    };
+    let languages = [
+        (
+            "python",
+            "python3",
+            each(
+                "import sys\n",
+                "sys.stdout.write({{ text | quoted }} + '|')",
+            ),
+        ),
+        (
+            "ruby",
+            "ruby",
+            each("", "$stdout.write({{ text | quoted }} + '|')"),
+        ),
+        ("shell", "sh", each("", "printf '%s|' {{ text | quoted }}")),
+    ];
+    let mut all = settings;
+    for (syntax, _, template) in &languages {
+        lab.file(&format!("{syntax}.j2"), template)?;
+        all.extend([
+            "[templates.",
+            syntax,
+            "]\nsource = \"",
+            syntax,
+            ".j2\"\npath = \"/",
+            syntax,
+            "\"\nsyntax = \"",
+            syntax,
+            "\"\n",
+        ]);
+    }
+    rendered(lab, &root, &all)?;
+    for (syntax, interpreter, _) in &languages {
+        let output = Command::new(interpreter)
+            .arg(root.join(syntax))
+            .env("LANG", "C.UTF-8")
+            .output()?;
+        let expected = HOSTILE.map(|text| format!("{text}|")).concat();
+        ensure!(
+            output.stdout == expected.as_bytes(),
+            "{syntax}: {}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
+}
+
+/// Renders these settings beneath `root`.
+fn rendered(lab: &Lab, root: &Path, settings: &str) -> Result<()> {
+    let file = lab.file("why502.toml", settings)?;
+    let output = why502(
+        &["render", "--root"],
+        &[
+            root.as_os_str().to_owned(),
+            "--settings".into(),
+            file.into(),
+        ],
+    )?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
 }
