@@ -163,6 +163,7 @@ fn imports_what_runs(machine: &Machine<'_>) -> Result<()> {
         "php = \"8.2\"",
         "directory = \"/srv/www\"",
         "listen = \"[::1]:3000\"",
+        "socket-activation = true",
     ] {
         ensure!(begun.contains(said), "{said} is not in\n{begun}");
     }

@@ -72,6 +72,8 @@ pub struct Runs {
     pub group: Option<String>,
     /// The directory that it runs in.
     pub directory: Option<PathBuf>,
+    /// Whether systemd holds its socket too: it listens for it.
+    pub is_activated: bool,
     /// Its php-fpm pool.
     pub pool: Option<PoolOf>,
 }
@@ -197,6 +199,7 @@ impl Case {
                 .map_or_else(|| self.working_directory(oldest), |chdir| Ok(Some(chdir)))?,
             unit: unit.map(|unit| unit.id),
             settings,
+            is_activated: serving.len() < first.len(),
             pool,
         }))
     }

@@ -214,8 +214,11 @@ fn begun(dialled: &Dialled, protocol: &str) -> Lines {
     };
     table.lines.push(format!("listen = {listen}"));
     table.set("protocol", protocol);
-    if let Some(path) = &dialled.path {
-        table.set("path", path);
+    match &dialled.path {
+        Some(path) => table.set("path", path),
+        None => table.comment(
+            "it has no location of its own whose prefix would be its path: path = \"/...\"",
+        ),
     }
     table
 }
@@ -321,6 +324,9 @@ fn known(dialled: &Dialled, runs: &Runs, protocol: &str) -> Option<Lines> {
     if let Some(unit) = &runs.unit {
         table.set("unit", unit);
         table.comment(format!("{unit} is its own unit: render adds a drop-in; without the line unit = it makes the whole unit"));
+    }
+    if runs.is_activated {
+        table.lines.push("socket-activation = true".to_owned());
     }
     if let Some(keepalive) = dialled.keepalive {
         table.comment(format!(
