@@ -205,7 +205,11 @@ fn uvicorn(app: &Application) -> Vec<String> {
             say("--host", address.ip().to_string());
             say("--port", address.port().to_string());
         }
-        Some(Address::Unix(path)) => say("--uds", path.to_string()),
+        Some(Address::Unix(path)) => {
+            say("--uds", path.to_string());
+            // Who may write to the socket is nginx: a peer without an address is trusted by no other word.
+            say("--forwarded-allow-ips", "*".to_owned());
+        }
         None => {}
     }
     say("--workers", app.workers.to_string());
