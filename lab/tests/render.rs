@@ -81,6 +81,14 @@ said=$(systemd-analyze verify --man=no shop.service till.service till.socket cha
 [ -z \"$said\" ] || { echo \"$said\"; false; }
 ";
 
+const ADDRESSES: [&str; 5] = [
+    "/run/shop/shop.sock",
+    "/run/till.sock",
+    "/run/blog/blog.sock",
+    "127.0.0.1:9000",
+    "[::1]:3000",
+];
+
 const PATHS: [&str; 5] = [
     "/",
     "/till/",
@@ -109,6 +117,9 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
     machine.run(VERIFY)?;
     machine.run("php-fpm8.2 -t && nginx -t")?;
     follow(&machine, &then)?;
+    for address in ADDRESSES {
+        machine.accepting(address)?;
+    }
     for path in PATHS {
         answers(&machine, path)?;
     }
@@ -173,6 +184,88 @@ fn imports_what_runs(machine: &Machine<'_>) -> Result<()> {
     Ok(())
 }
 
+/// A host as somebody set it up by hand.
+const BY_HAND: &str = "\
+upstream shop {
+    server 127.0.0.1:8000;
+}
+server {
+    listen 80;
+    location / {
+        proxy_pass http://shop;
+    }
+    location /php {
+        include fastcgi_params;
+        fastcgi_param SCRIPT_FILENAME /srv/www/php/index.php;
+        fastcgi_pass unix:/run/php/php8.2-fpm.sock;
+    }
+}
+";
+
+/// The same once its applications are rendered. What the import could not take in full stays as it was.
+const BY_RENDER: &str = "\
+server {
+    listen 80;
+    include snippets/shop.conf;
+    location /php {
+        include fastcgi_params;
+        fastcgi_param SCRIPT_FILENAME /srv/www/php/index.php;
+        fastcgi_pass www;
+    }
+}
+";
+
+#[test]
+fn a_host_goes_on_from_its_imported_settings() -> Result<()> {
+    let lab = &Lab::new()?;
+    let machine = lab.machine()?;
+    machine.run("useradd --system crm")?;
+    machine.write("/srv/www/php/index.php", "<?php echo 'ok';\n")?;
+    let unit = "[Service]\nUser=crm\nEnvironment=SECRET=hunter2\nExecStart=/usr/bin/gunicorn --chdir /srv/shop --bind 127.0.0.1:8000 --workers 3 shop:application\n";
+    machine.unit("crm.service", unit)?;
+    machine.run("systemctl start crm php8.2-fpm")?;
+    machine.nginx_site(BY_HAND)?;
+    machine.accepting("127.0.0.1:8000")?;
+
+    machine.run("cd /etc && why502 render --import")?;
+    ensure!(
+        machine.run("cd /etc && why502 render --import").is_err(),
+        "settings that are there are kept"
+    );
+    let begun = machine.run("cat /etc/why502.toml")?;
+    for said in [
+        "kind = \"gunicorn\"",
+        "workers = 3",
+        "user = \"crm\"",
+        "unit = \"crm.service\"",
+        "[applications.www]",
+    ] {
+        ensure!(begun.contains(said), "{said} is not in\n{begun}");
+    }
+    ensure!(!begun.contains("hunter2"), "{begun}");
+    // As the import says: the pool's own file, and the upstreams, make room.
+    machine.run("rm /etc/php/8.2/fpm/pool.d/www.conf")?;
+    let settings = begun.replace(
+        "[applications.www]\n",
+        "[applications.www]\ndirectory = \"/srv/www\"\n",
+    );
+    machine.write(
+        "/etc/why502.toml",
+        &settings.replace("127.0.0.1:8000", "127.0.0.1:8010"),
+    )?;
+    machine.write("/etc/nginx/sites-enabled/shop", BY_RENDER)?;
+    follow(&machine, &render(&machine)?)?;
+    for address in ["127.0.0.1:8010", "/run/php/php8.2-fpm.sock"] {
+        machine.accepting(address)?;
+    }
+    for path in ["/", "/php"] {
+        answers(&machine, path)?;
+    }
+    machine.run("why502 render --check")?;
+    // A worker that had not been told yet may have dialled the old address: that is over.
+    machine.run("why502").map(drop)
+}
+
 /// Renders in the machine; gives what is to be run.
 fn render(machine: &Machine<'_>) -> Result<Vec<String>> {
     then(&machine.run("why502 render --format json")?)
@@ -196,15 +289,22 @@ fn follow(machine: &Machine<'_>, then: &[String]) -> Result<()> {
         .try_for_each(|command| machine.run(command).map(drop))
 }
 
-/// Waits until a path is answered well: units of type exec are up before they listen.
+/// Waits until a path is answered well, time after time: units of type exec are up before they listen, and a worker of
+/// nginx that was told to go may take one more connection.
 fn answers(machine: &Machine<'_>, path: &str) -> Result<()> {
-    for _ in 0..50 {
+    let mut in_a_row = 0;
+    for _ in 0..100 {
         if machine.request("GET", path)? == 200 {
-            return machine.expect(3, "GET", path, 200);
+            in_a_row += 1;
+        } else {
+            in_a_row = 0;
         }
-        std::thread::sleep(std::time::Duration::from_millis(100));
+        if in_a_row == 5 {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    machine.expect(1, "GET", path, 200)
+    machine.expect(5, "GET", path, 200)
 }
 
 const ASGI: &str = "\

@@ -234,6 +234,86 @@ fn what_render_did_not_make_is_kept() {
 }
 
 #[test]
+fn a_unit_of_the_hosts_own_is_not_hidden() {
+    let host = Host::new(&SHOP.replace("applications.shop", "applications.ssh"));
+    fs::create_dir_all(host.path("usr/lib/systemd/system")).unwrap();
+    fs::write(
+        host.path("usr/lib/systemd/system/ssh.service"),
+        "[Service]\n",
+    )
+    .unwrap();
+    let (status, _, errors) = host.render(&[]);
+    assert_eq!(status, 2);
+    assert!(
+        errors.contains("the host has a unit of that name"),
+        "{errors}"
+    );
+    assert!(
+        host.drift()
+            .contains("in the way  /etc/systemd/system/ssh.service")
+    );
+}
+
+#[test]
+fn what_is_gone_by_itself_is_forgotten() {
+    let wiki = SHOP.replace("shop", "wiki").replace("8000", "8001");
+    let host = Host::new(&format!("{SHOP}{wiki}"));
+    host.rendered();
+    host.settings(SHOP);
+    for file in [
+        "etc/nginx/snippets/wiki.conf",
+        "etc/systemd/system/wiki.service",
+        "etc/why502/wiki/gunicorn.conf.py",
+    ] {
+        fs::remove_file(host.path(file)).unwrap();
+    }
+    host.rendered();
+    assert!(!host.read("var/lib/why502/render.json").contains("wiki"));
+    host.clean();
+}
+
+#[test]
+fn two_do_not_render_at_once() {
+    let host = Host::new(SHOP);
+    host.rendered();
+    let lock = fs::File::open(host.path("var/lib/why502")).unwrap();
+    lock.lock().unwrap();
+    let (status, _, errors) = host.render(&[]);
+    assert_eq!(status, 2);
+    assert!(errors.contains("another render is at work"), "{errors}");
+    host.clean();
+}
+
+#[test]
+fn what_stands_in_a_unit_already_is_only_added_to() {
+    let host = Host::new(&format!(
+        "{}unit = \"crm@1.service\"\n",
+        SHOP.replace("127.0.0.1:8000", "unix:/run/shop/shop.sock")
+    ));
+    host.rendered();
+    assert!(!host.path(SERVICE).exists());
+    assert_eq!(
+        host.read("etc/systemd/system/crm@1.service.d/why502-shop.conf"),
+        "\
+# made by why502 render from why502.toml; edits are lost
+[Service]
+Type=notify
+User=shop
+Group=www-data
+WorkingDirectory=/srv/shop
+RuntimeDirectory=shop
+# nginx's group may look into it, and nobody else.
+RuntimeDirectoryMode=0750
+UMask=0007
+ExecStart=
+ExecStart=/usr/bin/gunicorn --config /etc/why502/shop/gunicorn.conf.py shop:application
+ExecReload=
+ExecReload=/bin/kill -s HUP $MAINPID
+"
+    );
+}
+
+#[test]
 fn a_link_is_not_written_through() {
     let host = Host::new(SHOP);
     fs::create_dir_all(host.path("etc/systemd/system")).unwrap();

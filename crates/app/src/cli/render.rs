@@ -11,7 +11,7 @@ use diagnose::Options;
 use jiff::Timestamp;
 
 use super::Global;
-use crate::render::told::{Loudness, Told};
+use crate::render::told::{HIDES, Loudness, Told};
 use crate::render::{self, Compared, Memory, State};
 use crate::settings::{self, Settings};
 
@@ -85,6 +85,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         root.display()
     );
     let planned = render::plan(&settings)?;
+    let _lock = (!args.check).then(|| Memory::lock(&root)).transpose()?;
     let mut memory = Memory::read(&root)?;
     let files = render::compare(planned, &memory, &file, &root)?;
     if args.check {
@@ -200,6 +201,7 @@ fn refuse(files: &[Compared]) -> anyhow::Result<()> {
             let why = match file.state {
                 State::LeftOverEdited => "nothing asks for it any more, and it was edited by hand",
                 State::OfOthers => "it was made from other settings",
+                State::Hides => HIDES,
                 _ => "it was not made by why502 render",
             };
             format!("{}: {why}", file.place.display())

@@ -58,7 +58,7 @@ struct Seen<'a> {
     reloads: bool,
     socket_activation: bool,
     socket_mode: String,
-    runtime_directory: Option<&'a str>,
+    runtime_directories: &'a [String],
     php: Option<&'a str>,
     ports: Vec<u16>,
     labels: Vec<Value>,
@@ -106,7 +106,7 @@ pub(crate) fn application(app: &Application, paths: &Paths) -> anyhow::Result<Va
         reloads: app.kind == Kind::Gunicorn,
         socket_activation: app.socket_activation,
         socket_mode: app.socket_mode.to_string(),
-        runtime_directory: app.runtime_directory.as_deref(),
+        runtime_directories: &app.runtime_directories,
         php: app.php.as_ref().map(PhpVersion::as_str),
         ports: ports(app),
         labels: labels(app),
@@ -236,15 +236,18 @@ fn ports(app: &Application) -> Vec<u16> {
 
 /// What SELinux has to label for its sockets: a directory of their own with all in it, else the socket alone.
 fn labels(app: &Application) -> Vec<Value> {
-    let own = app
-        .runtime_directory
-        .as_ref()
-        .map(|it| format!("/run/{it}"));
     let mut labels: Vec<Value> = Vec::new();
     for path in app.peers.iter().filter_map(Address::path) {
-        let directory = own
-            .as_ref()
-            .filter(|own| path.as_str().starts_with(&format!("{own}/")));
+        let holder = path
+            .as_str()
+            .rsplit_once('/')
+            .map_or("", |(holder, _)| holder);
+        let made = |directory: &&String| {
+            holder
+                .strip_suffix(directory.as_str())
+                .is_some_and(|run| run.ends_with("/run/"))
+        };
+        let directory = app.runtime_directories.iter().find(made).map(|_| holder);
         let label = match directory {
             Some(directory) => {
                 json!({ "pattern": format!("{}(/.*)?", escaped(directory)), "path": directory })

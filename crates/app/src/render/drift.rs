@@ -64,6 +64,8 @@ pub(crate) enum State {
     Foreign,
     /// It was made from other settings, which are still there.
     OfOthers,
+    /// It is not there, and would hide a unit of the host's own.
+    Hides,
 }
 
 /// Compares all files with what stands beneath `root`.
@@ -97,6 +99,7 @@ fn one(
     let remembered = memory.of(&path);
     let is_of_others = remembered.is_some_and(|it| it.settings != settings && it.settings.exists());
     let (state, differs) = match &found {
+        Found::Nothing if hides(&path, root) => (State::Hides, Vec::new()),
         Found::Nothing => (State::Missing, Vec::new()),
         _ if is_of_others => (State::OfOthers, Vec::new()),
         Found::Other => (State::Foreign, Vec::new()),
@@ -121,6 +124,19 @@ fn one(
         planned: Some(file),
         set,
         differs,
+    })
+}
+
+/// Whether a unit would stand before one of the same name that a package brought: `ssh`, `nginx`.
+fn hides(path: &str, root: &Path) -> bool {
+    const PACKAGED: [&str; 2] = ["/usr/lib/systemd/system/", "/lib/systemd/system/"];
+    let unit = path
+        .strip_prefix("/etc/systemd/system/")
+        .filter(|unit| !unit.contains('/'));
+    unit.is_some_and(|unit| {
+        PACKAGED
+            .iter()
+            .any(|packaged| beneath(root, packaged).join(unit).exists())
     })
 }
 
@@ -286,6 +302,9 @@ impl State {
 
     /// Whether it is not render's to write without being told so.
     pub(crate) fn is_refused(self) -> bool {
-        matches!(self, Self::Foreign | Self::OfOthers | Self::LeftOverEdited)
+        matches!(
+            self,
+            Self::Foreign | Self::OfOthers | Self::Hides | Self::LeftOverEdited
+        )
     }
 }

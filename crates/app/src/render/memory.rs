@@ -3,11 +3,14 @@
 //! It tells a file that was edited by hand from one that the settings changed, and finds what is left over.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::drift::Compared;
 
 /// Where it stands on a host.
 const FILE: &str = "/var/lib/why502/render.json";
@@ -94,6 +97,30 @@ impl Memory {
             settings: settings.to_path_buf(),
         };
         self.files.insert(path.to_owned(), file);
+    }
+
+    /// Forgets what these settings asked for once and what is not there any more either.
+    pub(crate) fn forget_gone(&mut self, settings: &Path, compared: &[Compared]) {
+        let is_known = |path: &str| compared.iter().any(|file| file.path == path);
+        self.files
+            .retain(|path, file| file.settings != settings || is_known(path));
+    }
+
+    /// Keeps any other render away from this root until what comes back is dropped.
+    pub(crate) fn lock(root: &Path) -> anyhow::Result<File> {
+        let path = Self::path(root);
+        let directory = path.parent().unwrap_or(root);
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let lock = File::open(directory)
+            .with_context(|| format!("cannot open {}", directory.display()))?;
+        lock.try_lock().with_context(|| {
+            format!(
+                "another render is at work: {} is locked",
+                directory.display()
+            )
+        })?;
+        Ok(lock)
     }
 
     /// Forgets a file.

@@ -86,7 +86,7 @@ fn concerns(output: Output, app: &Application) -> bool {
     match output {
         Output::Upstreams | Output::Location | Output::Selinux | Output::Apparmor => true,
         Output::Service => app.kind.has_unit() && !app.is_foreign_unit,
-        Output::DropIn if app.kind == Kind::PhpFpm => app.runtime_directory.is_some(),
+        Output::DropIn if app.kind == Kind::PhpFpm => !app.runtime_directories.is_empty(),
         Output::DropIn => app.kind.has_unit() && app.is_foreign_unit,
         Output::Socket => app.socket_activation,
         Output::Pool => app.kind == Kind::PhpFpm,

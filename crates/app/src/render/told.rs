@@ -14,6 +14,9 @@ use super::writer::Written;
 
 const SCHEMA: &str = "why502.render/1";
 
+/// Why a unit is not written.
+pub(crate) const HIDES: &str = "the host has a unit of that name, which it would hide; give the application another name, or say unit = \"...\"";
+
 /// What there is to tell.
 pub(crate) struct Told<'a> {
     pub(crate) settings: &'a Path,
@@ -99,7 +102,7 @@ impl Told<'_> {
             State::Missing => "missing",
             State::Outdated | State::Edited | State::Differs | State::Attributes => "differs",
             State::LeftOver | State::LeftOverEdited => "left over",
-            State::Foreign | State::OfOthers => "in the way",
+            State::Foreign | State::OfOthers | State::Hides => "in the way",
         }
     }
 
@@ -118,6 +121,7 @@ impl Told<'_> {
             }
             State::Foreign => "it was not made by why502 render".to_owned(),
             State::OfOthers => "it was made from other settings".to_owned(),
+            State::Hides => HIDES.to_owned(),
         }
     }
 
@@ -185,6 +189,7 @@ impl Told<'_> {
             State::LeftOverEdited => "left-over-edited",
             State::Foreign => "foreign",
             State::OfOthers => "of-other-settings",
+            State::Hides => "hides-a-unit",
         };
         let planned = file.planned.as_ref();
         json!({

@@ -42,6 +42,7 @@ pub(crate) fn write(
             }
         }
     }
+    memory.forget_gone(settings, compared);
     if *memory != before {
         let path = Memory::path(root);
         put(&path, memory.text()?.as_bytes(), Set::default())?;

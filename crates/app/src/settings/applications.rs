@@ -1,5 +1,7 @@
 //! `[nginx]` and `[applications.NAME]`: each application said once, with what follows from it.
 
+use std::num::NonZeroU16;
+
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -49,8 +51,8 @@ pub(super) struct Table {
     protocol: Option<Spanned<Protocol>>,
     path: Option<UrlPath>,
     health: Option<UrlPath>,
-    workers: Option<u16>,
-    threads: Option<u16>,
+    workers: Option<NonZeroU16>,
+    threads: Option<NonZeroU16>,
     timeout: Option<Seconds>,
     connect_timeout: Option<Seconds>,
     keepalive: Option<Spanned<u32>>,
@@ -124,8 +126,8 @@ pub(crate) struct Application {
     pub(crate) is_foreign_unit: bool,
     pub(crate) socket_activation: bool,
     pub(crate) socket_mode: FileMode,
-    /// The directory beneath `/run` that its service makes for its socket.
-    pub(crate) runtime_directory: Option<String>,
+    /// The directories beneath `/run` that its service makes for its sockets.
+    pub(crate) runtime_directories: Vec<String>,
     pub(crate) php: Option<PhpVersion>,
     pub(crate) vars: toml::Table,
 }
@@ -142,7 +144,7 @@ impl Table {
             .socket_activation
             .as_ref()
             .is_some_and(|on| *on.get_ref());
-        let runtime_directory = self.runtime_directory(&name, activated)?;
+        let runtime_directories = self.runtime_directories(&name, activated)?;
         let service = self.service(name.get_ref());
         let idle = self
             .keepalive_timeout
@@ -178,8 +180,10 @@ impl Table {
                 .path
                 .map_or_else(|| "/".to_owned(), |path| path.as_str().to_owned()),
             health: self.health,
-            workers: self.workers.unwrap_or(2),
-            threads: self.threads.unwrap_or(if keepalive > 0 { 4 } else { 1 }),
+            workers: self.workers.map_or(2, NonZeroU16::get),
+            threads: self
+                .threads
+                .map_or(if keepalive > 0 { 4 } else { 1 }, NonZeroU16::get),
             timeout,
             read_timeout: timeout.saturating_add(BEYOND),
             connect_timeout: self.connect_timeout.map_or(5, |seconds| seconds.0),
@@ -202,7 +206,7 @@ impl Table {
             service,
             socket_activation: activated,
             socket_mode: self.socket_mode.unwrap_or(FileMode(0o660)),
-            runtime_directory,
+            runtime_directories,
             php: self.php,
             vars: self.vars,
             name: name.into_inner(),
@@ -362,36 +366,37 @@ impl Table {
         }
     }
 
-    /// The directory of its socket beneath `/run`, where its service has to make it.
-    fn runtime_directory(
+    /// The directories of its sockets beneath `/run`, where its service has to make them.
+    fn runtime_directories(
         &self,
         name: &Spanned<Name>,
         activated: bool,
-    ) -> Result<Option<String>, Wrong> {
-        let Some(path) = self.listen.get_ref().0.iter().find_map(Address::path) else {
-            return Ok(None);
-        };
-        let Some(rest) = path.as_str().strip_prefix("/run/") else {
-            return Ok(None);
-        };
-        if activated || self.kind == Kind::External {
-            // systemd makes what a socket unit needs.
-            return Ok(None);
+    ) -> Result<Vec<String>, Wrong> {
+        let mut directories: Vec<String> = Vec::new();
+        // systemd makes what a socket unit needs.
+        let is_made_elsewhere = activated || self.kind == Kind::External;
+        let sockets = self.listen.get_ref().0.iter().filter_map(Address::path);
+        for path in sockets.filter(|_| !is_made_elsewhere) {
+            let Some(rest) = beneath_run(path) else {
+                continue;
+            };
+            match rest.rsplit_once('/') {
+                // Debian's php-fpm makes this one itself, and its master is root, who may write to /run.
+                Some(("php", _)) | None if self.kind == Kind::PhpFpm => {}
+                Some((directory, _)) if directories.iter().any(|it| it == directory) => {}
+                Some((directory, _)) => directories.push(directory.to_owned()),
+                None => {
+                    return Err(Wrong::at(
+                        &self.listen,
+                        format!(
+                            "only root makes a socket in /run itself: write listen = \"unix:/run/{name}/{rest}\"",
+                            name = name.get_ref()
+                        ),
+                    ));
+                }
+            }
         }
-        match rest.rsplit_once('/') {
-            // Debian's php-fpm makes this one itself.
-            Some(("php", _)) if self.kind == Kind::PhpFpm => Ok(None),
-            Some((directory, _)) => Ok(Some(directory.to_owned())),
-            // php-fpm's master is root, and root may write there.
-            None if self.kind == Kind::PhpFpm => Ok(None),
-            None => Err(Wrong::at(
-                &self.listen,
-                format!(
-                    "only root makes a socket in /run itself: write listen = \"unix:/run/{name}/{rest}\"",
-                    name = name.get_ref()
-                ),
-            )),
-        }
+        Ok(directories)
     }
 
     /// The command's words, with the address where it is asked for.
@@ -422,6 +427,13 @@ impl Table {
             })
             .collect()
     }
+}
+
+/// What follows `/run/`, by either of its names.
+fn beneath_run(path: &AbsolutePath) -> Option<&str> {
+    let path = path.as_str();
+    path.strip_prefix("/run/")
+        .or_else(|| path.strip_prefix("/var/run/"))
 }
 
 /// No two applications of this host have the same address.
