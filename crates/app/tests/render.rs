@@ -314,6 +314,27 @@ ExecReload=/bin/kill -s HUP $MAINPID
 }
 
 #[test]
+fn what_fails_half_way_is_said_and_gone_on_from() {
+    let host = Host::new(SHOP);
+    fs::create_dir_all(host.path(UPSTREAMS)).unwrap();
+    let (status, _, errors) = host.render(&["--force"]);
+    assert_eq!(status, 2);
+    assert!(errors.contains("is a directory"), "{errors}");
+    fs::remove_dir(host.path(UPSTREAMS)).unwrap();
+    // Where a directory cannot be made.
+    fs::write(host.path("etc/why502"), "a file").unwrap();
+    let (status, _, errors) = host.render(&[]);
+    assert_eq!(status, 2);
+    assert!(
+        errors.contains("1 of 4 files are as they should; then: cannot make"),
+        "{errors}"
+    );
+    fs::remove_file(host.path("etc/why502")).unwrap();
+    host.rendered();
+    host.clean();
+}
+
+#[test]
 fn a_link_is_not_written_through() {
     let host = Host::new(SHOP);
     fs::create_dir_all(host.path("etc/systemd/system")).unwrap();

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use facts::passwd::Accounts;
 
 use super::memory::{Memory, beneath, sum};
@@ -213,6 +213,10 @@ fn read(place: &Path) -> anyhow::Result<Found> {
     match fs::symlink_metadata(place) {
         Err(error) if is_absent(&error) => return Ok(Found::Nothing),
         Err(error) => return Err(error).with_context(cannot),
+        Ok(metadata) if metadata.is_dir() => bail!(
+            "{} is a directory, and a file should stand there: move it away, or give the output another path",
+            place.display()
+        ),
         Ok(metadata) if !metadata.is_file() => return Ok(Found::Other),
         Ok(_) => {}
     }

@@ -48,7 +48,12 @@ pub(crate) fn write(
         put(&path, memory.text()?.as_bytes(), Set::default())?;
     }
     match failure {
-        Some(error) => Err(error),
+        // What is done stays done: whoever renders again goes on from there.
+        Some(error) => Err(error.context(format!(
+            "{} of {} files are as they should; then",
+            written.len(),
+            compared.len()
+        ))),
         None => Ok(written),
     }
 }

@@ -115,7 +115,7 @@ impl Settings {
     pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Wrong> {
         let tables: Tables = toml::from_str(text).map_err(|error| Wrong {
             at: error.span(),
-            what: error.message().replace('\n', "; "),
+            what: with_hint(error.message()),
         })?;
         let nginx = tables.nginx.check();
         let applications: Vec<Application> = tables
@@ -136,6 +136,27 @@ impl Settings {
             outputs: tables.outputs,
             templates,
         })
+    }
+}
+
+/// What the parser says, in one line, and what to write where it only says that something is missing.
+fn with_hint(message: &str) -> String {
+    const HINTS: [(&str, &str); 4] = [
+        (
+            "missing field `listen`",
+            "listen = \"127.0.0.1:8000\" or \"unix:/run/shop/shop.sock\"",
+        ),
+        (
+            "missing field `kind`",
+            "kind = \"gunicorn\", \"uvicorn\", \"uwsgi\", \"puma\", \"php-fpm\", \"node\", \"other\" or \"external\"",
+        ),
+        ("missing field `source`", "source = \"TEMPLATE.j2\""),
+        ("missing field `path`", "path = \"/etc/...\""),
+    ];
+    let message = message.replace('\n', "; ");
+    match HINTS.iter().find(|(missing, _)| message == *missing) {
+        Some((_, hint)) => format!("{message}: write {hint}"),
+        None => message,
     }
 }
 
