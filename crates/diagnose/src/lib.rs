@@ -35,6 +35,6 @@ pub use facts::{
     counted,
 };
 pub use incident::{Incident, Origin, Requests};
-pub use lints::{Finding, Lint, LintOptions, LintReport, Severity};
 pub use inventory::Inventory;
+pub use lints::{Finding, Lint, LintOptions, LintReport, Severity};
 pub use verdict::{Confirmation, Fix, Proof, Safety, Step, Verdict};

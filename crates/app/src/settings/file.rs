@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::de::DeserializeOwned;
 
 /// Where it is looked for, after `--settings`.
-const PLACES: [&str; 2] = ["why502.toml", "/etc/why502.toml"];
+pub(super) const PLACES: [&str; 2] = ["why502.toml", "/etc/why502.toml"];
 
 /// A settings file.
 pub(crate) struct File {
@@ -49,11 +49,7 @@ impl File {
 
     /// An error that names file, line and column.
     pub(crate) fn wrong(&self, offset: usize, message: &str) -> anyhow::Error {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line = before.matches('\n').count() + 1;
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let column = before.get(start..).unwrap_or_default().chars().count() + 1;
-        anyhow::anyhow!("{}:{line}:{column}: {message}", self.path.display())
+        anyhow::anyhow!(located(&self.path, &self.text, offset, message))
     }
 
     #[cfg(test)]
@@ -63,4 +59,13 @@ impl File {
             text: text.to_owned(),
         }
     }
+}
+
+/// `file:line:column: message`.
+pub(super) fn located(file: &Path, text: &str, offset: usize, message: &str) -> String {
+    let before = text.get(..offset).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let column = before.get(start..).unwrap_or_default().chars().count() + 1;
+    format!("{}:{line}:{column}: {message}", file.display())
 }

@@ -29,9 +29,6 @@ pub(crate) use values::{
     AbsolutePath, FileMode, GroupName, HostName, Module, Name, PhpVersion, UrlPath, UserName,
 };
 
-/// The settings' file, where none is named: here, or for the whole host.
-const PLACES: [&str; 2] = ["why502.toml", "/etc/why502.toml"];
-
 /// What `why502.toml` says of applications and of what is rendered from them.
 pub(crate) struct Settings {
     /// The file, absolute.
@@ -83,14 +80,14 @@ impl Wrong {
 pub(crate) fn find(named: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match named {
         Some(path) => path.to_path_buf(),
-        None => PLACES
+        None => file::PLACES
             .map(PathBuf::from)
             .into_iter()
             .find(|path| path.exists())
             .with_context(|| {
                 format!(
                     "there is no {}: write one (why502 render --import begins it), or name it with --settings FILE",
-                    PLACES.join(" and no ")
+                    file::PLACES.join(" and no ")
                 )
             })?,
     };
@@ -165,16 +162,7 @@ fn located(file: &Path, text: &str, wrong: &Wrong) -> String {
     let Some(range) = &wrong.at else {
         return format!("{}: {}", file.display(), wrong.what);
     };
-    let before = text.get(..range.start).unwrap_or(text);
-    let line = before.matches('\n').count() + 1;
-    let column = before
-        .rsplit('\n')
-        .next()
-        .unwrap_or_default()
-        .chars()
-        .count()
-        + 1;
-    format!("{}:{line}:{column}: {}", file.display(), wrong.what)
+    file::located(file, text, range.start, &wrong.what)
 }
 
 impl fmt::Display for Wrong {

@@ -318,10 +318,8 @@ impl Teller<'_> {
         }
         if self.judged.ongoing() && self.judged.is_repairable() {
             // What the user named has to be named again.
-            let again = fixes.iter().filter_map(|fix| fix.verify.as_deref());
-            let flags = again
-                .filter_map(|verify| verify.strip_prefix("why502"))
-                .next();
+            let mut again = fixes.iter().filter_map(|fix| fix.verify.as_deref());
+            let flags = again.find_map(|verify| verify.strip_prefix("why502"));
             let command = format!(
                 "sudo why502 fix {}{}",
                 self.judged.incident.id,
