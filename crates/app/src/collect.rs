@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use diagnose::{Case, Diagnosis, LintOptions, LintReport, Options, Probe, ProbeRequest};
+use diagnose::{Case, Diagnosis, Gate, LintOptions, LintReport, Options, Probe, ProbeRequest};
 
 /// A chain of evidence is some thirty links long; a case that still asks after this many rounds asks in a circle.
 const MOST_ROUNDS: usize = 200;
@@ -48,8 +48,25 @@ pub(crate) fn diagnose(options: Options, probe: &dyn Probe) -> Diagnosis {
 /// Has the questions of the lints answered by `probe`, and judges them.
 pub(crate) fn lint(options: Options, probe: &dyn Probe, lints: &LintOptions) -> LintReport {
     let mut case = Case::new(options);
+    answer(&mut case, probe, |case| case.lint_plan(lints));
+    case.lint(lints)
+}
+
+/// Has a gate's questions answered by `probe`, and says what they come to.
+pub(crate) fn gate(options: Options, probe: &dyn Probe) -> Gate {
+    let mut case = Case::new(options);
+    answer(&mut case, probe, Case::plan_gate);
+    let _span = tracing::debug_span!("conclude").entered();
+    case.conclude_gate()
+}
+
+/// Answers what a case wants, until it wants nothing new.
+fn answer(case: &mut Case, probe: &dyn Probe, plan: impl Fn(&Case) -> Vec<ProbeRequest>) {
     for round in 0..MOST_ROUNDS {
-        let wanted = case.lint_plan(lints);
+        let wanted = {
+            let _span = tracing::debug_span!("plan", round).entered();
+            plan(case)
+        };
         if wanted.is_empty() {
             break;
         }
@@ -59,7 +76,6 @@ pub(crate) fn lint(options: Options, probe: &dyn Probe, lints: &LintOptions) -> 
             case.add(request, record);
         }
     }
-    case.lint(lints)
 }
 
 /// Reads `90s`, `15m`, `1h`, `7d`, or a sum of them.

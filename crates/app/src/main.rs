@@ -7,6 +7,7 @@ mod apply;
 mod cli;
 mod collect;
 mod lint;
+mod gate;
 mod logs;
 mod render;
 mod settings;

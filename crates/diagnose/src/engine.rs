@@ -43,7 +43,7 @@ impl Case {
         self.diagnosis(judged, gaps)
     }
 
-    fn judge_all(&self) -> (Vec<Judged>, Vec<Gap>) {
+    pub(crate) fn judge_all(&self) -> (Vec<Judged>, Vec<Gap>) {
         let (incidents, gaps) = self.incidents();
         let first: Vec<(Incident, Standing, Vec<CauseVerdict>)> = incidents
             .into_iter()

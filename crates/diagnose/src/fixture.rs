@@ -32,6 +32,7 @@
 //! //- connect 127.0.0.1:8000 -> errno 111       or ok, timeout; without it: what the listeners and paths make of it
 //! //- handshake 127.0.0.1:8443 tls1.3 app.internal    a hello as a request's text has it; body: the answer's text
 //! //- request 127.0.0.1:8080                  body: the answer's text to a GET there, the first given at `now`
+//! //- conversation 127.0.0.1:8080 tls1.3   body: the answer's text to a gate's conversation there, or to one whose request has those words
 //! //- link /proc/2841/fd/2 -> /var/log/x
 //! //- command systemctl show x -> exit 0        body: standard output; the exit status may be left out
 //! //- command-fails ip route                    body: standard error; exit status 2
@@ -136,6 +137,7 @@ impl Fixture {
                 handshake: false,
                 request: None,
                 selection: None,
+                gate: None,
             },
             incident: None,
         };
@@ -266,6 +268,12 @@ impl Fixture {
             "request" => {
                 host.requests
                     .insert(words.at(1).to_owned(), section.body.clone().into_bytes());
+            }
+            "conversation" => {
+                let answer = section.body.clone().into_bytes();
+                let word = words.words.get(2).cloned().unwrap_or_default();
+                host.conversations
+                    .push((words.at(1).to_owned(), word, answer));
             }
             "link" => {
                 host.links
@@ -529,6 +537,8 @@ pub(crate) struct Host {
     handshakes: BTreeMap<String, Vec<u8>>,
     /// By address.
     requests: BTreeMap<String, Vec<u8>>,
+    /// By peer and a word of the request; the first that fits.
+    conversations: Vec<(String, String, Vec<u8>)>,
     links: BTreeMap<PathBuf, String>,
     commands: BTreeMap<Vec<String>, (i32, String)>,
     /// What programs that fail complain of.
@@ -583,6 +593,7 @@ impl Host {
             connects: BTreeMap::new(),
             handshakes: BTreeMap::new(),
             requests: BTreeMap::new(),
+            conversations: Vec::new(),
             links: BTreeMap::new(),
             commands: BTreeMap::new(),
             complaints: BTreeMap::new(),
@@ -722,6 +733,28 @@ impl Host {
             (FIRST, PathBuf::from(path)),
             (bytes.as_ref().to_vec(), boot),
         );
+    }
+
+    /// As set; else what a connection makes of it, and silence.
+    fn conversation(&self, held: &facts::Conversation) -> Answer {
+        let text = ProbeRequest::Conversation(held.clone()).to_string();
+        let words: Vec<&str> = text.split(' ').collect();
+        let is_set = |(peer, word, _): &&(String, String, Vec<u8>)| {
+            *peer == held.to.to_string() && (word.is_empty() || words.contains(&word.as_str()))
+        };
+        if let Some((_, _, answer)) = self.conversations.iter().find(is_set) {
+            return Answer::Bytes(answer.clone());
+        }
+        let from = match held.from {
+            facts::Caller::Process(pid) => Some(pid),
+            _ => None,
+        };
+        match self.connect(from, &held.to) {
+            Answer::Bytes(_) => {
+                Answer::Bytes(b"connected us=100\ntook us=200\nended closed\n".to_vec())
+            }
+            failed => failed,
+        }
     }
 
     /// The kernel's answer to a question of access, with the places of [`PERMISSIONS`].
@@ -1349,6 +1382,7 @@ impl Probe for Host {
                     failed => failed,
                 },
             },
+            ProbeRequest::Conversation(held) => self.conversation(held),
             ProbeRequest::SelinuxAccess {
                 source,
                 target,

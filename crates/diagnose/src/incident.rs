@@ -20,6 +20,8 @@ pub enum Origin {
     AccessLog,
     /// The host's state alone: nginx is not running.
     Host,
+    /// The failing act itself, tried by a gate.
+    Experiment,
 }
 
 /// What failing requests asked for.
@@ -76,9 +78,10 @@ pub struct Incident {
     pub paths: BTreeSet<String>,
     /// What all of them asked for: it tells the locations that they are of.
     pub requests: Rc<Requests>,
-    /// One of the lines, as it stands in the log.
+    /// One of the lines, as it stands in the log; of an experiment what was tried and what came of it.
     pub sample: String,
-    /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols.
+    /// The different messages, where the class leaves open what failed (see [`Class`]): of TLS and of foreign protocols; of
+    /// an experiment the one that nginx would write.
     /// At most [`MESSAGES_KEPT`](crate::case::MESSAGES_KEPT); with as many, there may be more.
     pub messages: BTreeSet<String>,
     /// The process that wrote the last of them, as it calls itself.
@@ -106,6 +109,9 @@ impl Incident {
 
     /// The log line as an exhibit, with the number of lines like it.
     pub fn exhibit(&self) -> Exhibit {
+        if self.origin == Origin::Experiment {
+            return self.experiment();
+        }
         Exhibit::Log {
             at: Some(self.first_seen),
             text: self.sample.clone(),
@@ -141,6 +147,9 @@ impl Incident {
         &self,
         read: impl FnOnce(&log::error::Event<'_>) -> Option<T>,
     ) -> Option<T> {
+        if self.origin == Origin::Experiment {
+            return None;
+        }
         let line = self.sample.as_bytes();
         let decoded = log::error::decode(line);
         let event = decoded.event().or_else(|| log::error::parse(line))?;

@@ -15,6 +15,7 @@ mod engine;
 pub mod explain;
 #[cfg(test)]
 mod fixture;
+pub mod gate;
 pub mod incident;
 pub mod inventory;
 pub mod lints;
@@ -34,6 +35,7 @@ pub use facts::{
     Answer, ConfSpan, Exhibit, Gap, GapKind, PeerAddress, Probe, ProbeRequest, Record, Url, count,
     counted,
 };
+pub use gate::{Gate, GateOptions, GateOutcome, GatePeer, GateTrouble, Role};
 pub use incident::{Incident, Origin, Requests};
 pub use inventory::Inventory;
 pub use lints::{Finding, Lint, LintOptions, LintReport, Severity};

@@ -21,10 +21,12 @@ impl Proof {
         }
     }
 
-    /// Adds an exhibit.
+    /// Adds an exhibit; what stands there already says nothing more.
     #[must_use]
     pub fn and(mut self, exhibit: Exhibit) -> Self {
-        self.exhibits.push(exhibit);
+        if !self.exhibits.contains(&exhibit) {
+            self.exhibits.push(exhibit);
+        }
         self
     }
 

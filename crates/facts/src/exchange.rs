@@ -1,4 +1,4 @@
-//! What came of one GET (`ProbeRequest::Request`).
+//! What came of one GET (`ProbeRequest::Request`), or of a conversation in another protocol (`ProbeRequest::Conversation`).
 //!
 //! The answer is text, a line an observation, in the order in which they were made; a reader skips lines it does not know:
 //!
@@ -6,12 +6,15 @@
 //! local 127.0.0.1                   our own address on the connection; left out for a unix socket
 //! connected us=120                  how long the connection took
 //! tls version=TLSv1.3 suite=...     the TLS handshake was finished
+//! certificate 308201...             of a conversation: each certificate that was shown, the peer's own first, as DER
 //! alert 112                         a TLS alert of the other side
 //! refused unsupported protocol      our own side gave up, and why
 //! received 160303007a0200...        the first bytes of what is no HTTP response, hexadecimal, at most 64
 //! head status=502 us=3400 bytes=157 the response header, how long it took from the first byte sent, and its size
 //! header content-length 3 150       one line of it: name, bytes of its value, the value where it holds nothing of anybody's
 //! body bytes=150 page=nginx         what came of the body; `page=nginx` where it is an error page that nginx makes itself
+//! said VERSION 1.6.18               of a conversation: what the peer said in its protocol, in a few words
+//! took us=3500                      of a conversation: all of it
 //! ended whole                       or `closed` before its end, `cut` at our bound, `silent` when no more came in time,
 //!                                   or `errno 104`
 //! ```
@@ -36,6 +39,8 @@ pub struct Exchange {
     pub connected: Duration,
     /// TLS version and cipher suite, where TLS was spoken.
     pub tls: Option<(String, String)>,
+    /// The certificates shown, the peer's own first.
+    pub certificates: Vec<Vec<u8>>,
     /// The other side's TLS alert.
     pub alert: Option<u8>,
     /// Why our own side gave up.
@@ -48,6 +53,10 @@ pub struct Exchange {
     pub body: u64,
     /// Whether the body is an error page that nginx makes itself: of this nginx, or of one behind it.
     pub is_page_of_nginx: bool,
+    /// What the peer said in its protocol, in a few words.
+    pub said: Option<String>,
+    /// How long all of it took.
+    pub took: Duration,
     /// How it ended.
     pub ended: Option<End>,
 }
@@ -105,6 +114,9 @@ impl Exchange {
                     let suite = field(rest, "suite").unwrap_or_default().to_owned();
                     exchange.tls = Some((version, suite));
                 }
+                "certificate" => exchange.certificates.extend(text::hex(rest.as_bytes())),
+                "said" => exchange.said = Some(rest.to_owned()),
+                "took" => exchange.took = microseconds(rest).unwrap_or_default(),
                 "alert" => exchange.alert = rest.parse().ok(),
                 "refused" => exchange.refused = Some(rest.to_owned()),
                 "received" => exchange.received = text::hex(rest.as_bytes()).unwrap_or_default(),
@@ -143,6 +155,9 @@ impl Exchange {
                 &format!("version={version} suite={suite}"),
             );
         }
+        for certificate in &self.certificates {
+            line(&mut text, "certificate", &hex(certificate));
+        }
         if let Some(alert) = self.alert {
             line(&mut text, "alert", &alert.to_string());
         }
@@ -160,6 +175,13 @@ impl Exchange {
                 ""
             };
             line(&mut text, "body", &format!("bytes={}{page}", self.body));
+        }
+        if let Some(said) = &self.said {
+            line(&mut text, "said", said);
+        }
+        if !self.took.is_zero() {
+            let took = format!("us={}", self.took.as_micros());
+            line(&mut text, "took", &took);
         }
         match self.ended {
             Some(End::Whole) => line(&mut text, "ended", "whole"),
@@ -328,7 +350,14 @@ mod tests {
             ended: Some(End::Errno(104)),
             ..Exchange::default()
         };
-        for exchange in [answered(), refused, Exchange::default()] {
+        let said = Exchange {
+            certificates: vec![vec![0x30, 0x82], vec![0x30]],
+            said: Some("VERSION 1.6.18".to_owned()),
+            took: Duration::from_micros(3500),
+            ended: Some(End::Whole),
+            ..Exchange::default()
+        };
+        for exchange in [answered(), refused, said, Exchange::default()] {
             assert_eq!(Exchange::parse(exchange.to_text().as_bytes()), exchange);
         }
     }

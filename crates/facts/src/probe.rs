@@ -12,6 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::PeerAddress;
+use crate::conversation::{Conversation, Speech};
 use crate::url::without_query;
 
 /// Whose file system a path is looked up in.
@@ -260,6 +261,10 @@ pub enum ProbeRequest {
         /// What is asked for.
         get: Get,
     },
+    /// A short conversation with a peer in its protocol, held as somebody would hold it. Only by a gate, and only with peers
+    /// that a configuration names. `EPERM` and `ESRCH` as of [`Self::Connect`]. Answer: [`Answer::Bytes`] as
+    /// [`exchange`](crate::exchange) reads it, [`Answer::Errno`] or [`Answer::TimedOut`] where there was no connection.
+    Conversation(Conversation),
     /// A program of the host, run read-only without a shell. Answer: [`Answer::Exit`], or [`Answer::Errno`] when it
     /// could not be run.
     Command {
@@ -328,6 +333,7 @@ impl ProbeRequest {
             Self::Dns { .. } => "dns",
             Self::Handshake { .. } => "handshake",
             Self::Request { .. } => "request",
+            Self::Conversation(_) => "conversation",
             Self::Command { .. } => "command",
             Self::CommandIn { .. } => "command-in",
         }
@@ -341,6 +347,7 @@ impl ProbeRequest {
             }
             // A connection, and then a response that may take its time.
             Self::Request { .. } => Duration::from_secs(12),
+            Self::Conversation(conversation) => Duration::from_millis(conversation.within),
             _ => Duration::from_secs(5),
         }
     }
@@ -454,6 +461,32 @@ impl fmt::Display for ProbeRequest {
                 field(f, to.to_string().as_bytes())?;
                 f.write_str(if get.tls.is_some() { " https" } else { " http" })?;
                 field(f, without_query(&get.target).as_bytes())
+            }
+            Self::Conversation(held) => {
+                write!(f, " {}", held.from)?;
+                field(f, held.to.to_string().as_bytes())?;
+                let hello = match &held.speech {
+                    Speech::Hello(hello) => Some(hello),
+                    _ => held.tls.as_ref(),
+                };
+                f.write_str(match &held.tls {
+                    Some(tls) => match tls.name() {
+                        "tls1.2" => " over-tls1.2",
+                        _ => " over-tls1.3",
+                    },
+                    None => " plain",
+                })?;
+                write!(f, " {}", held.speech.name())?;
+                if let Some(Hello::Tls {
+                    name: Some(name), ..
+                }) = hello
+                {
+                    field(f, name.as_bytes())?;
+                }
+                if let Some(path) = held.speech.path() {
+                    field(f, without_query(path).as_bytes())?;
+                }
+                write!(f, " {}", held.within)
             }
             Self::Command { argv } => argv.iter().try_for_each(|arg| field(f, arg.as_bytes())),
             Self::CommandIn { netns, argv } => {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use facts::{PeerAddress, Probe, ProbeRequest, Record};
+use facts::{Caller, PeerAddress, Probe, ProbeRequest, Record};
 
 /// Most questions at once of those that only wait: for a program, or for a peer that does not answer.
 const WAITING: usize = 32;
@@ -55,11 +55,26 @@ pub fn collect(probe: &dyn Probe, requests: &[ProbeRequest]) -> Vec<Record> {
         .collect()
 }
 
-/// Connections over TCP that one process would make go together, everything else alone.
+/// Connections over TCP that one process would make go together, and conversations that one would hold; everything else
+/// alone.
 fn together(waiting: Vec<usize>, requests: &[ProbeRequest]) -> Vec<Vec<usize>> {
     let mut tasks: Vec<Vec<usize>> = Vec::new();
     let mut open: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+    let mut talking: BTreeMap<&Caller, usize> = BTreeMap::new();
     for at in waiting {
+        if let Some(ProbeRequest::Conversation(held)) = requests.get(at) {
+            // However many there are: they share one time-out.
+            if let Some(task) = talking
+                .get(&held.from)
+                .and_then(|&task| tasks.get_mut(task))
+            {
+                task.push(at);
+            } else {
+                talking.insert(&held.from, tasks.len());
+                tasks.push(vec![at]);
+            }
+            continue;
+        }
         let Some(ProbeRequest::Connect {
             from,
             to: PeerAddress::Tcp(_),
@@ -87,6 +102,7 @@ fn waits(request: &ProbeRequest) -> bool {
             | ProbeRequest::Connect { .. }
             | ProbeRequest::Handshake { .. }
             | ProbeRequest::Request { .. }
+            | ProbeRequest::Conversation(_)
     )
 }
 

@@ -17,7 +17,7 @@ pub use change::{
     Attributes, Change, ChangeError, Lock, Master, Original, Ran, Tested, write_atomic,
 };
 pub use collect::collect;
-pub use live::LiveHost;
+pub use live::{LiveHost, more_descriptors};
 pub use recorder::Recorder;
 pub use redact::redact;
 pub use snapshot::{Fault, Meta, OpenError, Overwrite, Snapshot, WriteError};

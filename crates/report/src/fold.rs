@@ -224,11 +224,9 @@ pub(crate) fn ruled_out(judged: &Judged) -> RuledOut<'_> {
         let Judgement::RuledOut(proof) = judgement else {
             continue;
         };
-        match proof
-            .exhibits()
-            .iter()
-            .rfind(|exhibit| !matches!(exhibit, Exhibit::Log { .. }))
-        {
+        match proof.exhibits().iter().rfind(|&exhibit| {
+            !matches!(exhibit, Exhibit::Log { .. }) && *exhibit != judged.incident.exhibit()
+        }) {
             Some(exhibit) => sorted.looked.push((cause, exhibit)),
             None => sorted.by_log.push(cause),
         }

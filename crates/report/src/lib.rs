@@ -10,6 +10,7 @@
 pub mod csv;
 mod fold;
 pub mod github;
+pub mod gate;
 pub mod html;
 pub mod json;
 mod local;

@@ -31,9 +31,11 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn of(diagnosis: &Diagnosis) -> Self {
-        Self {
-            today: date(diagnosis.generated_at),
-        }
+        Self::at(diagnosis.generated_at)
+    }
+
+    pub(crate) fn at(now: Timestamp) -> Self {
+        Self { today: date(now) }
     }
 
     pub(crate) fn time(self, at: Timestamp) -> String {
@@ -57,6 +59,7 @@ pub(crate) fn status(incident: &Incident) -> Cow<'static, str> {
         (Some(status), _) => format!("{status:03}").into(),
         (None, Origin::ErrorLog | Origin::AccessLog) => "log".into(),
         (None, Origin::Host) => "host".into(),
+        (None, Origin::Experiment) => "gate".into(),
     }
 }
 
@@ -98,7 +101,7 @@ fn arrow(incident: &Incident, to: &str) -> String {
     }
 }
 
-fn dialled(incident: &Incident) -> String {
+pub(crate) fn dialled(incident: &Incident) -> String {
     let peer = &incident.peer;
     // Of several protocols none is the peer's.
     let protocol = incident.protocol.filter(|_| !incident.has_other_protocols);

@@ -194,5 +194,6 @@ pub(crate) fn options_of(snapshot: &host::Snapshot) -> Options {
             .and_then(Value::as_str)
             .and_then(|url| Url::parse(url).ok()),
         selection: None,
+        gate: None,
     }
 }

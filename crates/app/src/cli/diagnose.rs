@@ -230,6 +230,7 @@ impl Target {
             handshake: false,
             request: None,
             selection: selection.map(|text| Selection(text.to_owned())),
+            gate: None,
         };
         Ok((
             collect::diagnose(options, &report),
@@ -273,6 +274,7 @@ impl Target {
             handshake: self.handshake,
             request: self.request.clone(),
             selection: selection.map(|text| Selection(text.to_owned())),
+            gate: None,
         })
     }
 
@@ -300,7 +302,7 @@ impl Target {
 /// How far back a diagnosis reads unless told otherwise.
 const DEFAULT_SINCE: Duration = Duration::from_hours(1);
 
-fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
+pub(super) fn absolute(path: &std::path::Path) -> anyhow::Result<PathBuf> {
     std::path::absolute(path).with_context(|| format!("no absolute path for {}", path.display()))
 }
 

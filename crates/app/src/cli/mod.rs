@@ -5,6 +5,7 @@ mod diagnose;
 mod explain;
 mod fix;
 mod lint;
+mod gate;
 mod logs;
 mod render;
 
@@ -40,6 +41,8 @@ enum Command {
     Capture(capture::Args),
     /// Carries the fix of a confirmed cause out: shows it, asks, verifies it, and undoes it when it does not help
     Fix(fix::Args),
+    /// Before a reload or after a deploy: asks every peer of a configuration as nginx would, and refuses what fails
+    Gate(gate::Args),
     /// What a pasted line or excerpt says, and what can stand behind it; or the page of a cause
     Explain(explain::Args),
     /// What in a configuration will lead to 502 or 504, or hides why; --fix mends what is safe to mend
@@ -84,6 +87,7 @@ pub(crate) fn run() -> ExitCode {
         None => diagnose::run(&cli.diagnose, &cli.global),
         Some(Command::Diagnose(args)) => diagnose::run(args, &cli.global),
         Some(Command::Capture(args)) => capture::run(args, &cli.global),
+        Some(Command::Gate(args)) => gate::run(args, &cli.global),
         Some(Command::Explain(args)) => explain::run(args, &cli.global),
         Some(Command::Fix(args)) => fix::run(args, &cli.global),
         Some(Command::Lint(args)) => lint::run(args, &cli.global),

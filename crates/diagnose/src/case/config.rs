@@ -841,6 +841,13 @@ impl Case {
 
     /// Whether the files have changed since the workers started.
     pub(crate) fn drift(&self, idx: usize) -> Result<Drift, Gap> {
+        if self.options.gate.is_some() {
+            return Ok(Drift::None(Exhibit::Record {
+                probe: "file",
+                at: None,
+                text: "what was tried is what stands on disk".to_owned(),
+            }));
+        }
         let instances = self.instances()?;
         let instance = instances
             .get(idx)
@@ -1230,7 +1237,7 @@ fn upstream_sites(model: &Model, incident: &Incident) -> Vec<Site> {
     sites
 }
 
-fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
+pub(super) fn site(model: &Model, pass: &Pass, line: Option<&ServerLine>) -> Option<Site> {
     let at = line.map_or(pass.directive, |line| line.directive);
     let argument = model.arg(at, 0)?.to_string();
     let is_literal = |address: &conf::Address| address.literal().is_some();

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::rc::Rc;
 
-use facts::{Answer, Gap, GapKind, ProbeRequest, Record, Stat};
+use facts::{Answer, Conversation, Gap, GapKind, PeerAddress, ProbeRequest, Record, Stat};
 
 /// See the module.
 #[derive(Default)]
@@ -79,6 +79,19 @@ impl Evidence {
             Some(pending) => Err(pending.clone()),
             None => Ok(answers),
         }
+    }
+
+    /// The conversations with a peer that were held, with their answers.
+    pub(crate) fn conversations_with(
+        &self,
+        peer: &PeerAddress,
+    ) -> impl Iterator<Item = (&Conversation, &Record)> {
+        self.records
+            .iter()
+            .filter_map(move |(request, record)| match request {
+                ProbeRequest::Conversation(held) if held.to == *peer => Some((held, record)),
+                _ => None,
+            })
     }
 
     /// The bytes of an answer; an errno, a failed program or a time-out is a gap.
@@ -202,6 +215,7 @@ fn describe(request: &ProbeRequest) -> String {
                 facts::url::without_query(&get.target)
             )
         }
+        ProbeRequest::Conversation(held) => format!("what {} answers", held.to),
         ProbeRequest::SelinuxAccess { source, target, .. } => {
             format!("what SELinux lets {source} do to {target}")
         }

@@ -9,13 +9,13 @@ use jiff::Timestamp;
 
 use super::tls::alert_name;
 use super::{Case, known};
-use crate::incident::Incident;
+use crate::incident::{Incident, Origin};
 
 /// An answer to a hello.
 pub(crate) struct Greeted {
-    greeting: Rc<Greeting>,
-    hello: Hello,
-    at: Timestamp,
+    pub(super) greeting: Rc<Greeting>,
+    pub(super) hello: Hello,
+    pub(super) at: Timestamp,
 }
 
 impl Greeted {
@@ -119,6 +119,9 @@ impl Case {
     /// The peer's answer to a hello, made as nginx's worker would make the connection.
     pub(crate) fn greet(&self, incident: &Incident, hello: Hello) -> Result<Greeted, Gap> {
         let to = incident.dialled()?.clone();
+        if incident.origin == Origin::Experiment {
+            return self.greet_again(incident, hello);
+        }
         let missing = format!("what {to} answers");
         if !(self.options.handshake && self.options.connect) {
             return Err(not_asked(missing));

@@ -41,6 +41,8 @@ pub(crate) struct Instance {
     pub(crate) options: Vec<Vec<u8>>,
     /// Whose file system its paths stand in.
     pub(crate) view: View,
+    /// The configuration is not the one that the master runs: a gate asks what would be if it did.
+    pub(crate) is_candidate: bool,
 }
 
 /// An old and a new master that both run.
@@ -175,6 +177,7 @@ impl Case {
             let processes = self.processes()?;
             let mut instances = Vec::new();
             let mut unknown = None;
+            let mut others = Vec::new();
             for (master, args) in masters(&processes) {
                 let serves = |process: &&Process| {
                     process.ppid == master.pid
@@ -193,8 +196,9 @@ impl Case {
                 }
                 match self.running(master, &args, workers) {
                     Ok(Some(instance)) if self.runs_named(&instance)? => instances.push(instance),
-                    // It only calls itself so, or runs another configuration than the one asked for.
-                    Ok(_) => {}
+                    Ok(Some(other)) => others.push(other),
+                    // It only calls itself so.
+                    Ok(None) => {}
                     Err(gap) if gap.kind == GapKind::Pending => return Err(gap),
                     Err(gap) => unknown = Some(gap),
                 }
@@ -204,11 +208,34 @@ impl Case {
             {
                 return Err(gap);
             }
+            if instances.is_empty() && self.options.gate.is_some() {
+                instances = self.as_candidate(others)?;
+            }
             if instances.is_empty() && self.options.pid.is_none() {
                 instances.extend(self.not_started()?);
             }
             Ok(instances)
         })
+    }
+
+    /// The running instance as it would be with the configuration that a gate is asked about. Of several nobody knows whose
+    /// it is to be.
+    fn as_candidate(&self, running: Vec<Instance>) -> Result<Vec<Instance>, Gap> {
+        let Some(named) = &self.options.config else {
+            return Ok(Vec::new());
+        };
+        if !self.is_main_configuration(named)? {
+            return Ok(Vec::new());
+        }
+        let Ok([instance]) = <[Instance; 1]>::try_from(running) else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![Instance {
+            config: named.clone(),
+            prefix: self.options.prefix.clone().unwrap_or(instance.prefix),
+            is_candidate: true,
+            ..instance
+        }])
     }
 
     fn running(
@@ -237,6 +264,7 @@ impl Case {
             globals: args.directives.clone().unwrap_or_default(),
             options: args.options(),
             view,
+            is_candidate: false,
         }))
     }
 
@@ -291,6 +319,7 @@ impl Case {
             globals: Vec::new(),
             options: Vec::new(),
             view: View::Host,
+            is_candidate: false,
         }))
     }
 
@@ -345,6 +374,12 @@ impl Case {
         } else {
             View::Process(pid)
         })
+    }
+
+    /// How many masters run, whatever they run.
+    pub(super) fn masters(&self) -> Result<usize, Gap> {
+        let processes = self.processes()?;
+        Ok(masters(&processes).count())
     }
 
     /// The incident of an nginx that does not run.

@@ -87,7 +87,7 @@ impl Case {
         incident: &Incident,
         files: &BTreeSet<PathBuf>,
     ) -> Result<(), Gap> {
-        if files.is_empty() || incident.origin == Origin::Host {
+        if files.is_empty() || matches!(incident.origin, Origin::Host | Origin::Experiment) {
             return Ok(());
         }
         let instance = self.instance(incident)?;

@@ -19,6 +19,7 @@ mod evidence;
 pub(crate) mod firewall;
 mod fpm;
 mod freezer;
+mod gate;
 mod greetings;
 mod happenings;
 mod hidden;
@@ -94,6 +95,7 @@ pub(crate) use selinux::{Need, Ruling, Selinux};
 pub(crate) use tls::{PeerName, TlsError, TlsSettings, alert_name, tls_errors, verify_error};
 
 use crate::diagnosis::{Diagnosis, InstanceSummary, Judged, Window};
+use crate::gate::GateOptions;
 use crate::incident::Incident;
 use evidence::Evidence;
 
@@ -120,6 +122,8 @@ pub struct Options {
     pub request: Option<Url>,
     /// Which incidents to tell of.
     pub selection: Option<Selection>,
+    /// What the peers are asked for; without it logs tell of failures.
+    pub gate: Option<GateOptions>,
 }
 
 /// `why502 [SITE|PEER|INCIDENT]`.
@@ -179,11 +183,19 @@ impl Case {
             // The first is the one through nginx; its lines were written by now.
             self.answered_at.get_or_insert(record.at);
         }
+        if matches!(request, ProbeRequest::Conversation(_)) {
+            // What was tried last is what the case is about.
+            let latest = self.answered_at.map_or(record.at, |at| at.max(record.at));
+            self.answered_at = Some(latest);
+        }
         self.evidence.add(request, record);
     }
 
     /// The incidents of every instance, and what could not be learned about them as a whole.
     pub(crate) fn incidents(&self) -> (Vec<Incident>, Vec<Gap>) {
+        if self.options.gate.is_some() {
+            return self.gate_incidents();
+        }
         let mut incidents = Vec::new();
         let mut gaps = Vec::new();
         let instances = match self.instances() {
@@ -297,6 +309,9 @@ impl Case {
     /// The command that asks again, with what the user named.
     pub(crate) fn again(&self) -> String {
         let mut command = "why502".to_owned();
+        if self.options.gate.is_some() {
+            command.push_str(" gate");
+        }
         if let Some(config) = &self.options.config {
             command.push_str(" --config ");
             command.push_str(&config.to_string_lossy());
@@ -305,7 +320,7 @@ impl Case {
             command.push_str(" --pid ");
             command.push_str(&pid.to_string());
         }
-        if self.options.handshake {
+        if self.options.handshake && self.options.gate.is_none() {
             command.push_str(" --handshake");
         }
         // One that a shell would read as more than a word, and one whose query is hidden, is no help.

@@ -11,12 +11,12 @@ use facts::process::Process;
 use facts::sockets::{TcpState, TcpTable, UnixKind, UnixTable};
 use facts::{Answer, Exhibit, Gap, GapKind, PeerAddress, ProbeRequest, SocketKind, counted};
 use jiff::Timestamp;
-use log::error::Class;
+use log::error::{Class, While};
 
 use super::apart::Inside;
 use super::processes::{command_line, program};
 use super::{Case, Instance, known};
-use crate::incident::Incident;
+use crate::incident::{Incident, Origin};
 
 /// A failure in the last minute of the window goes on, where no connection can tell.
 pub(crate) const RECENT_SECONDS: i64 = 60;
@@ -74,6 +74,17 @@ impl Repeated {
         match self {
             Self::Same(exhibit) | Self::Other(_, exhibit) | Self::Silent(exhibit) => Some(exhibit),
             Self::Succeeds => None,
+        }
+    }
+}
+
+impl Incident {
+    /// An experiment is the failing act itself: what failed later than while connecting was connected.
+    fn repeats_itself(&self) -> Repeated {
+        if self.action == Some(While::ConnectingToUpstream) {
+            Repeated::Same(self.experiment())
+        } else {
+            Repeated::Succeeds
         }
     }
 }
@@ -514,6 +525,9 @@ impl Case {
     /// The failing connection, repeated as nginx's worker would make it. The repetition does not bear the worker's
     /// domain, profile or system call filter: where its errno was theirs to give, they are asked too.
     pub(crate) fn repeated(&self, incident: &Incident) -> Result<Repeated, Gap> {
+        if incident.origin == Origin::Experiment {
+            return Ok(incident.repeats_itself());
+        }
         match self.repeated_unconfined(incident)? {
             Repeated::Same(exhibit) => Ok(Repeated::Same(exhibit)),
             other if incident.errno == Some(EACCES) => {
@@ -569,6 +583,9 @@ impl Case {
 
     /// The same connection as the worker's user, outside its domain or profile.
     pub(crate) fn repeated_unconfined(&self, incident: &Incident) -> Result<Repeated, Gap> {
+        if incident.origin == Origin::Experiment {
+            return Ok(incident.repeats_itself());
+        }
         let Some(address) = incident.address.clone() else {
             return Err(Gap::undecided(
                 "the connection, repeated",
@@ -647,6 +664,11 @@ impl Case {
 
     /// The time rule: what is true now confirms only what fails now in the same way.
     pub(crate) fn still_failing(&self, incident: &Incident) -> Result<Exhibit, Gap> {
+        if let (Origin::Experiment, Repeated::Same(again)) =
+            (incident.origin, incident.repeats_itself())
+        {
+            return Ok(again);
+        }
         if self.dials_no_more(incident)? {
             let why = if incident.explained {
                 "nginx has been told to speak another protocol to the peer since"
@@ -859,7 +881,7 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 /// An errno as nginx and glibc print it.
-pub(super) fn errno_text(errno: i32) -> String {
+pub(in crate::case) fn errno_text(errno: i32) -> String {
     let text = match errno {
         2 => "No such file or directory",
         11 => "Resource temporarily unavailable",

@@ -383,6 +383,22 @@ impl Case {
         Ok(self.walk(View::Host, path)?.file().is_some())
     }
 
+    /// The users and groups that nginx sees.
+    pub(super) fn accounts(&self, instance: &Instance) -> Result<Accounts, Gap> {
+        let file = |name: &str| ProbeRequest::File {
+            view: instance.view,
+            path: PathBuf::from(name),
+            limit: 4 << 20,
+        };
+        let read = |name: &str| self.evidence.fact(&file(name), |_, bytes| bytes.to_vec());
+        let (users, groups) = (read("/etc/passwd"), read("/etc/group"));
+        let (users, groups) = (
+            known(users)?.unwrap_or_default(),
+            known(groups)?.unwrap_or_default(),
+        );
+        Ok(Accounts::parse(&users, &groups))
+    }
+
     /// The user that nginx's workers run as.
     pub(crate) fn worker_identity(&self, incident: &Incident) -> Result<Identity, Gap> {
         let instance = self.instance(incident)?;
@@ -394,27 +410,13 @@ impl Case {
             .master
             .as_ref()
             .map(|master| self.status(master.pid));
-        let file = |name: &str| ProbeRequest::File {
-            view: instance.view,
-            path: PathBuf::from(name),
-            limit: 4 << 20,
-        };
-        let users = self
-            .evidence
-            .fact(&file("/etc/passwd"), |_, bytes| bytes.to_vec());
-        let groups = self
-            .evidence
-            .fact(&file("/etc/group"), |_, bytes| bytes.to_vec());
+        let accounts = self.accounts(&instance);
         let status = status?;
         let status = status
             .as_ref()
             .as_ref()
             .ok_or_else(|| Gap::undecided("the worker's user", "its status is unreadable"))?;
-        let (users, groups) = (
-            known(users)?.unwrap_or_default(),
-            known(groups)?.unwrap_or_default(),
-        );
-        let accounts = Accounts::parse(&users, &groups);
+        let accounts = accounts?;
         let credentials = status.credentials.clone();
         let name = accounts.show_user(credentials.uid);
         // Only root gives new workers the groups of their user (`initgroups`).

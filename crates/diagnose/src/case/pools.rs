@@ -45,6 +45,12 @@ impl Pool {
         self.set.max_execution_time.as_ref()
     }
 
+    /// The path that it answers by itself.
+    pub(super) fn ping_path(&self) -> Option<String> {
+        let path = self.set.ping_path.as_ref()?.value.clone();
+        path.starts_with('/').then_some(path)
+    }
+
     /// php-fpm's file that it was read from, or that names it.
     pub(super) fn main(&self) -> &Path {
         &self.main

@@ -130,7 +130,7 @@ impl Case {
     /// one, and where nothing may be sent, a failure in the last minute does, unless an access log shows that such requests
     /// are answered since. What ends and comes back again and again goes on failing while it is up.
     pub(crate) fn standing(&self, incident: &Incident) -> Standing {
-        if incident.origin == Origin::Host {
+        if matches!(incident.origin, Origin::Host | Origin::Experiment) {
             return Standing::Failing;
         }
         // Clients that leave are told of; no upstream fails.

@@ -143,7 +143,7 @@ fn exchanged(exchange: &Exchange) -> String {
     parts.join(", ")
 }
 
-fn shown(time: Duration) -> String {
+pub(super) fn shown(time: Duration) -> String {
     let milliseconds = time.as_secs_f64() * 1000.0;
     if milliseconds < 1000.0 {
         format!("{milliseconds:.1} ms")

@@ -5,11 +5,11 @@ use std::rc::Rc;
 
 use bstr::BString;
 use conf::Protocol;
-use facts::{Exhibit, Gap};
+use facts::{Exhibit, Gap, ProbeRequest};
 
 use super::config::{Configured, Drift, Site, span};
 use super::edits::set_at_pass;
-use super::{Case, MESSAGES_KEPT};
+use super::{Case, Instance, MESSAGES_KEPT, evidence};
 use crate::incident::Incident;
 use crate::verdict::Step;
 
@@ -140,6 +140,20 @@ impl TlsSettings {
             .any(|version| version == "TLSv1.3")
     }
 
+    /// How many certificates may stand between the peer's own and a trusted one.
+    pub(super) fn depth(&self) -> usize {
+        let set = self.set_at_pass("verify_depth");
+        set.and_then(|depth| depth.parse().ok()).unwrap_or(1)
+    }
+
+    /// The value in force where the peer is dialled.
+    fn set_at_pass(&self, setting: &str) -> Option<String> {
+        let context = self.sites.first()?.context;
+        let name = self.directive(setting);
+        let (value, _) = self.configured.model.value_in_force(context, &name)?;
+        Some(value.to_string())
+    }
+
     /// A directive in force, such as `server_name`, or its default.
     pub(crate) fn exhibit(&self, setting: &str) -> Exhibit {
         let name = format!("{}_ssl_{setting}", self.module);
@@ -252,6 +266,35 @@ fn default_of(setting: &str, version: (u32, u32, u32)) -> Option<&'static str> {
 }
 
 impl Case {
+    /// The file of certificates that nginx trusts there; inside, why what it trusts is not known.
+    pub(super) fn trusted_by(
+        &self,
+        instance: &Instance,
+        settings: &TlsSettings,
+    ) -> Result<Result<Vec<u8>, Gap>, Gap> {
+        let missing = || {
+            format!(
+                "whether nginx trusts the certificate ({})",
+                settings.directive("verify")
+            )
+        };
+        if settings.set_at_pass("crl").is_some() {
+            let why = "a list of revoked certificates is not read here";
+            return Ok(Err(Gap::undecided(missing(), why)));
+        }
+        let Some(file) = settings.set_at_pass("trusted_certificate") else {
+            let why = "no file of trusted certificates is set";
+            return Ok(Err(Gap::undecided(missing(), why)));
+        };
+        let path = instance.conf_prefix().join(file);
+        let request = ProbeRequest::whole_file(instance.view, path);
+        evidence::settled(
+            self.evidence
+                .bytes(&request)
+                .map(|(_, bytes)| bytes.to_vec()),
+        )
+    }
+
     /// How nginx speaks TLS to the peer.
     pub(crate) fn tls_settings(&self, incident: &Incident) -> Result<TlsSettings, Gap> {
         let missing = "how nginx speaks TLS to this peer";
@@ -281,7 +324,7 @@ impl Case {
     }
 }
 
-fn settings(
+pub(super) fn settings(
     configured: &Rc<Configured>,
     site: &Site,
     version: (u32, u32, u32),
@@ -325,7 +368,7 @@ fn settings(
     };
     Some(TlsSettings {
         configured: Rc::clone(configured),
-        sites: Vec::new(),
+        sites: vec![site.clone()],
         module,
         version,
         sends_name: value("server_name") == "on" && name != PeerName::Address,

@@ -372,13 +372,13 @@ fn written(model: &Model, pass: &Pass) -> String {
 }
 
 /// Writes a request as nginx would (`ngx_http_proxy_create_request`).
-struct Writer<'a> {
-    configured: &'a Configured,
-    instance: &'a Instance,
-    way: &'a Way,
-    context: conf::ContextId,
-    pass: &'a Pass,
-    url: &'a Url,
+pub(super) struct Writer<'a> {
+    pub(super) configured: &'a Configured,
+    pub(super) instance: &'a Instance,
+    pub(super) way: &'a Way,
+    pub(super) context: conf::ContextId,
+    pub(super) pass: &'a Pass,
+    pub(super) url: &'a Url,
 }
 
 impl Writer<'_> {
@@ -389,19 +389,23 @@ impl Writer<'_> {
         {
             return Err(unknown("proxy_method changes the method"));
         }
-        let version = self.setting("proxy_http_version");
-        let version = version
-            .as_deref()
-            .or_else(|| conf::default_of("proxy_http_version", self.instance.version_numbers()));
-        if version == Some("2") {
+        let version = self.version();
+        if version.as_deref() == Some("2") {
             return Err(unknown("nginx speaks HTTP/2 there, which why502 does not"));
         }
         Ok(Get {
             tls: self.tls(left_out),
             target: self.target()?,
-            is_http11: version == Some("1.1"),
+            is_http11: version.as_deref() == Some("1.1"),
             headers: self.headers(left_out),
         })
+    }
+
+    /// The version of HTTP that nginx speaks there.
+    pub(super) fn version(&self) -> Option<String> {
+        let version = self.setting("proxy_http_version");
+        let by_default = || conf::default_of("proxy_http_version", self.instance.version_numbers());
+        version.or_else(|| by_default().map(str::to_owned))
     }
 
     fn setting(&self, name: &str) -> Option<String> {
@@ -440,7 +444,7 @@ impl Writer<'_> {
     }
 
     /// Path and query.
-    fn target(&self) -> Result<String, Gap> {
+    pub(super) fn target(&self) -> Result<String, Gap> {
         let model = &self.configured.model;
         let argument = model
             .arg(self.pass.directive, 0)
@@ -480,7 +484,7 @@ impl Writer<'_> {
     }
 
     /// The headers: nginx's own two, unless set otherwise, what is set, and what a client would send.
-    fn headers(&self, left_out: &mut Vec<String>) -> Vec<(String, String)> {
+    pub(super) fn headers(&self, left_out: &mut Vec<String>) -> Vec<(String, String)> {
         let model = &self.configured.model;
         let mut headers: Vec<(String, String)> = Vec::new();
         let mut set_names = Vec::new();
@@ -516,7 +520,7 @@ impl Writer<'_> {
     }
 
     /// A text with its variables' values, where all of them are known.
-    fn expanded(&self, text: &str) -> Option<String> {
+    pub(super) fn expanded(&self, text: &str) -> Option<String> {
         let mut expanded = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once('$') {
@@ -570,7 +574,7 @@ impl Writer<'_> {
         })
     }
 
-    fn proxy_host(&self) -> Option<String> {
+    pub(super) fn proxy_host(&self) -> Option<String> {
         let model = &self.configured.model;
         let own = if self.pass.protocol.is_tls() { 443 } else { 80 };
         match &self.pass.target {

@@ -33,10 +33,11 @@ declare_cause! {
 
 fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = Proof::new(incident.exhibit());
-    if incident.origin != Origin::AccessLog {
+    let status = incident.status.unwrap_or_default();
+    let is_tried = incident.origin == Origin::Experiment && incident.failure.is_none() && status >= 500;
+    if incident.origin != Origin::AccessLog && !is_tried {
         return Ok(Verdict::RuledOut(proof));
     }
-    let status = incident.status.unwrap_or_default();
     // What listens there now answered then only if it ran then.
     let application = known(case.application(incident))?.filter(|application| application.started_before(incident));
     let who = match &application {
@@ -56,7 +57,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         steps.push(Step::Advice { text });
     }
     Ok(Verdict::Confirmed(Confirmation {
-        summary: format!("{who} answered {status} itself; nginx passed it on"),
+        summary: if is_tried {
+            format!("{who} answers {status} itself")
+        } else {
+            format!("{who} answered {status} itself; nginx passed it on")
+        },
         proof: proof
             .with(case.read_by(incident)?.into_iter().map(Exhibit::Config))
             .with(application.map(|application| application.exhibit())),

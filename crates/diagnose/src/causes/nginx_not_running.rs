@@ -33,6 +33,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     if let Some(master) = &instance.master {
         return Ok(Verdict::RuledOut(Proof::new(Case::process_exhibit(master))));
     }
+    if incident.origin == Origin::Experiment {
+        // What was tried was not nginx's to do.
+        return Ok(Verdict::RuledOut(Proof::new(incident.exhibit())));
+    }
     if incident.origin != Origin::Host {
         return Err(Gap::too_late("whether nginx ran when it failed", "it does not run now"));
     }

@@ -47,6 +47,9 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return at_start(incident, case);
     }
     let proof = Proof::new(incident.exhibit());
+    if incident.origin == Origin::Experiment && incident.address.is_none() {
+        return in_a_configuration(incident, case, proof);
+    }
     if !incident.is(Class::Dns) {
         return Ok(Verdict::RuledOut(proof));
     }
@@ -133,6 +136,33 @@ fn fixes(incident: &Incident, case: &Case, resolver: &Resolver, failing: &Answer
     Ok(vec![shown("have the name resolve", advice)])
 }
 
+/// nginx would not take the configuration because of the name.
+fn in_a_configuration(incident: &Incident, case: &Case, proof: Proof) -> Result<Verdict, Gap> {
+    let name = &incident.peer;
+    if let Some(address) = case.look_up(incident.instance, name)?.first() {
+        return Err(Gap::undecided(format!("whether {name} resolves"), format!("the host finds {address}")));
+    }
+    let proof = proof.and(absent(name)).and(case.dialled_by(incident)?);
+    Ok(Verdict::Confirmed(Confirmation {
+        summary: format!("{name} does not resolve: nginx refuses a configuration that dials it"),
+        proof,
+        fixes: vec![shown("have the name resolve", advice_for(incident, case, name, "")?)],
+    }))
+}
+
+fn absent(name: &str) -> Exhibit {
+    Exhibit::Record { probe: "command", at: None, text: format!("the host does not resolve {name}") }
+}
+
+fn advice_for(incident: &Incident, case: &Case, name: &str, then: &str) -> Result<Vec<String>, Gap> {
+    let upstreams = case.upstream_names(incident)?;
+    let mut advice = vec![format!("correct the name where the line says it stands, or give {name} a record or a line in /etc/hosts{then}")];
+    if !name.contains('.') && !upstreams.is_empty() {
+        advice.push(format!("if {name} is meant to be an upstream: none is called so, but {}", upstreams.join(", ")));
+    }
+    Ok(advice)
+}
+
 /// nginx did not start because of the name.
 fn at_start(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let instance = case.instance(incident)?;
@@ -155,12 +185,8 @@ fn at_start(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return Err(Gap::too_late(format!("whether {name} resolved when nginx was started"), format!("it does now ({address})"))
             .leaning(format!("nginx did not start because {name} did not resolve, and it does now: it can be started")));
     }
-    let absent = Exhibit::Record { probe: "command", at: None, text: format!("the host does not resolve {name}") };
-    let upstreams = case.upstream_names(incident)?;
-    let mut advice = vec![format!("correct the name where the line says it stands, or give {name} a record or a line in /etc/hosts; then start nginx")];
-    if !name.contains('.') && !upstreams.is_empty() {
-        advice.push(format!("if {name} is meant to be an upstream: none is called so, but {}", upstreams.join(", ")));
-    }
+    let absent = absent(&name);
+    let advice = advice_for(incident, case, &name, "; then start nginx")?;
     Ok(Verdict::Confirmed(Confirmation {
         summary: format!("nginx does not start: {name} does not resolve"),
         proof: Proof::new(exhibit).and(absent),

@@ -5,7 +5,7 @@ use facts::{Gap, GapKind, Hello};
 use log::error::{Class, While};
 
 use crate::case::{Case, Greeted, PeerName, TlsError, TlsSettings, alert_name, known, not_asked, tls_errors};
-use crate::incident::Incident;
+use crate::incident::{Incident, Origin};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
@@ -58,7 +58,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     let proof = proof.and(case.dialled_by(incident)?);
     let missing = "why the handshake fails";
     if is_mute {
-        return Err(not_asked(missing).leaning("the peer says nothing in the TLS handshake: it may not speak TLS at all"));
+        let gap = match incident.origin {
+            Origin::Experiment => Gap::undecided(missing, "the peer does not say"),
+            _ => not_asked(missing),
+        };
+        return Err(gap.leaning("the peer says nothing in the TLS handshake: it may not speak TLS at all"));
     }
     let errors = tls_errors(incident).ok_or_else(|| Gap::undecided(missing, "the log does not tell it"))?;
     if errors.iter().any(TlsError::is_not_tls) {

@@ -52,6 +52,8 @@ pub struct Pool {
     pub request_terminate_timeout: Option<Setting<Limit>>,
     /// After how long a request is written to the slow log.
     pub request_slowlog_timeout: Option<Setting<Limit>>,
+    /// The path that it answers by itself, with `pong`.
+    pub ping_path: Option<Setting<String>>,
     /// The log of requests.
     pub access_log: Option<PathBuf>,
     /// The log of slow requests.
@@ -178,6 +180,7 @@ impl Pool {
             "pm.max_children" => self.max_children = count(),
             "request_terminate_timeout" => self.request_terminate_timeout = limit(),
             "request_slowlog_timeout" => self.request_slowlog_timeout = limit(),
+            "ping.path" => self.ping_path = text(),
             "access.log" => self.access_log = path(),
             "slowlog" => self.slowlog = path(),
             "chroot" => self.chroot = path(),

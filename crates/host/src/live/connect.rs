@@ -49,6 +49,17 @@ pub(super) fn adopt(from: Option<u32>) -> io::Result<()> {
     })
 }
 
+/// Makes the calling thread a user, without a capability. Only root can, or who is that user.
+pub(super) fn adopt_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    let owner = Owner {
+        uid,
+        gid,
+        groups: groups.to_vec(),
+        capabilities: 0,
+    };
+    owner.adopt()
+}
+
 /// Connects to many addresses at once, and closes each connection. Must run on a thread of its own, as [`connect`] must.
 pub(super) fn connect_all(
     from: Option<u32>,
@@ -106,14 +117,14 @@ pub(super) fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<Option<
 }
 
 /// A connection on its way.
-struct Begun {
-    socket: OwnedFd,
+pub(super) struct Begun {
+    pub(super) socket: OwnedFd,
     is_tcp: bool,
     /// The kernel has not answered yet.
     waits: bool,
 }
 
-fn begin(to: &PeerAddress) -> io::Result<Begun> {
+pub(super) fn begin(to: &PeerAddress) -> io::Result<Begun> {
     let (dialled, socket) = match to {
         PeerAddress::Tcp(address) => {
             let family = if address.is_ipv4() {
@@ -143,14 +154,20 @@ fn begin(to: &PeerAddress) -> io::Result<Begun> {
 }
 
 impl Begun {
-    /// The connection, once the kernel has answered.
-    fn finish(self) -> io::Result<OwnedFd> {
+    /// Whether there is a connection, once the kernel has answered.
+    pub(super) fn verify(&self) -> io::Result<()> {
         if self.waits {
             sockopt::socket_error(&self.socket)??;
         }
         if self.is_tcp && reached_itself(&self.socket)? {
             return Err(Errno::CONNREFUSED);
         }
+        Ok(())
+    }
+
+    /// The connection, once the kernel has answered.
+    fn finish(self) -> io::Result<OwnedFd> {
+        self.verify()?;
         Ok(self.socket)
     }
 }
@@ -181,7 +198,7 @@ pub(super) fn ready(socket: &OwnedFd, flags: PollFlags, deadline: Instant) -> io
 }
 
 /// Waits for the first of them; false when the deadline passed.
-fn wait(polled: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
+pub(super) fn wait(polled: &mut [PollFd<'_>], deadline: Instant) -> io::Result<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let left = Timespec {

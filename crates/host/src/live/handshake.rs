@@ -28,13 +28,13 @@ const AFTERTHOUGHT: Duration = Duration::from_millis(150);
 const MOST_READ: usize = 256 << 10;
 
 /// See [`Hello::Http1`]; longer than HTTP/2's preface, lest a server waits for the rest of that.
-const HTTP1: &[u8] = b"OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n";
+pub(super) const HTTP1: &[u8] = b"OPTIONS * HTTP/1.1\r\nConnection: close\r\n\r\n";
 /// The connection preface (RFC 9113, 3.4), and an empty SETTINGS frame.
-const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(super) const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 /// `FCGI_GET_VALUES` for `FCGI_MAX_CONNS`, of request 0 (FastCGI 1.0, 4.1).
-const FASTCGI: &[u8] = b"\x01\x09\0\0\0\x10\0\0\x0e\0FCGI_MAX_CONNS";
+pub(super) const FASTCGI: &[u8] = b"\x01\x09\0\0\0\x10\0\0\x0e\0FCGI_MAX_CONNS";
 /// Modifier 100, no variables.
-const UWSGI: &[u8] = b"\x64\0\0\0";
+pub(super) const UWSGI: &[u8] = b"\x64\0\0\0";
 
 /// Must run on a thread of its own: it becomes the process and stays so.
 pub(super) fn handshake(
@@ -46,7 +46,9 @@ pub(super) fn handshake(
     let deadline = deadline(budget);
     // Reads what a first use of the library reads, before another root is entered.
     let tls = match hello {
-        Hello::Tls { name, tls13 } => Some(client(name.as_deref(), *tls13).ok_or(Errno::INVAL)?),
+        Hello::Tls { name, tls13 } => {
+            Some(client(name.as_deref(), *tls13, &[]).ok_or(Errno::INVAL)?)
+        }
         Hello::Http1 | Hello::Http2 | Hello::FastCgi | Hello::Uwsgi => None,
     };
     adopt(from)?;
@@ -156,8 +158,12 @@ pub(super) fn finished(tls: &ClientConnection) -> Option<(String, String)> {
     Some((version.to_owned(), format!("{suite:?}")))
 }
 
-/// A client that offers what was asked, takes every certificate, and remembers no session.
-pub(super) fn client(name: Option<&str>, tls13: bool) -> Option<ClientConnection> {
+/// A client that offers what was asked, of the protocols within (ALPN) these, takes every certificate, and remembers no session.
+pub(super) fn client(
+    name: Option<&str>,
+    tls13: bool,
+    protocols: &[&[u8]],
+) -> Option<ClientConnection> {
     let versions: &[&rustls::SupportedProtocolVersion] = if tls13 {
         &[&version::TLS13, &version::TLS12]
     } else {
@@ -171,6 +177,7 @@ pub(super) fn client(name: Option<&str>, tls13: bool) -> Option<ClientConnection
         .with_no_client_auth();
     config.resumption = Resumption::disabled();
     config.enable_sni = name.is_some();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     let name = match name {
         Some(name) => ServerName::try_from(name.to_owned()).ok()?,
         // Of an address no name is sent either.

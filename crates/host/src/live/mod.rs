@@ -5,6 +5,7 @@
 
 mod command;
 mod connect;
+mod converse;
 mod dns;
 mod file;
 mod guard;
@@ -22,11 +23,29 @@ mod walk;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use facts::{Answer, PeerAddress, Probe, ProbeRequest, Record};
+use facts::{Answer, Conversation, PeerAddress, Probe, ProbeRequest, Record};
 use jiff::Timestamp;
 use rustix::io::Errno;
 
 use crate::mask;
+
+/// Lets this process have as many descriptors as it may: each conversation takes one. What it starts inherits that.
+pub fn more_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let own = getrlimit(Resource::Nofile);
+    let wanted = own.maximum.unwrap_or(u64::MAX).min(MOST_DESCRIPTORS);
+    if own.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            ..own
+        };
+        // Without them there are several turns.
+        setrlimit(Resource::Nofile, raised).ok();
+    }
+}
+
+/// More than any configuration has peers.
+const MOST_DESCRIPTORS: u64 = 1 << 16;
 
 /// The host why502 runs on.
 ///
@@ -48,6 +67,9 @@ impl LiveHost {
 
 impl Probe for LiveHost {
     fn ask(&self, request: &ProbeRequest) -> Record {
+        if let ProbeRequest::Conversation(held) = request {
+            return now(held_alone(held));
+        }
         let putting = || {
             let asked = request.clone();
             move || put(&asked)
@@ -70,6 +92,9 @@ impl Probe for LiveHost {
     }
 
     fn ask_all(&self, requests: &[ProbeRequest]) -> Vec<Record> {
+        if let Some(held) = conversations(requests) {
+            return converse_all(held).into_iter().map(now).collect();
+        }
         match Connections::of(requests) {
             Some(connections) => connections.make().into_iter().map(now).collect(),
             None => requests.iter().map(|request| self.ask(request)).collect(),
@@ -83,6 +108,45 @@ fn now(answer: Answer) -> Record {
         answer,
     }
 }
+
+/// Conversations that one caller would hold, where all of them are.
+fn conversations(requests: &[ProbeRequest]) -> Option<Vec<Conversation>> {
+    let held: Option<Vec<&Conversation>> = requests
+        .iter()
+        .map(|request| match request {
+            ProbeRequest::Conversation(held) => Some(held),
+            _ => None,
+        })
+        .collect();
+    let held = held?;
+    let caller = &held.first()?.from;
+    let is_one = held.iter().all(|other| other.from == *caller);
+    is_one.then(|| held.into_iter().cloned().collect())
+}
+
+/// The answers, in the order of the conversations.
+fn converse_all(held: Vec<Conversation>) -> Vec<Answer> {
+    let count = held.len();
+    let longest = held.iter().map(|held| held.within).max().unwrap_or(0);
+    // With too few descriptors for all at once they come in several turns.
+    let turns = u32::try_from(count / FEWEST_DESCRIPTORS + 1).unwrap_or(u32::MAX);
+    let budget = Duration::from_millis(longest).saturating_mul(turns) + converse::SLACK;
+    match guard::within_own(budget, move || converse::converse(&held)) {
+        Ok(answers) => answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(refused))
+            .collect(),
+        Err(instead) => vec![instead; count],
+    }
+}
+
+fn held_alone(held: &Conversation) -> Answer {
+    let mut answers = converse_all(vec![held.clone()]);
+    answers.pop().unwrap_or(Answer::TimedOut)
+}
+
+/// As many descriptors as a process has at least for conversations, however it was started.
+const FEWEST_DESCRIPTORS: usize = 128;
 
 /// Connections over TCP that one process would make.
 struct Connections {
@@ -143,6 +207,7 @@ fn may_hang(request: &ProbeRequest) -> bool {
         | ProbeRequest::Dns { .. }
         | ProbeRequest::Handshake { .. }
         | ProbeRequest::Request { .. }
+        | ProbeRequest::Conversation(_)
         | ProbeRequest::Link { .. }
         | ProbeRequest::Environment { .. }
         | ProbeRequest::Sockets { .. }
@@ -196,6 +261,7 @@ fn put(request: &ProbeRequest) -> Answer {
             handshake::handshake(*from, to, hello, budget)
         }
         ProbeRequest::Request { from, to, get } => request::request(*from, to, get, budget),
+        ProbeRequest::Conversation(held) => Ok(held_alone(held)),
         ProbeRequest::Command { argv } => command::run(argv, budget),
         ProbeRequest::CommandIn { netns, argv } => {
             // A program begins in the namespace of the thread that starts it.

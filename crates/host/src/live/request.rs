@@ -21,7 +21,7 @@ use super::handshake::{client, finished, read, write};
 const CONNECT: Duration = Duration::from_secs(2);
 /// Larger response headers than any client takes.
 const MOST_HEAD: usize = 256 << 10;
-const MOST_HEADERS: usize = 512;
+pub(super) const MOST_HEADERS: usize = 512;
 /// A body is read to its end, where that is not far: an application that is left in the middle may log an error.
 const MOST_BODY: u64 = 4 << 20;
 /// As much of a body as nginx's own error pages have.
@@ -41,7 +41,7 @@ pub(super) fn request(
     // Reads what a first use of the library reads, before another root is entered.
     let tls = match &get.tls {
         Some(Hello::Tls { name, tls13 }) => {
-            Some(client(name.as_deref(), *tls13).ok_or(Errno::INVAL)?)
+            Some(client(name.as_deref(), *tls13, &[]).ok_or(Errno::INVAL)?)
         }
         Some(Hello::Http1 | Hello::Http2 | Hello::FastCgi | Hello::Uwsgi) => {
             return Err(Errno::INVAL);
@@ -94,7 +94,7 @@ impl From<Errno> for Stop {
 }
 
 /// The bytes of a request; `None` where a part of it could say more than it should.
-fn head_of(get: &Get) -> Option<Vec<u8>> {
+pub(super) fn head_of(get: &Get) -> Option<Vec<u8>> {
     let is_target =
         get.target.starts_with('/') && get.target.bytes().all(|byte| byte.is_ascii_graphic());
     let is_name = |name: &str| {
@@ -120,7 +120,7 @@ fn head_of(get: &Get) -> Option<Vec<u8>> {
     Some(head.into_bytes())
 }
 
-fn own_address(socket: &OwnedFd) -> Option<SocketAddr> {
+pub(super) fn own_address(socket: &OwnedFd) -> Option<SocketAddr> {
     SocketAddr::try_from(getsockname(socket).ok()?).ok()
 }
 
@@ -270,14 +270,14 @@ fn converse(wire: &mut Wire, request: &[u8], exchange: &mut Exchange) -> Result<
 /// How long the other side may take to close when all is said.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-enum Parsed {
+pub(super) enum Parsed {
     /// The header, and its bytes.
     Whole(Head, usize),
     Part,
     Foreign,
 }
 
-fn parse(bytes: &[u8]) -> Parsed {
+pub(super) fn parse(bytes: &[u8]) -> Parsed {
     let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     match response.parse(bytes) {
@@ -298,7 +298,7 @@ fn parse(bytes: &[u8]) -> Parsed {
     }
 }
 
-fn header(header: &httparse::Header<'_>) -> Header {
+pub(super) fn header(header: &httparse::Header<'_>) -> Header {
     let name = header.name.to_ascii_lowercase();
     let value = std::str::from_utf8(header.value).ok();
     let is_shown = |value: &&str| {
@@ -314,8 +314,8 @@ fn header(header: &httparse::Header<'_>) -> Header {
 }
 
 /// How far a body has been read, and where it ends (RFC 9112, 6.3).
-struct Body {
-    bytes: u64,
+pub(super) struct Body {
+    pub(super) bytes: u64,
     length: Option<u64>,
     is_chunked: bool,
     is_none: bool,
@@ -327,7 +327,7 @@ struct Body {
 const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 impl Body {
-    fn of(head: &Head) -> Self {
+    pub(super) fn of(head: &Head) -> Self {
         let value = |name: &str| {
             let header = head.headers.iter().find(|header| header.name == name)?;
             header.value.as_deref()
@@ -345,7 +345,7 @@ impl Body {
         }
     }
 
-    fn take(&mut self, bytes: &[u8]) {
+    pub(super) fn take(&mut self, bytes: &[u8]) {
         self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         let last = bytes.len().saturating_sub(LAST_CHUNK.len());
         self.tail.extend(bytes.get(last..).unwrap_or_default());
@@ -353,13 +353,13 @@ impl Body {
         self.tail.drain(..excess);
     }
 
-    fn is_whole(&self) -> bool {
+    pub(super) fn is_whole(&self) -> bool {
         self.is_none
             || self.length.is_some_and(|length| self.bytes >= length)
             || (self.is_chunked && self.tail == LAST_CHUNK)
     }
 
-    fn ends_with_connection(&self) -> bool {
+    pub(super) fn ends_with_connection(&self) -> bool {
         !self.is_none && self.length.is_none() && !self.is_chunked
     }
 }

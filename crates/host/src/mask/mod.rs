@@ -71,7 +71,8 @@ impl Shape {
             // The first bytes of a peer that was told nothing.
             | ProbeRequest::Handshake { .. }
             // Of an answer only what tells of the server is kept.
-            | ProbeRequest::Request { .. } => None,
+            | ProbeRequest::Request { .. }
+            | ProbeRequest::Conversation(_) => None,
         }
     }
 

@@ -19,7 +19,7 @@ use std::net::IpAddr;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 
-use facts::{Answer, Hello, PeerAddress, ProbeRequest, Record, SocketKind};
+use facts::{Answer, Conversation, Hello, PeerAddress, ProbeRequest, Record, SocketKind, Speech};
 use memchr::memmem;
 use serde_json::Value;
 
@@ -112,6 +112,8 @@ impl Form {
             ProbeRequest::Dns { .. } => Self::Dns,
             ProbeRequest::Handshake { .. } => Self::Handshake,
             ProbeRequest::Request { .. } => Self::Text,
+            // Certificates stand in it, in hexadecimal.
+            ProbeRequest::Conversation(_) => Self::Handshake,
             ProbeRequest::SocketOwners
             | ProbeRequest::Connect { .. }
             | ProbeRequest::SelinuxAccess { .. } => Self::Plain,
@@ -194,6 +196,34 @@ impl Redaction {
         }
     }
 
+    /// What stands in its text is replaced, what does not goes.
+    fn conversation(&mut self, held: &mut Conversation) {
+        self.peer(&mut held.to);
+        if let Some(Hello::Tls {
+            name: Some(name), ..
+        }) = &mut held.tls
+        {
+            *name = self.string(name);
+        }
+        match &mut held.speech {
+            Speech::Http(get) => {
+                get.target = self.target(&get.target);
+                get.headers.clear();
+            }
+            Speech::FastCgi(params) | Speech::Uwsgi(params) | Speech::Scgi(params) => {
+                params.retain(|(name, _)| name == "REQUEST_URI");
+                for (_, value) in params {
+                    *value = self.target(value);
+                }
+            }
+            Speech::GrpcHealth { authority } => *authority = self.string(authority),
+            Speech::Hello(Hello::Tls {
+                name: Some(name), ..
+            }) => *name = self.string(name),
+            Speech::Nothing | Speech::Memcached | Speech::Hello(_) => {}
+        }
+    }
+
     fn request(&mut self, request: &ProbeRequest) -> ProbeRequest {
         let mut request = request.clone();
         match &mut request {
@@ -224,6 +254,7 @@ impl Redaction {
                     *name = None;
                 }
             }
+            ProbeRequest::Conversation(held) => self.conversation(held),
             ProbeRequest::Dns { server, name, .. } => {
                 server.set_ip(self.ip(server.ip()));
                 *name = self.string(name);

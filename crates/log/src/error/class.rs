@@ -34,6 +34,16 @@ macro_rules! classes {
                 match self { $(Self::$name => $text,)+ }
             }
 
+            /// What a failed `connect()` means.
+            pub fn of_connect(errno: Option<u16>) -> Self {
+                super::errno::connect(errno)
+            }
+
+            /// What a failed read or write on an upstream connection means.
+            pub fn of_io(errno: Option<u16>) -> Self {
+                super::errno::io(errno)
+            }
+
             /// The class of that name.
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $($text => Some(Self::$name),)+ _ => None }

@@ -2,6 +2,7 @@
 
 mod explanation;
 mod findings;
+mod gate;
 mod logs;
 mod repair;
 mod v1;
@@ -11,7 +12,7 @@ use std::io::{self, Write};
 
 use diagnose::explain::Explanation;
 use diagnose::logs::LogReport;
-use diagnose::{Cause, Diagnosis, Lint, LintReport};
+use diagnose::{Cause, Diagnosis, Gate, Lint, LintReport};
 use serde::Serialize;
 
 use crate::repair::Answer;
@@ -51,6 +52,11 @@ pub fn lints(out: &mut dyn Write, report: &LintReport, source: Source) -> io::Re
 /// Writes an explanation as JSON v1 and ends it with a line feed.
 pub fn explanation(out: &mut dyn Write, explanation: &Explanation) -> io::Result<()> {
     put(out, &explanation::Report::new(explanation))
+}
+
+/// Writes the answer of a gate as JSON v1 and ends it with a line feed.
+pub fn gate(out: &mut dyn Write, answer: &Gate, against_running: bool) -> io::Result<()> {
+    put(out, &gate::Report::new(answer, against_running))
 }
 
 /// Writes what logs tell in bulk as JSON v1 and ends it with a line feed.

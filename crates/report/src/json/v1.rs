@@ -91,7 +91,7 @@ struct Window {
 }
 
 #[derive(Serialize)]
-struct Incident<'a> {
+pub(super) struct Incident<'a> {
     id: &'a str,
     /// The pid of its master, as in the list of instances.
     nginx: Option<u32>,
@@ -132,7 +132,7 @@ struct Moment<'a> {
 }
 
 #[derive(Serialize)]
-struct Directive<'a> {
+pub(super) struct Directive<'a> {
     file: Cow<'a, str>,
     line: usize,
     column: usize,
@@ -199,7 +199,7 @@ enum Item<'a> {
 }
 
 #[derive(Serialize)]
-struct FixOf<'a> {
+pub(super) struct FixOf<'a> {
     summary: &'a str,
     safety: &'static str,
     steps: Vec<StepOf<'a>>,
@@ -356,7 +356,7 @@ fn nginx(instance: &InstanceSummary) -> Nginx<'_> {
     clippy::redundant_closure_for_method_calls,
     reason = "the methods' types belong to a crate that a report does not name"
 )]
-fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'a> {
+pub(super) fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'a> {
     let incident = &judged.incident;
     Incident {
         id: &incident.id,
@@ -367,6 +367,7 @@ fn incident<'a>(judged: &'a Judged, instances: &[InstanceSummary]) -> Incident<'
             Origin::ErrorLog => "error-log",
             Origin::AccessLog => "access-log",
             Origin::Host => "host",
+            Origin::Experiment => "experiment",
         },
         peer: &incident.peer,
         upstream: incident.upstream.as_deref(),
@@ -418,7 +419,7 @@ fn moment(moment: &diagnose::Moment) -> Moment<'_> {
     }
 }
 
-fn directive(span: &ConfSpan) -> Directive<'_> {
+pub(super) fn directive(span: &ConfSpan) -> Directive<'_> {
     Directive {
         file: path(&span.file),
         line: span.line,
@@ -479,7 +480,7 @@ fn items(exhibits: &[Exhibit]) -> Vec<Item<'_>> {
         .collect()
 }
 
-fn fix(fix: &Fix) -> FixOf<'_> {
+pub(super) fn fix(fix: &Fix) -> FixOf<'_> {
     FixOf {
         summary: &fix.summary,
         safety: safety(fix.safety),

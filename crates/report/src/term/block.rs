@@ -1,7 +1,7 @@
 //! One incident, or several alike, at a terminal.
 
 use anstyle::Style as Colour;
-use diagnose::{Cause, ConfSpan, Confirmation, Diagnosis, Exhibit, Judged, Proof};
+use diagnose::{Cause, ConfSpan, Confirmation, Diagnosis, Exhibit, Judged, Origin, Proof};
 
 use super::fix;
 use super::sheet::{CONTENT, Long, Piece, Sheet};
@@ -50,6 +50,29 @@ pub(super) fn full(
     }
     teller.around(sheet);
     teller.rest(sheet);
+}
+
+/// What a gate found of a peer, or of several alike.
+pub(super) fn tried(sheet: &mut Sheet, block: &Block<'_>, clock: Clock, verbose: bool) {
+    let judged = block.leader;
+    let teller = Teller {
+        judged,
+        clock,
+        verbose,
+    };
+    match fold::answer(judged) {
+        Some(confirmation) => {
+            teller.confirmed(sheet, confirmation);
+            teller.fixes(sheet, block);
+            teller.also(sheet);
+            teller.hints(sheet);
+        }
+        None => teller.undetermined(sheet),
+    }
+    if verbose {
+        teller.around(sheet);
+        teller.rest(sheet);
+    }
 }
 
 /// The incident in a line: the long one where the terminal is wide enough.
@@ -413,6 +436,14 @@ impl Teller<'_> {
         }
     }
 
+    /// What the incident is known by.
+    fn alone(&self) -> &'static str {
+        match self.judged.incident.origin {
+            Origin::Experiment => "what failed",
+            _ => "the log line",
+        }
+    }
+
     /// What else was judged, in few words.
     fn rest(&self, sheet: &mut Sheet) {
         sheet.gap();
@@ -430,7 +461,8 @@ impl Teller<'_> {
             }
             if !sorted.by_log.is_empty() {
                 let content = [Piece::plain(format!(
-                    "by the log line: {}",
+                    "by {}: {}",
+                    self.alone(),
                     named(&sorted.by_log, true)
                 ))];
                 labelled(
@@ -449,10 +481,11 @@ impl Teller<'_> {
             let told = match (looked.is_empty(), sorted.by_log.len()) {
                 (false, 0) => looked.join(" · "),
                 (true, n) => format!(
-                    "{} by the log line alone",
-                    words::counted(n as u64, "cause")
+                    "{} by {} alone",
+                    words::counted(n as u64, "cause"),
+                    self.alone()
                 ),
-                (false, n) => format!("{} · and {n} by the log line alone", looked.join(" · ")),
+                (false, n) => format!("{} · and {n} by {} alone", looked.join(" · "), self.alone()),
             };
             labelled(sheet, "ruled out", &[Piece::new(DIM, told)], Long::Keep);
         }

@@ -7,6 +7,7 @@ mod chart;
 mod explanation;
 mod fix;
 mod lints;
+mod gate;
 mod logs;
 mod page;
 mod repair;
@@ -20,6 +21,7 @@ use diagnose::{Diagnosis, Gap, GapKind};
 
 pub use explanation::explanation;
 pub use lints::{diff, lints};
+pub use gate::gate;
 pub use logs::logs;
 pub use page::{cause, lint};
 pub use repair::{outcome, plan, progress};

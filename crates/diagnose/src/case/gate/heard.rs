@@ -1,0 +1,542 @@
+//! What a peer's answer means: whether it would do for nginx and, where not, what nginx would say of it.
+
+use std::time::Duration;
+
+use facts::exchange::{End, Exchange};
+use facts::handshake::{Greeting, Tongue};
+use facts::{Answer, Gap, GapKind, Hello, PeerAddress, ProbeRequest, Record, Speech};
+use log::error::{Class, While};
+
+use super::dialled::Dialled;
+use super::say::Said;
+use super::{Case, Instance, in_words};
+use crate::case::network::errno_text;
+use crate::case::requested::shown;
+use crate::case::tls::{PeerName, TlsSettings, alert_name};
+use crate::gate::{GateOptions, GateOutcome, Role};
+
+/// nginx's number for a time-out.
+const ETIMEDOUT: u16 = 110;
+
+/// A failure in nginx's terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    /// `None` where nginx would pass the answer on.
+    pub(super) class: Option<Class>,
+    pub(super) errno: Option<u16>,
+    pub(super) action: Option<While>,
+    /// What nginx would say, where the class leaves open what failed.
+    pub(super) message: Option<String>,
+    /// The status of the answer.
+    pub(super) status: Option<u16>,
+}
+
+/// What came of asking a peer.
+#[derive(Clone, Debug)]
+pub(super) struct Outcome {
+    pub(super) kind: GateOutcome,
+    pub(super) says: String,
+    pub(super) failure: Option<Failure>,
+    pub(super) took: Option<Duration>,
+}
+
+impl Outcome {
+    fn new(kind: GateOutcome, says: impl Into<String>) -> Self {
+        Self {
+            kind,
+            says: says.into(),
+            failure: None,
+            took: None,
+        }
+    }
+
+    fn ready(says: impl Into<String>) -> Self {
+        Self::new(GateOutcome::Ready, says)
+    }
+
+    fn unclear(says: impl Into<String>) -> Self {
+        Self::new(GateOutcome::Unclear, says)
+    }
+
+    fn failing(says: impl Into<String>, failure: Failure) -> Self {
+        Self {
+            failure: Some(failure),
+            ..Self::new(GateOutcome::Failing, says)
+        }
+    }
+
+    /// Of a peer that nothing was said to.
+    pub(super) fn unasked(dialled: &Dialled) -> Self {
+        let not_tried = |why: &str| Self::new(GateOutcome::NotTried, why);
+        match &dialled.address {
+            _ if dialled.place.role == Role::Down => {
+                not_tried("marked down: nginx does not dial it")
+            }
+            _ if dialled.place.is_udp => {
+                not_tried("it is sent datagrams: no connection tells of it")
+            }
+            Err(gap) if gap.kind == GapKind::Absent => Self::failing(
+                format!(
+                    "{} does not resolve: nginx refuses the configuration",
+                    dialled.shown()
+                ),
+                Failure {
+                    class: None,
+                    errno: None,
+                    action: None,
+                    message: None,
+                    status: None,
+                },
+            ),
+            Err(gap) if gap.kind == GapKind::NotAsked => not_tried(&in_words(gap)),
+            Err(gap) => Self::unclear(in_words(gap)),
+            Ok(_) => Self::unclear("what nginx would say to it is not known"),
+        }
+    }
+}
+
+impl Failure {
+    fn of(class: Class, action: While) -> Self {
+        let is_time_out = matches!(
+            class,
+            Class::ConnectTimeout | Class::ReadTimeout | Class::TlsHandshakeTimeout
+        );
+        Self {
+            class: Some(class),
+            errno: is_time_out.then_some(ETIMEDOUT),
+            action: Some(action),
+            message: None,
+            status: None,
+        }
+    }
+
+    fn with_errno(self, errno: i32) -> Self {
+        Self {
+            errno: u16::try_from(errno).ok(),
+            ..self
+        }
+    }
+
+    fn saying(self, message: impl Into<String>) -> Self {
+        Self {
+            message: Some(message.into()),
+            ..self
+        }
+    }
+}
+
+impl Case {
+    /// What an answer means.
+    pub(super) fn heard(
+        &self,
+        instance: &Instance,
+        dialled: &Dialled,
+        said: &Said,
+        record: &Record,
+        is_own: bool,
+    ) -> Result<Outcome, Gap> {
+        let within = Duration::from_millis(self.gate_within());
+        let connecting = |class| Failure::of(class, While::ConnectingToUpstream);
+        Ok(match &record.answer {
+            Answer::Bytes(bytes) => {
+                let exchange = Exchange::parse(bytes);
+                let took = exchange.took;
+                let mut outcome = self.exchanged(instance, dialled, said, &exchange)?;
+                outcome.took = Some(took);
+                outcome
+            }
+            Answer::Errno(1) => {
+                Outcome::unclear("a connection as nginx's worker needs root".to_owned())
+            }
+            Answer::Errno(3) => Outcome::unclear("nginx's worker has ended meanwhile"),
+            Answer::Errno(13) if is_own && matches!(said.to, PeerAddress::Unix(_)) => {
+                Outcome::unclear(
+                    "why502 itself may not connect to the socket; whether nginx's worker may, needs root",
+                )
+            }
+            Answer::Errno(errno) => {
+                let class = Class::of_connect(u16::try_from(*errno).ok());
+                let failure = connecting(class).with_errno(*errno);
+                Outcome::failing(errno_text(*errno), failure)
+            }
+            Answer::TimedOut => Outcome::failing(
+                format!("no connection in {}", shown(within)),
+                connecting(Class::ConnectTimeout),
+            ),
+            Answer::File { .. } | Answer::Exit { .. } | Answer::NotRecorded => {
+                Outcome::unclear("the record holds no answer")
+            }
+        })
+    }
+
+    fn exchanged(
+        &self,
+        instance: &Instance,
+        dialled: &Dialled,
+        said: &Said,
+        exchange: &Exchange,
+    ) -> Result<Outcome, Gap> {
+        if said.tls.is_some() && exchange.tls.is_none() {
+            return self.unshaken(instance, said, exchange);
+        }
+        if let Some(alert) = exchange.alert {
+            return Ok(after_handshake(said, alert));
+        }
+        if let Some(settings) = said.settings.as_ref().filter(|set| set.verifies)
+            && let Some(failed) = self.distrusted(instance, settings, exchange)?
+        {
+            return Ok(failed);
+        }
+        Ok(self.spoken_to(dialled, said, exchange))
+    }
+
+    /// Of a TLS handshake that did not come to its end.
+    fn unshaken(
+        &self,
+        instance: &Instance,
+        said: &Said,
+        exchange: &Exchange,
+    ) -> Result<Outcome, Gap> {
+        let shaking = |class| Failure::of(class, While::SslHandshakingToUpstream);
+        if let Some(alert) = exchange.alert {
+            let says = format!("TLS refused with alert {alert} ({})", alert_name(alert));
+            let failure = shaking(Class::TlsHandshake).saying(openssl_of_alert(alert));
+            // Who shares no cipher or version says so; why502 offers fewer of them than nginx.
+            let may_be_ours = matches!(alert, 40 | 70 | 71);
+            if may_be_ours && !self.is_name_missed(instance, said)? {
+                return Ok(Outcome::unclear(format!(
+                    "{says}: why502 offers fewer ciphers than nginx, so nginx may do better"
+                )));
+            }
+            return Ok(Outcome::failing(says, failure));
+        }
+        let is_foreign = !exchange.received.is_empty() && tongue(exchange) != Some(Tongue::Tls);
+        if is_foreign {
+            let what = tongue(exchange).map_or("bytes that are no TLS", Tongue::name);
+            let failure = shaking(Class::TlsHandshake)
+                .saying("SSL_do_handshake() failed (SSL: error:0A00010B:SSL routines::wrong version number)");
+            return Ok(Outcome::failing(
+                format!("it answered the TLS handshake with {what}"),
+                failure,
+            ));
+        }
+        if let Some(why) = &exchange.refused {
+            return Ok(Outcome::unclear(format!(
+                "why502 gave the TLS handshake up ({why}); nginx may do better"
+            )));
+        }
+        Ok(match exchange.ended {
+            Some(End::Errno(errno)) => Outcome::failing(
+                format!("the TLS handshake ended with {}", errno_text(errno)),
+                shaking(Class::TlsHandshakeClosed).with_errno(errno),
+            ),
+            Some(End::Silent) => Outcome::failing(
+                format!("no answer to the TLS handshake in {}", self.limit()),
+                shaking(Class::TlsHandshakeTimeout),
+            ),
+            _ => Outcome::failing(
+                "it closed the connection in the TLS handshake",
+                shaking(Class::TlsHandshakeClosed),
+            ),
+        })
+    }
+
+    /// Whether the same handshake comes to its end with the name that nginx does not send.
+    fn is_name_missed(&self, instance: &Instance, said: &Said) -> Result<bool, Gap> {
+        let Some(Hello::Tls { name: None, tls13 }) = said.tls else {
+            return Ok(false);
+        };
+        let Some(PeerName::Name(name)) = said.settings.as_ref().map(|set| set.name.clone()) else {
+            return Ok(false);
+        };
+        let (from, _) = self.caller(instance)?;
+        let request = ProbeRequest::Conversation(facts::Conversation {
+            from,
+            to: said.to.clone(),
+            tls: None,
+            speech: Speech::Hello(Hello::Tls {
+                name: Some(name),
+                tls13,
+            }),
+            within: self.gate_within(),
+        });
+        let record = self.evidence.record(&request)?;
+        Ok(match &record.answer {
+            Answer::Bytes(bytes) => Exchange::parse(bytes).tls.is_some(),
+            _ => false,
+        })
+    }
+
+    /// Of a certificate that nginx would reject.
+    fn distrusted(
+        &self,
+        instance: &Instance,
+        settings: &TlsSettings,
+        exchange: &Exchange,
+    ) -> Result<Option<Outcome>, Gap> {
+        use facts::trust::{Fault, verify};
+        let shaking = |class| Failure::of(class, While::SslHandshakingToUpstream);
+        let trusted = match self.trusted_by(instance, settings)? {
+            Ok(trusted) => trusted,
+            Err(gap) => return Ok(Some(Outcome::unclear(in_words(&gap)))),
+        };
+        match verify(
+            &exchange.certificates,
+            &trusted,
+            self.now(),
+            settings.depth(),
+        ) {
+            Ok(()) => {}
+            Err(Fault::Undecided(why)) => {
+                return Ok(Some(Outcome::unclear(format!(
+                    "whether nginx trusts its certificate: {why}"
+                ))));
+            }
+            Err(Fault::Rejected { code, text }) => {
+                let failure = shaking(Class::TlsVerify).saying(format!(
+                    "upstream SSL certificate verify error: ({code}:{text})"
+                ));
+                return Ok(Some(Outcome::failing(
+                    format!("its certificate would be rejected: {text}"),
+                    failure,
+                )));
+            }
+        }
+        let own = exchange.certificates.first();
+        let own = own.and_then(|der| facts::certificate::Certificate::parse(der));
+        let (Some(own), PeerName::Name(name)) = (own, &settings.name) else {
+            return Ok(None);
+        };
+        if own.is_for(name) {
+            return Ok(None);
+        }
+        let failure = shaking(Class::TlsVerifyName).saying(format!(
+            "upstream SSL certificate does not match \"{name}\""
+        ));
+        Ok(Some(Outcome::failing(
+            format!(
+                "its certificate is for {}, not for {name}",
+                own.names.join(", ")
+            ),
+            failure,
+        )))
+    }
+
+    fn limit(&self) -> String {
+        shown(Duration::from_millis(self.gate_within()))
+    }
+
+    /// Of a peer that was spoken to.
+    fn spoken_to(&self, dialled: &Dialled, said: &Said, exchange: &Exchange) -> Outcome {
+        let within_tls = match &exchange.tls {
+            Some((version, _)) => format!(", {version}"),
+            None => String::new(),
+        };
+        let reading = |class| Failure::of(class, While::ReadingResponseHeader);
+        match (&said.speech, &exchange.head, &exchange.said) {
+            (Speech::Nothing | Speech::Hello(Hello::Tls { .. }), ..) => {
+                return Outcome::ready(format!(
+                    "connected after {}{within_tls}",
+                    shown(exchange.connected)
+                ));
+            }
+            (Speech::Hello(_), ..) if !exchange.received.is_empty() => {
+                return match tongue(exchange) {
+                    Some(Tongue::Http2) => Outcome::ready("answered in HTTP/2"),
+                    other => Outcome::failing(
+                        format!(
+                            "it answered HTTP/2's preface in {}",
+                            other.map_or("another protocol", Tongue::name)
+                        ),
+                        reading(Class::NotHttp2),
+                    ),
+                };
+            }
+            (Speech::GrpcHealth { .. }, head, Some(health)) => {
+                return health_of(head.as_ref().map(|head| head.status), health);
+            }
+            (Speech::Memcached, _, Some(line)) => {
+                return if line.starts_with("VERSION ") {
+                    Outcome::ready(line.clone())
+                } else {
+                    Outcome::failing(format!("it answered {line}"), reading(Class::InvalidHeader))
+                };
+            }
+            (_, Some(head), _) => {
+                let says = format!("{} after {}{within_tls}", head.status, shown(head.after));
+                if !said.has_status || self.is_expected(head.status) {
+                    return Outcome::ready(if said.has_status {
+                        says
+                    } else {
+                        format!("answered after {}{within_tls}", shown(head.after))
+                    });
+                }
+                return Outcome::failing(
+                    format!("{says}, expected {}", self.expected()),
+                    Failure {
+                        class: None,
+                        errno: None,
+                        action: None,
+                        message: None,
+                        status: Some(head.status),
+                    },
+                );
+            }
+            (Speech::FastCgi(_), None, Some(told)) => {
+                return Outcome::failing(
+                    format!("it ended the request without a header ({told})"),
+                    reading(Class::PrematureClose),
+                );
+            }
+            _ => {}
+        }
+        self.unanswered(dialled, exchange)
+    }
+
+    fn is_expected(&self, status: u16) -> bool {
+        let expected = self.gate_options().map(GateOptions::expected);
+        expected.is_ok_and(|ranges| ranges.iter().any(|range| range.contains(&status)))
+    }
+
+    fn expected(&self) -> String {
+        let expected = self.gate_options().map(GateOptions::expected);
+        let ranges: Vec<String> = expected
+            .unwrap_or_default()
+            .iter()
+            .map(|range| {
+                if range.start() == range.end() {
+                    range.start().to_string()
+                } else {
+                    format!("{}-{}", range.start(), range.end())
+                }
+            })
+            .collect();
+        ranges.join(", ")
+    }
+
+    /// Of a peer that took the connection, and gave no answer in its protocol.
+    fn unanswered(&self, dialled: &Dialled, exchange: &Exchange) -> Outcome {
+        let reading = |class| Failure::of(class, While::ReadingResponseHeader);
+        let protocol = dialled.place.protocol;
+        if exchange.refused.as_deref() == Some("a header without end")
+            || exchange.refused.as_deref() == Some("an answer without end")
+        {
+            return Outcome::failing(
+                "a response header without end",
+                reading(Class::HeaderTooBig),
+            );
+        }
+        if let Some(refused) = &exchange.refused {
+            let what = tongue(exchange).map_or_else(
+                || format!("it answered with {refused}"),
+                |tongue| format!("it answered in {}", tongue.name()),
+            );
+            return Outcome::failing(what, foreign(protocol, &exchange.received));
+        }
+        match exchange.ended {
+            Some(End::Errno(errno)) => Outcome::failing(
+                format!("the connection ended with {}", errno_text(errno)),
+                reading(Class::of_io(u16::try_from(errno).ok())).with_errno(errno),
+            ),
+            Some(End::Silent) => Outcome::failing(
+                format!("no answer in {}", self.limit()),
+                reading(Class::ReadTimeout),
+            ),
+            _ => Outcome::failing(
+                "it closed the connection without an answer",
+                reading(Class::PrematureClose),
+            ),
+        }
+    }
+}
+
+/// Of what a health check came to.
+fn health_of(status: Option<u16>, health: &str) -> Outcome {
+    let failing = |says: String, class| {
+        Outcome::failing(says, Failure::of(class, While::ReadingResponseHeader))
+    };
+    if let Some(status) = status.filter(|&status| status != 200) {
+        return Outcome::failing(
+            format!("{status} to the health check: it is no server of gRPC"),
+            Failure {
+                class: None,
+                errno: None,
+                action: None,
+                message: None,
+                status: Some(status),
+            },
+        );
+    }
+    match health {
+        "health SERVING" => Outcome::ready("health SERVING"),
+        "no health service" => Outcome::ready("answers gRPC, and has no health service"),
+        health if health.starts_with("health ") => Outcome::failing(
+            health.to_owned(),
+            Failure {
+                class: None,
+                errno: None,
+                action: None,
+                message: None,
+                status: None,
+            },
+        ),
+        refused => failing(refused.to_owned(), Class::H2Rejected),
+    }
+}
+
+/// What the first bytes are of.
+fn tongue(exchange: &Exchange) -> Option<Tongue> {
+    let greeting = Greeting {
+        received: exchange.received.clone(),
+        ..Greeting::default()
+    };
+    greeting.tongue()
+}
+
+/// What nginx says of an answer in another protocol.
+fn foreign(protocol: conf::Protocol, received: &[u8]) -> Failure {
+    let reading = |class| Failure::of(class, While::ReadingResponseHeader);
+    match (protocol, received) {
+        (conf::Protocol::Fastcgi, [first, ..]) => reading(Class::NotFastcgi).saying(format!(
+            "upstream sent unsupported FastCGI protocol version: {first}"
+        )),
+        (conf::Protocol::Grpc | conf::Protocol::Grpcs, [a, b, c, ..]) => {
+            let length = u32::from_be_bytes([0, *a, *b, *c]);
+            reading(Class::NotHttp2)
+                .saying(format!("upstream sent too large http2 frame: {length}"))
+        }
+        (conf::Protocol::Http | conf::Protocol::Https, _) => reading(Class::NotHttp),
+        _ => reading(Class::InvalidHeader),
+    }
+}
+
+/// Of an alert that came when the handshake was over for this side.
+fn after_handshake(said: &Said, alert: u8) -> Outcome {
+    let says = format!(
+        "TLS refused after the handshake, with alert {alert} ({})",
+        alert_name(alert)
+    );
+    if said.lacks_certificate {
+        return Outcome::unclear(format!("{says}: why502 does not show nginx's certificate"));
+    }
+    let failure = Failure::of(Class::TlsRead, While::ReadingResponseHeader);
+    Outcome::failing(says, failure.saying(openssl_of_alert(alert)))
+}
+
+/// What OpenSSL says of an alert (`ssl_stat.c`).
+fn openssl_of_alert(alert: u8) -> String {
+    let code = 1000 + u32::from(alert);
+    let kind = if matches!(alert, 10 | 20 | 40 | 42..=47) {
+        "sslv3 alert "
+    } else if alert >= 116 {
+        "tlsv13 alert "
+    } else if alert >= 110 {
+        "tlsv1 "
+    } else {
+        "tlsv1 alert "
+    };
+    format!(
+        "SSL_do_handshake() failed (SSL: error:0A{code:06X}:SSL routines::{kind}{}:SSL alert number {alert})",
+        alert_name(alert).to_ascii_lowercase()
+    )
+}

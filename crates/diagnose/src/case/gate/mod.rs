@@ -1,0 +1,417 @@
+//! The gate: every peer of a configuration is asked as nginx would ask it, and what fails becomes an incident that is
+//! judged like any other.
+//!
+//! Here is decided whom to ask ([`dialled`]), what to say ([`say`]) and what the answer means ([`heard`]); the asking is
+//! the host's.
+
+mod dialled;
+mod greet;
+mod heard;
+mod incident;
+mod say;
+
+use std::rc::Rc;
+
+use facts::{Answer, Caller, Conversation, Gap, GapKind, PeerAddress, ProbeRequest, Record};
+use jiff::Timestamp;
+
+use super::config::span;
+use super::{Case, Instance, evidence, known};
+use crate::diagnosis::Judged;
+use crate::gate::{Gate, GateOptions, GateOutcome, GatePeer, GateTrouble, Role};
+use crate::incident::Incident;
+use dialled::{Dialled, Place};
+use heard::Outcome;
+use say::Said;
+
+/// Failing peers whose cause is looked for: beyond these there is one reason for many of them.
+const MOST_JUDGED: usize = 32;
+
+/// A peer, with what came of asking it.
+pub(super) struct Asked {
+    dialled: Dialled,
+    said: Option<Said>,
+    outcome: Outcome,
+    at: Timestamp,
+    /// The connection was why502's own, for it could not become nginx's worker.
+    is_own: bool,
+}
+
+impl Case {
+    /// What the gate was asked for.
+    fn gate_options(&self) -> Result<&GateOptions, Gap> {
+        self.options
+            .gate
+            .as_ref()
+            .ok_or_else(|| Gap::undecided("the gate", "it was not asked for"))
+    }
+
+    /// The questions that the gate still wants answered; empty when nothing new is wanted.
+    pub fn plan_gate(&self) -> Vec<ProbeRequest> {
+        // The answer is thrown away: only what it asked for counts.
+        drop(self.gate());
+        self.evidence.wanted()
+    }
+
+    /// The gate's answer. Evidence still missing counts as a gap.
+    pub fn conclude_gate(&mut self) -> Gate {
+        self.evidence.close();
+        self.gate()
+    }
+
+    fn gate(&self) -> Gate {
+        let mut gate = Gate {
+            generated_at: self.now(),
+            hostname: self.hostname(),
+            privileged: self.is_privileged(),
+            config: None,
+            is_candidate: false,
+            master: None,
+            caller: String::new(),
+            test: None,
+            troubles: Vec::new(),
+            peers: Vec::new(),
+            gaps: Vec::new(),
+            refusal: None,
+        };
+        if let Err(gap) = self.fill(&mut gate) {
+            gate.gaps.push(gap);
+        }
+        gate
+    }
+
+    fn fill(&self, gate: &mut Gate) -> Result<(), Gap> {
+        gate.refusal = self.gate_refusal()?;
+        let instances = self.instances()?;
+        let Some(instance) = instances.first().filter(|_| gate.refusal.is_none()) else {
+            return Ok(());
+        };
+        gate.config = Some(instance.config.clone());
+        gate.is_candidate = instance.is_candidate;
+        gate.master = instance.master.as_ref().map(|master| master.pid);
+        let configured = self.configured(0)?;
+        gate.gaps.extend(configured.unread.clone());
+        if instance.master.is_none() {
+            gate.gaps.extend(self.several_masters()?);
+        }
+        let troubles = configured.configuration.troubles();
+        gate.troubles
+            .extend(troubles.iter().map(|trouble| GateTrouble {
+                file: trouble.path.clone(),
+                line: trouble.line,
+                text: trouble.message.clone(),
+            }));
+        let (_, caller) = self.caller(instance)?;
+        gate.caller = caller;
+        gate.test = self.test_of(instance)?;
+        let asked = self.asked_peers()?;
+        let judged = self.gate_judged();
+        let listed = dialled::listed(&configured.model);
+        gate.gaps.extend(listed.gaps);
+        for (at, peer) in asked.iter().enumerate() {
+            let mut told = told(&configured.model, peer);
+            let id = incident::id(&instance.config, peer);
+            told.judged = judged
+                .iter()
+                .find(|judged| judged.incident.id == id)
+                .cloned()
+                .map(|judged| with_hint(judged, peer));
+            if peer.is_own && peer.outcome.kind == GateOutcome::Ready && at == 0 {
+                gate.gaps.push(self.own_gap(instance));
+            }
+            gate.peers.push(told);
+        }
+        Ok(())
+    }
+
+    /// The command with which that master's own binary tests the configuration.
+    fn test_of(&self, instance: &Instance) -> Result<Option<Vec<String>>, Gap> {
+        if instance.view != facts::View::Host {
+            return Ok(None);
+        }
+        let binary = match &instance.master {
+            Some(master) => {
+                let path = format!("/proc/{}/exe", master.pid).into();
+                let link = ProbeRequest::Link { path };
+                let target = known(self.evidence.fact(&link, |_, bytes| bytes.to_vec()))?;
+                target.map(|target| String::from_utf8_lossy(&target).into_owned())
+            }
+            None => None,
+        };
+        let binary = binary.unwrap_or_else(|| "/usr/sbin/nginx".to_owned());
+        let mut argv = vec![binary, "-t".to_owned(), "-q".to_owned()];
+        for (flag, value) in [("-c", &instance.config), ("-p", &instance.prefix)] {
+            argv.extend([flag.to_owned(), value.display().to_string()]);
+        }
+        if !instance.globals.is_empty() {
+            let globals = String::from_utf8_lossy(&instance.globals).into_owned();
+            argv.extend(["-g".to_owned(), globals]);
+        }
+        Ok(Some(argv))
+    }
+
+    /// The failures with their causes.
+    fn gate_judged(&self) -> Vec<Judged> {
+        let judges = self.gate_options().is_ok_and(|options| options.judges);
+        if judges {
+            self.judge_all().0
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Why nothing can be asked, for the user.
+    fn gate_refusal(&self) -> Result<Option<String>, Gap> {
+        let instances = self.instances()?;
+        if instances.len() > 1 {
+            let pids: Vec<String> = instances
+                .iter()
+                .filter_map(|instance| Some(instance.master.as_ref()?.pid.to_string()))
+                .collect();
+            return Ok(Some(format!(
+                "{} nginx masters run (pid {}): name one with --pid",
+                instances.len(),
+                pids.join(", ")
+            )));
+        }
+        if let Some(named) = &self.options.config
+            && !self.is_main_configuration(named)?
+        {
+            return Ok(Some(format!(
+                "{} is no main configuration of nginx (no events, http or stream block): name the file that nginx would be started with",
+                named.display()
+            )));
+        }
+        Ok(None)
+    }
+
+    /// The incidents of the peers that fail.
+    pub(super) fn gate_incidents(&self) -> (Vec<Incident>, Vec<Gap>) {
+        let asked = match self.asked_peers() {
+            Ok(asked) => asked,
+            Err(gap) => return (Vec::new(), vec![gap]),
+        };
+        let failing = asked
+            .iter()
+            .filter(|asked| asked.outcome.kind == GateOutcome::Failing)
+            .take(MOST_JUDGED);
+        let incidents = failing.filter_map(|asked| self.incident_of(asked).ok());
+        (incidents.collect(), Vec::new())
+    }
+
+    /// Every peer, asked.
+    fn asked_peers(&self) -> Result<Rc<Vec<Asked>>, Gap> {
+        self.evidence.once("asked peers", || {
+            let instances = self.instances()?;
+            let instance = instances
+                .first()
+                .ok_or_else(|| Gap::undecided("the peers", "no nginx was found"))?;
+            let configured = self.configured(0)?;
+            let dialled = self.dialled_peers(&configured.model)?;
+            let spoken: Vec<Option<Said>> = dialled
+                .iter()
+                .map(|dialled| self.said_to(&configured, instance, dialled))
+                .collect::<Result<_, _>>()?;
+            let answers = self.conversations(instance, &spoken)?;
+            let mut asked = Vec::new();
+            for ((dialled, said), answer) in dialled.into_iter().zip(spoken).zip(answers) {
+                let (outcome, at, is_own) = match (&said, answer) {
+                    (Some(said), Some((record, is_own))) => {
+                        let outcome = self.heard(instance, &dialled, said, record, is_own)?;
+                        (outcome, record.at, is_own)
+                    }
+                    _ => (Outcome::unasked(&dialled), self.now(), false),
+                };
+                asked.push(Asked {
+                    dialled,
+                    said,
+                    outcome,
+                    at,
+                    is_own,
+                });
+            }
+            Ok(asked)
+        })
+    }
+
+    /// Has all conversations held; by why502 itself where it may not become nginx's worker.
+    fn conversations(
+        &self,
+        instance: &Instance,
+        spoken: &[Option<Said>],
+    ) -> Result<Vec<Option<(&Record, bool)>>, Gap> {
+        let (caller, _) = self.caller(instance)?;
+        let peers: Vec<&PeerAddress> = spoken.iter().flatten().map(|said| &said.to).collect();
+        self.queues_first(self.netns_of(instance)?, peers)?;
+        let request = |said: &Said, from: &Caller| {
+            ProbeRequest::Conversation(Conversation {
+                from: from.clone(),
+                to: said.to.clone(),
+                tls: said.tls.clone(),
+                speech: said.speech.clone(),
+                within: self.gate_within(),
+            })
+        };
+        let requests = spoken.iter().flatten().map(|said| request(said, &caller));
+        self.evidence.batch(requests)?;
+        let refused = |record: &Record| record.answer == Answer::Errno(1) && caller != Caller::Own;
+        let mut again = Vec::new();
+        for said in spoken.iter().flatten() {
+            if refused(self.evidence.record(&request(said, &caller))?) {
+                again.push(request(said, &Caller::Own));
+            }
+        }
+        // From elsewhere than nginx's own network a connection tells nothing.
+        let is_near = self.netns_of(instance)?.is_none() && instance.view == facts::View::Host;
+        if is_near {
+            self.evidence.batch(again)?;
+        }
+        let mut answers = Vec::new();
+        for said in spoken {
+            let Some(said) = said else {
+                answers.push(None);
+                continue;
+            };
+            let record = self.evidence.record(&request(said, &caller))?;
+            answers.push(Some(if refused(record) && is_near {
+                (self.evidence.record(&request(said, &Caller::Own))?, true)
+            } else {
+                (record, false)
+            }));
+        }
+        Ok(answers)
+    }
+
+    /// How long a peer may take, in milliseconds.
+    pub(super) fn gate_within(&self) -> u64 {
+        let timeout = self.gate_options().map(|options| options.timeout);
+        timeout.map_or(0, |timeout| {
+            u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// As whom peers are asked, and the same for people: nginx's worker; where none runs, the user that the
+    /// configuration names.
+    fn caller(&self, instance: &Instance) -> Result<(Caller, String), Gap> {
+        if let Some(pid) = instance.worker() {
+            return Ok((Caller::Process(pid), format!("nginx's worker (pid {pid})")));
+        }
+        let own = (Caller::Own, "why502 itself (nginx does not run)".to_owned());
+        if !self.is_privileged() {
+            return Ok(own);
+        }
+        let user = self.user_set(instance)?;
+        Ok(user.unwrap_or(own))
+    }
+
+    /// The user that the configuration names for the workers.
+    fn user_set(&self, instance: &Instance) -> Result<Option<(Caller, String)>, Gap> {
+        let configured = self.configured(0)?;
+        // Without one it is the user that nginx was built with, which is nobody unless distributions say otherwise.
+        let set = configured.model.user();
+        let (name, group) = match &set {
+            Some(user) => (user.name.to_string(), user.group.to_string()),
+            None => return Ok(None),
+        };
+        let accounts = self.accounts(instance)?;
+        let (Some(user), Some(group)) = (accounts.user_named(&name), accounts.group_named(&group))
+        else {
+            return Ok(None);
+        };
+        let caller = Caller::User {
+            uid: user.uid,
+            gid: group.gid,
+            groups: accounts.groups_of(&name),
+        };
+        Ok(Some((
+            caller,
+            format!("{name}, as whom nginx's workers would run"),
+        )))
+    }
+
+    /// That several nginx run, and none is asked for.
+    fn several_masters(&self) -> Result<Option<Gap>, Gap> {
+        let count = self.masters()?;
+        let gap = Gap::undecided(
+            "in whose place the peers are to be asked",
+            format!("{count} nginx masters run, and none of them runs this configuration"),
+        );
+        Ok((count > 1).then(|| gap.learn(format!("{} --pid PID", self.again()))))
+    }
+
+    fn own_gap(&self, instance: &Instance) -> Gap {
+        let who = match instance.worker() {
+            Some(pid) => format!("whether nginx's worker (pid {pid}) may connect"),
+            None => "whether nginx's worker may connect".to_owned(),
+        };
+        Gap::new(
+            GapKind::Denied,
+            who,
+            "a connection as somebody else needs root: why502 connected as itself",
+        )
+        .learn(format!("sudo {}", self.again()))
+    }
+}
+
+/// A peer for the report.
+fn told(model: &conf::Model, asked: &Asked) -> GatePeer {
+    let dialled = &asked.dialled;
+    let place = &dialled.place;
+    let mut tried = Vec::new();
+    if let Some(said) = &asked.said {
+        tried.extend(said.tried());
+    }
+    GatePeer {
+        peer: dialled.shown(),
+        name: dialled.name.clone(),
+        upstream: place.upstream.clone(),
+        protocol: dialled.protocol(),
+        role: place.role,
+        servers: place.servers.clone(),
+        directive: span(model, place.directive, Some(0)),
+        others: dialled.others,
+        tried,
+        left_out: asked
+            .said
+            .as_ref()
+            .map(|said| said.left_out.clone())
+            .unwrap_or_default(),
+        outcome: asked.outcome.kind,
+        says: asked.outcome.says.clone(),
+        took: asked.outcome.took,
+        judged: None,
+        failed_before: false,
+    }
+}
+
+/// An answer that is only not the one that was wanted is the application's own.
+fn with_hint(mut judged: Judged, asked: &Asked) -> Judged {
+    let incident = &judged.incident;
+    let Some(said) = asked.said.as_ref().filter(|_| incident.failure.is_none()) else {
+        return judged;
+    };
+    let hint = match (incident.status, said.speech.path()) {
+        (Some(status), Some(path)) if status < 500 => format!(
+            "the application answers {status} to {path} itself: ask for a path that it has (--http-path), or let {status} pass (--expect)"
+        ),
+        (Some(_), _) => return judged,
+        (None, _) => "the application itself says that it does not serve".to_owned(),
+    };
+    judged.hints.insert(0, hint);
+    judged
+}
+
+/// What the other modules of the gate share.
+fn settled<T>(fact: Result<T, Gap>) -> Result<Result<T, Gap>, Gap> {
+    evidence::settled(fact)
+}
+
+/// Whether a place is dialled at all.
+fn is_dialled(place: &Place) -> bool {
+    place.role != Role::Down
+}
+
+/// A gap's text in a line.
+fn in_words(gap: &Gap) -> String {
+    format!("{}: {}", gap.missing, gap.why)
+}
