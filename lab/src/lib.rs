@@ -20,6 +20,7 @@ mod certificates;
 mod client;
 mod container;
 pub mod corpus;
+mod gate;
 mod groups;
 mod guard;
 mod lab;

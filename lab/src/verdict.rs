@@ -35,6 +35,7 @@ pub struct Expectation {
     count: Option<u64>,
     is_over: bool,
     needs_root: bool,
+    gate_tells: Vec<&'static str>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,7 @@ impl Expectation {
             count: None,
             is_over: false,
             needs_root: false,
+            gate_tells: Vec::new(),
         }
     }
 
@@ -157,6 +159,18 @@ impl Expectation {
         self
     }
 
+    /// What is true besides, and takes an experiment to be proven that a diagnosis makes only when asked.
+    #[must_use]
+    pub fn gate_tells(mut self, cause: &'static str) -> Self {
+        self.gate_tells.push(cause);
+        self
+    }
+
+    /// Whether a gate may say so.
+    pub(crate) fn lets_gate_tell(&self, cause: &str) -> bool {
+        self.gate_tells.contains(&cause) || self.true_causes().contains(&cause)
+    }
+
     /// The true causes, the answer's first; none where no evidence on the host can prove any.
     pub(crate) fn true_causes(&self) -> Vec<&'static str> {
         let answer = match self.truth {
@@ -167,6 +181,16 @@ impl Expectation {
             .into_iter()
             .chain(self.also.iter().copied())
             .collect()
+    }
+
+    /// Whether it has stopped failing.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Whether this may be said of a peer.
+    pub(crate) fn is_about(&self, peer: &str) -> bool {
+        self.peer.as_ref().is_none_or(|own| own == peer)
     }
 
     /// Whether this is what is expected of an incident of the report.
@@ -339,11 +363,12 @@ impl Lab {
                 vec![nginx.error_log(), nginx.site()]
             },
         };
-        scene.hold(expected)
+        scene.hold(expected)?;
+        self.gate(nginx, expected).map(drop)
     }
 
     /// Runs `why502` on this host.
-    fn run(&self, asker: Asker, args: &[OsString]) -> Result<Output> {
+    pub(crate) fn run(&self, asker: Asker, args: &[OsString]) -> Result<Output> {
         let program = built::why502()?;
         match asker {
             Asker::Root => run_program(&program, args),

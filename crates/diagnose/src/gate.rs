@@ -139,9 +139,10 @@ pub struct GatePeer {
 }
 
 impl GatePeer {
-    /// Whether it speaks against the configuration. Without a spare server nginx serves as well.
+    /// Whether it speaks against the configuration. Without a spare server nginx serves as well; one that is down fails only
+    /// where there is no other.
     pub fn is_refused(&self) -> bool {
-        self.outcome == GateOutcome::Failing && self.role == Role::InUse && !self.failed_before
+        self.outcome == GateOutcome::Failing && self.role != Role::Backup && !self.failed_before
     }
 
     /// What it is known by from one configuration to the next.
@@ -168,7 +169,7 @@ impl Gate {
     pub fn failing(&self) -> impl Iterator<Item = &GatePeer> {
         self.peers
             .iter()
-            .filter(|peer| peer.outcome == GateOutcome::Failing && peer.role == Role::InUse)
+            .filter(|peer| peer.outcome == GateOutcome::Failing && peer.role != Role::Backup)
     }
 
     /// What fails, to be held against another configuration's.

@@ -5,6 +5,7 @@
 //! [`exchange`](crate::exchange).
 
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::{Get, Hello, PeerAddress};
 
@@ -58,6 +59,8 @@ pub enum Speech {
 pub struct Conversation {
     /// Who.
     pub from: Caller,
+    /// From which address, where that is said (`proxy_bind`).
+    pub bind: Option<IpAddr>,
     /// With whom.
     pub to: PeerAddress,
     /// The TLS handshake before it, a [`Hello::Tls`]; none for plain protocols.

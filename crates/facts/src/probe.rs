@@ -464,6 +464,9 @@ impl fmt::Display for ProbeRequest {
             }
             Self::Conversation(held) => {
                 write!(f, " {}", held.from)?;
+                if let Some(bind) = held.bind {
+                    write!(f, " bind={bind}")?;
+                }
                 field(f, held.to.to_string().as_bytes())?;
                 let hello = match &held.speech {
                     Speech::Hello(hello) => Some(hello),

@@ -120,3 +120,128 @@ fn signed(issuer: &X509Certificate<'_>, of: &X509Certificate<'_>) -> Result<bool
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{
+        BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd,
+    };
+
+    use super::*;
+
+    const NOW: &str = "2026-06-23T14:05:00Z";
+
+    struct Made {
+        certificate: Certificate,
+        params: CertificateParams,
+        key: KeyPair,
+    }
+
+    impl Made {
+        fn der(&self) -> Vec<u8> {
+            self.certificate.der().to_vec()
+        }
+
+        fn pem(&self) -> Vec<u8> {
+            self.certificate.pem().into_bytes()
+        }
+    }
+
+    fn params(name: &str, is_ca: bool) -> CertificateParams {
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, name);
+        params.not_before = date_time_ymd(2026, 1, 1);
+        params.not_after = date_time_ymd(2027, 1, 1);
+        if is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
+        params
+    }
+
+    fn own(params: CertificateParams) -> Made {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Made {
+            certificate,
+            params,
+            key,
+        }
+    }
+
+    fn by(issuer: &Made, params: CertificateParams) -> Made {
+        let key = KeyPair::generate().unwrap();
+        let signer = Issuer::from_params(&issuer.params, &issuer.key);
+        let certificate = params.signed_by(&key, &signer).unwrap();
+        Made {
+            certificate,
+            params,
+            key,
+        }
+    }
+
+    fn code(shown: &[&Made], trusted: &[&Made], depth: usize) -> Option<u32> {
+        let shown: Vec<Vec<u8>> = shown.iter().map(|made| made.der()).collect();
+        let trusted: Vec<u8> = trusted.iter().flat_map(|made| made.pem()).collect();
+        match verify(&shown, &trusted, NOW.parse().unwrap(), depth) {
+            Ok(()) => None,
+            Err(Fault::Rejected { code, .. }) => Some(code),
+            Err(Fault::Undecided(why)) => panic!("{why}"),
+        }
+    }
+
+    #[test]
+    fn a_path_to_a_trusted_root_is_found_and_nothing_else() {
+        let root = own(params("root", true));
+        let between = by(&root, params("between", true));
+        let leaf = by(&between, params("leaf", false));
+        assert_eq!(code(&[&leaf, &between], &[&root], 1), None);
+        assert_eq!(code(&[&leaf], &[&root, &between], 1), None);
+        assert_eq!(code(&[&leaf], &[&root], 1), Some(20));
+        // No partial chain.
+        assert_eq!(code(&[&leaf], &[&between], 1), Some(20));
+        assert_eq!(code(&[&leaf, &between, &root], &[&leaf], 1), Some(19));
+        assert_eq!(code(&[&leaf, &between], &[&root], 0), Some(22));
+    }
+
+    #[test]
+    fn one_that_signed_itself_is_trusted_only_by_name() {
+        let alone = own(params("alone", false));
+        let other = own(params("alone", false));
+        assert_eq!(code(&[&alone], &[&alone], 1), None);
+        assert_eq!(code(&[&alone], &[&other], 1), Some(18));
+        assert_eq!(code(&[&alone], &[], 1), Some(18));
+    }
+
+    #[test]
+    fn its_time_counts() {
+        let root = own(params("root", true));
+        let mut old = params("old", false);
+        old.not_after = date_time_ymd(2026, 2, 1);
+        assert_eq!(code(&[&by(&root, old)], &[&root], 1), Some(10));
+        let mut young = params("young", false);
+        young.not_before = date_time_ymd(2026, 12, 1);
+        assert_eq!(code(&[&by(&root, young)], &[&root], 1), Some(9));
+    }
+
+    #[test]
+    fn who_may_not_sign_does_not() {
+        let root = own(params("root", true));
+        let leaf = by(&root, params("leaf", false));
+        let false_leaf = by(&leaf, params("shop", false));
+        assert_eq!(code(&[&false_leaf, &leaf], &[&root], 5), Some(79));
+        // The same name, another key.
+        let namesake = own(params("root", true));
+        assert_eq!(code(&[&leaf], &[&namesake], 1), Some(20));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_fault() {
+        let now = NOW.parse().unwrap();
+        for shown in [vec![], vec![b"junk".to_vec()]] {
+            let fault = verify(&shown, b"", now, 1).unwrap_err();
+            assert!(matches!(fault, Fault::Undecided(_)));
+        }
+    }
+}

@@ -22,7 +22,8 @@ server {
     nginx.expect(4, "GET", "/", 200)?;
     nginx.reload()?;
     nginx.expect(4, "GET", "/", 200)?;
-    lab.diagnose(&nginx, &[])
+    lab.diagnose(&nginx, &[])?;
+    lab.passes_gate(&nginx)
 }
 
 /// Asked for by why502 itself: both ways answer.
@@ -76,7 +77,8 @@ server {
     for path in ["/", "/wsgi", "/ok.php"] {
         nginx.expect(2, "GET", path, 200)?;
     }
-    lab.diagnose(&nginx, &[])
+    lab.diagnose(&nginx, &[])?;
+    lab.passes_gate(&nginx)
 }
 
 /// A socket of mode `-w--w--w-`: writing is all that connecting needs.
@@ -95,7 +97,8 @@ server {
     let nginx = lab.nginx(site, &[("socket", &socket.display())])?;
     lab.settle();
     nginx.expect(4, "GET", "/", 200)?;
-    lab.diagnose(&nginx, &[])
+    lab.diagnose(&nginx, &[])?;
+    lab.passes_gate(&nginx)
 }
 
 /// Everything under units, and another unit has failed that is no concern of nginx.

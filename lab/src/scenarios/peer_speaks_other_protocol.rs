@@ -55,7 +55,7 @@ pub fn https_to_an_unknown_program(lab: &Lab) -> Result<()> {
     let nginx = site(lab, &format!("proxy_pass https://127.0.0.1:{peer}"))?;
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&[WRONG_VERSION])?;
-    lab.diagnose(&nginx, &[Expectation::undetermined()])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().gate_tells(CAUSE)])?;
     lab.diagnose_with(&nginx, &["--handshake"], &[Expectation::confirmed(CAUSE).naming("HTTP/1")])
 }
 
@@ -73,7 +73,7 @@ fn closed_by_a_tls_server(lab: &Lab) -> Result<(Process, Nginx)> {
 /// node speaks TLS, nginx does not: it sees a connection that is closed.
 pub fn http_to_tls(lab: &Lab) -> Result<()> {
     let (_node, mut nginx) = closed_by_a_tls_server(lab)?;
-    lab.diagnose(&nginx, &[Expectation::undetermined()])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().gate_tells(CAUSE)])?;
     let truth = Expectation::confirmed(CAUSE).naming("app.internal").naming("https://");
     lab.diagnose_with(&nginx, &["--handshake"], &[truth])?;
     nginx.edit("http://", "https://")?;
@@ -102,7 +102,7 @@ pub fn http_to_http2(lab: &Lab) -> Result<()> {
     let _node = lab.node(peer, script)?;
     let nginx = site(lab, &format!("proxy_pass http://127.0.0.1:{peer}"))?;
     nginx.expect(3, "GET", "/", 502)?;
-    lab.diagnose(&nginx, &[Expectation::undetermined()])?;
+    lab.diagnose(&nginx, &[Expectation::undetermined().gate_tells(CAUSE)])?;
     lab.diagnose_with(&nginx, &["--handshake"], &[Expectation::confirmed(CAUSE).naming("HTTP/2").naming("grpc_pass")])
 }
 

@@ -87,5 +87,5 @@ pub fn a_banner_in_place_of_a_response(lab: &Lab) -> Result<()> {
     lab.settle();
     nginx.expect(2, "GET", "/", 502)?;
     nginx.logged(&["[error]", "upstream sent invalid header: \"SSH-2.0"])?;
-    lab.diagnose(&nginx, &[Expectation::undetermined()])
+    lab.diagnose(&nginx, &[Expectation::undetermined().gate_tells("peer-speaks-other-protocol")])
 }

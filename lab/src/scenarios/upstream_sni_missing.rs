@@ -87,7 +87,7 @@ server {
     lab.settle();
     nginx.expect(3, "GET", "/", 502)?;
     nginx.logged(&["SSL alert number 40) while SSL handshaking to upstream"])?;
-    lab.diagnose(&nginx, &[Expectation::confirmed("upstream-tls-handshake-fails")])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("upstream-tls-handshake-fails").gate_tells(CAUSE)])?;
     let truth = Expectation::confirmed(CAUSE).also("upstream-tls-handshake-fails");
     lab.diagnose_with(&nginx, &["--handshake"], &[truth.naming("app.internal")])
 }
@@ -103,7 +103,7 @@ pub fn another_certificate_without_a_name(lab: &Lab) -> Result<()> {
     let more = format!("proxy_ssl_verify on; proxy_ssl_trusted_certificate {};", other.certificate.display());
     let nginx = site(lab, &more, &default)?;
     nginx.logged(&["upstream SSL certificate does not match \"app.internal\""])?;
-    lab.diagnose(&nginx, &[Expectation::confirmed("upstream-certificate-rejected")])?;
+    lab.diagnose(&nginx, &[Expectation::confirmed("upstream-certificate-rejected").gate_tells(CAUSE)])?;
     let truth = Expectation::confirmed(CAUSE).also("upstream-certificate-rejected");
     lab.diagnose_with(&nginx, &["--handshake"], &[truth.naming("other.internal").needs_root()])
 }

@@ -154,6 +154,15 @@ impl TlsSettings {
         Some(value.to_string())
     }
 
+    /// Whether versions are offered that why502 does not speak.
+    pub(super) fn offers_more_than_tls12_and_13(&self) -> bool {
+        self.offers_tls13()
+            && self
+                .protocols
+                .split(' ')
+                .any(|version| matches!(version, "TLSv1" | "TLSv1.1" | "SSLv3"))
+    }
+
     /// A directive in force, such as `server_name`, or its default.
     pub(crate) fn exhibit(&self, setting: &str) -> Exhibit {
         let name = format!("{}_ssl_{setting}", self.module);

@@ -40,6 +40,10 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
     }
     // What listens there now answered then only if it ran then.
     let application = known(case.application(incident))?.filter(|application| application.started_before(incident));
+    if is_tried && application.as_ref().is_some_and(|application| application.is_nginx()) {
+        return Err(Gap::undecided(format!("why the nginx behind it answers {status}"), "what stands behind that one is its own to tell")
+            .leaning("an nginx listens there: look into its error log, or ask why502 gate on its configuration"));
+    }
     let who = match &application {
         Some(application) => format!("{} at {}", application.who(), incident.peer),
         None => format!("the application at {}", incident.peer),

@@ -4,7 +4,7 @@ use facts::Gap;
 use log::error::{Class, While};
 
 use crate::case::{Case, Patience, Speaks};
-use crate::incident::Incident;
+use crate::incident::{Incident, Origin};
 use crate::verdict::{AGAIN, Confirmation, Fix, Proof, Safety, Step, Verdict};
 
 declare_cause! {
@@ -82,7 +82,11 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
             texts.push(&limit.text);
         }
     }
-    let within = texts.join(" or ");
+    let within = match case.gate_limit() {
+        // A gate waits for less time than nginx.
+        Some(limit) => limit,
+        None => texts.join(" or "),
+    };
     if let Some(stopped) = stopped {
         return Ok(Verdict::Confirmed(Confirmation {
             summary: format!("{who} did not answer within {within}: its processes are stopped"),
@@ -103,6 +107,12 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
                 verify: Some(AGAIN.to_owned()),
             }],
         }));
+    }
+    if incident.origin == Origin::Experiment {
+        let nginx = texts.join(" or ");
+        return Err(Gap::undecided("whether it answers within nginx's time-out", format!("it was given {within}, nginx gives it {nginx}"))
+            .learn(format!("{} --timeout {nginx}", case.again()))
+            .leaning(format!("{who} takes connections and did not answer within {within}: slow, or all of it is busy")));
     }
     let place = application.log_place();
     let patience = case.patience(incident, &application)?;

@@ -1,6 +1,6 @@
 //! A connection made as another process would make it, and closed at once.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::stat;
 use rustix::io::{self, Errno};
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect as dial, getpeername,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect as dial, getpeername,
     getsockname, socket_with, sockopt,
 };
 use rustix::process::{Gid, Uid, chroot, fchdir, getegid, geteuid, getgroups};
@@ -75,7 +75,7 @@ pub(super) fn connect_all(
     let mut waiting = Vec::new();
     for (&address, place) in to.iter().zip(&mut answers) {
         let start = Instant::now();
-        match begin(&PeerAddress::Tcp(address)) {
+        match begin(&PeerAddress::Tcp(address), None) {
             Ok(begun) if begun.waits => waiting.push((begun, start, place)),
             begun => *place = begun.and_then(Begun::finish).map(|_| connected(start)),
         }
@@ -109,7 +109,7 @@ fn connected(start: Instant) -> Answer {
 
 /// The connection, which does not block; none when the deadline passed.
 pub(super) fn attempt(to: &PeerAddress, deadline: Instant) -> io::Result<Option<OwnedFd>> {
-    let begun = begin(to)?;
+    let begun = begin(to, None)?;
     if begun.waits && !ready(&begun.socket, PollFlags::OUT, deadline)? {
         return Ok(None);
     }
@@ -124,7 +124,8 @@ pub(super) struct Begun {
     waits: bool,
 }
 
-pub(super) fn begin(to: &PeerAddress) -> io::Result<Begun> {
+/// Sends the first packet, from this address of the host where one is named.
+pub(super) fn begin(to: &PeerAddress, from: Option<IpAddr>) -> io::Result<Begun> {
     let (dialled, socket) = match to {
         PeerAddress::Tcp(address) => {
             let family = if address.is_ipv4() {
@@ -133,6 +134,9 @@ pub(super) fn begin(to: &PeerAddress) -> io::Result<Begun> {
                 AddressFamily::INET6
             };
             let socket = stream(family)?;
+            if let Some(from) = from {
+                bind(&socket, &SocketAddr::new(from, 0))?;
+            }
             (dial(&socket, address), socket)
         }
         PeerAddress::Unix(path) => {
@@ -328,7 +332,7 @@ fn same_groups(own: &[Gid], theirs: &[Gid]) -> bool {
 mod tests {
     use std::net::TcpListener;
 
-    use rustix::net::{bind, listen};
+    use rustix::net::listen;
 
     use super::*;
 

@@ -28,6 +28,8 @@ pub(super) struct Place {
     pub(super) servers: Vec<String>,
     /// Whether only some requests are led there (a variable decides).
     pub(super) is_variable: bool,
+    /// Whether every server of its upstream is down.
+    pub(super) is_dead_end: bool,
     /// Whether datagrams are sent.
     pub(super) is_udp: bool,
     /// The address as written.
@@ -106,6 +108,8 @@ fn list(model: &Model, pass: &Pass, target: &Target, is_variable: bool, listed: 
             .map(ToString::to_string)
             .collect(),
         is_variable,
+        is_dead_end: line
+            .is_some_and(|(upstream, _)| upstream.servers.iter().all(|line| line.down)),
         is_udp: pass.kind == PassKind::Stream
             && model.listens(pass.context).iter().all(|listen| listen.udp)
             && !model.listens(pass.context).is_empty(),
@@ -152,8 +156,8 @@ fn list(model: &Model, pass: &Pass, target: &Target, is_variable: bool, listed: 
 /// An address, or why there is none, with the name that it was looked for by.
 type Found = (Result<PeerAddress, Gap>, Option<String>);
 
-/// What is asked once for all of them: the same address, in the same protocol, with the same TLS.
-type Key = (String, &'static str, String);
+/// What is asked once for all of them: the same address of the same upstream, in the same protocol, with the same TLS.
+type Key = (String, Option<String>, &'static str, String);
 
 impl Case {
     /// The peers, in the order of the configuration.
@@ -179,6 +183,7 @@ impl Case {
                 };
                 let key = (
                     dialled.shown(),
+                    place.upstream.clone(),
                     place.protocol.scheme(),
                     tls_essence(model, &place),
                 );

@@ -72,6 +72,7 @@ impl Case {
         };
         let request = ProbeRequest::Conversation(Conversation {
             from,
+            bind: None,
             to,
             tls: None,
             speech,

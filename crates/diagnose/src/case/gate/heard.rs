@@ -69,6 +69,10 @@ impl Outcome {
     pub(super) fn unasked(dialled: &Dialled) -> Self {
         let not_tried = |why: &str| Self::new(GateOutcome::NotTried, why);
         match &dialled.address {
+            _ if dialled.place.is_dead_end => Self::failing(
+                "marked down, as every server of its upstream is: nginx has none to dial",
+                Failure::of(Class::NoLiveUpstreams, While::ConnectingToUpstream),
+            ),
             _ if dialled.place.role == Role::Down => {
                 not_tried("marked down: nginx does not dial it")
             }
@@ -154,6 +158,14 @@ impl Case {
                     "why502 itself may not connect to the socket; whether nginx's worker may, needs root",
                 )
             }
+            Answer::Errno(99) if said.bind.is_some() => Outcome::failing(
+                format!(
+                    "{}: the address of {}_bind is none of this host",
+                    errno_text(99),
+                    said.module
+                ),
+                connecting(Class::ProxyBind).with_errno(99),
+            ),
             Answer::Errno(errno) => {
                 let class = Class::of_connect(u16::try_from(*errno).ok());
                 let failure = connecting(class).with_errno(*errno);
@@ -202,10 +214,17 @@ impl Case {
             let says = format!("TLS refused with alert {alert} ({})", alert_name(alert));
             let failure = shaking(Class::TlsHandshake).saying(openssl_of_alert(alert));
             // Who shares no cipher or version says so; why502 offers fewer of them than nginx.
-            let may_be_ours = matches!(alert, 40 | 70 | 71);
+            let may_be_ours = match alert {
+                40 | 71 => true,
+                70 => said
+                    .settings
+                    .as_ref()
+                    .is_some_and(TlsSettings::offers_more_than_tls12_and_13),
+                _ => false,
+            };
             if may_be_ours && !self.is_name_missed(instance, said)? {
                 return Ok(Outcome::unclear(format!(
-                    "{says}: why502 offers fewer ciphers than nginx, so nginx may do better"
+                    "{says}: why502 offers fewer versions and ciphers than nginx, which may do better"
                 )));
             }
             return Ok(Outcome::failing(says, failure));
@@ -252,6 +271,7 @@ impl Case {
         let (from, _) = self.caller(instance)?;
         let request = ProbeRequest::Conversation(facts::Conversation {
             from,
+            bind: said.bind,
             to: said.to.clone(),
             tls: None,
             speech: Speech::Hello(Hello::Tls {
@@ -425,6 +445,9 @@ impl Case {
                 "a response header without end",
                 reading(Class::HeaderTooBig),
             );
+        }
+        if exchange.refused.as_deref() == Some("a doubtful header") {
+            return Outcome::unclear("its response has a header line that nginx may refuse");
         }
         if let Some(refused) = &exchange.refused {
             let what = tongue(exchange).map_or_else(

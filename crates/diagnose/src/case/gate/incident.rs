@@ -26,8 +26,14 @@ impl Case {
             id: id(&instance.config, asked),
             instance: 0,
             origin: Origin::Experiment,
-            peer: asked.dialled.shown(),
-            address: asked.dialled.address.as_ref().ok().cloned(),
+            peer: peer_of(asked),
+            address: asked
+                .dialled
+                .address
+                .as_ref()
+                .ok()
+                .filter(|_| !place.is_dead_end)
+                .cloned(),
             upstream: place.upstream.clone(),
             protocol: asked.dialled.protocol(),
             has_other_protocols: false,
@@ -63,6 +69,15 @@ fn status_of(class: Class) -> u16 {
     }
 }
 
+/// As nginx prints it: of an upstream without a server in use that one's name.
+fn peer_of(asked: &Asked) -> String {
+    let place = &asked.dialled.place;
+    match &place.upstream {
+        Some(upstream) if place.is_dead_end => upstream.clone(),
+        _ => asked.dialled.shown(),
+    }
+}
+
 /// The experiment in a line.
 fn said(instance: &Instance, asked: &Asked) -> String {
     let who = match (asked.is_own, instance.worker()) {
@@ -72,6 +87,9 @@ fn said(instance: &Instance, asked: &Asked) -> String {
     };
     let peer = asked.dialled.shown();
     let says = &asked.outcome.says;
+    if asked.dialled.place.is_dead_end {
+        return format!("every server of upstream {} is marked down", peer_of(asked));
+    }
     let Some(said) = &asked.said else {
         return format!("look {peer} up: {says}");
     };
@@ -100,7 +118,7 @@ pub(super) fn id(config: &std::path::Path, asked: &Asked) -> String {
     let failure = asked.outcome.failure.as_ref();
     let class = failure.and_then(|failure| failure.class);
     let action = failure.and_then(|failure| failure.action);
-    let peer = asked.dialled.shown();
+    let peer = peer_of(asked);
     let scheme = asked.dialled.place.protocol.scheme();
     crate::case::logs::identity(
         config,

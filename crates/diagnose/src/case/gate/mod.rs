@@ -9,6 +9,8 @@ mod greet;
 mod heard;
 mod incident;
 mod say;
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
@@ -195,8 +197,14 @@ impl Case {
             .iter()
             .filter(|asked| asked.outcome.kind == GateOutcome::Failing)
             .take(MOST_JUDGED);
-        let incidents = failing.filter_map(|asked| self.incident_of(asked).ok());
-        (incidents.collect(), Vec::new())
+        let mut incidents: Vec<Incident> = Vec::new();
+        for incident in failing.filter_map(|asked| self.incident_of(asked).ok()) {
+            // Of an upstream without a server in use there is one.
+            if incidents.iter().all(|other| other.id != incident.id) {
+                incidents.push(incident);
+            }
+        }
+        (incidents, Vec::new())
     }
 
     /// Every peer, asked.
@@ -246,6 +254,7 @@ impl Case {
         let request = |said: &Said, from: &Caller| {
             ProbeRequest::Conversation(Conversation {
                 from: from.clone(),
+                bind: said.bind,
                 to: said.to.clone(),
                 tls: said.tls.clone(),
                 speech: said.speech.clone(),
@@ -288,6 +297,12 @@ impl Case {
         timeout.map_or(0, |timeout| {
             u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
         })
+    }
+
+    /// How long a gate waits for an answer, for people; `None` where none does.
+    pub(crate) fn gate_limit(&self) -> Option<String> {
+        let timeout = self.options.gate.as_ref()?.timeout;
+        Some(super::requested::shown(timeout))
     }
 
     /// As whom peers are asked, and the same for people: nginx's worker; where none runs, the user that the

@@ -1,5 +1,7 @@
 //! What is said to a peer: what nginx would say for a request that nobody sent, as far as that is known.
 
+use std::net::{IpAddr, SocketAddr};
+
 use conf::{Address, Host, Model, Pass, Protocol, Served};
 use facts::conversation::Param;
 use facts::{Gap, Get, Hello, PeerAddress, Speech, Url};
@@ -19,6 +21,10 @@ const NOTHING: &str = "/why502/nothing";
 pub(super) struct Said {
     /// To whom.
     pub(super) to: PeerAddress,
+    /// From which address.
+    pub(super) bind: Option<IpAddr>,
+    /// What the directives of the pass begin with.
+    pub(super) module: &'static str,
     /// The TLS handshake before it.
     pub(super) tls: Option<Hello>,
     /// How nginx speaks TLS there.
@@ -97,6 +103,8 @@ impl Case {
         };
         let mut said = Said {
             to,
+            bind: None,
+            module: pass.kind.directive_name().trim_end_matches("_pass"),
             tls: None,
             settings: None,
             speech: Speech::Nothing,
@@ -105,6 +113,7 @@ impl Case {
             left_out: Vec::new(),
         };
         let model = &configured.model;
+        bind(model, dialled, &mut said);
         let is_set = |name: &str| {
             let value = model.value_in_force(place.context, name);
             value.is_some_and(|(value, _)| value == "on")
@@ -127,6 +136,28 @@ impl Case {
         }
         said.speech = speaker.speech(&mut said)?;
         Ok(Some(said))
+    }
+}
+
+/// The address that nginx is to come from, where it is written there.
+fn bind(model: &Model, dialled: &Dialled, said: &mut Said) {
+    let name = format!("{}_bind", said.module);
+    let Some(&at) = model.in_force(dialled.place.context, &name).last() else {
+        return;
+    };
+    let args = model.args(at);
+    let Some(first) = args.first().map(ToString::to_string) else {
+        return;
+    };
+    let is_transparent = args.iter().any(|argument| *argument == "transparent");
+    let ip = first
+        .parse::<SocketAddr>()
+        .map(|address| address.ip())
+        .or_else(|_| first.trim_matches(['[', ']']).parse());
+    match ip {
+        Ok(ip) if !is_transparent => said.bind = Some(ip),
+        _ if first == "off" => {}
+        _ => said.left_out.push(format!("the address that {name} gives")),
     }
 }
 

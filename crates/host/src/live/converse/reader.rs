@@ -181,6 +181,7 @@ impl Http {
                 }
             }
             Parsed::Part => Heard::More,
+            Parsed::Foreign if is_status_line => Heard::Foreign("a doubtful header"),
             Parsed::Foreign => Heard::Foreign("no HTTP response"),
         }
     }

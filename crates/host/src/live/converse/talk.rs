@@ -1,6 +1,7 @@
 //! One conversation: from the first packet to what came of it. Never waits; whoever has it go on does.
 
 use std::io::{Read as _, Write as _};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use facts::exchange::{End, Exchange, RECEIVED};
@@ -27,6 +28,7 @@ const MOST_READ: usize = 512 << 10;
 /// What is to be said, before there is a connection.
 pub(super) struct Prepared {
     to: PeerAddress,
+    bind: Option<IpAddr>,
     within: Duration,
     tls: Option<Box<ClientConnection>>,
     speech: Vec<u8>,
@@ -74,6 +76,7 @@ impl Prepared {
         };
         Some(Box::new(Self {
             to: held.to.clone(),
+            bind: held.bind,
             within: Duration::from_millis(held.within),
             tls,
             speech: speech::bytes(&held.speech)?,
@@ -84,7 +87,7 @@ impl Prepared {
     /// Sends the first packet; what was prepared comes back where that failed.
     pub(super) fn begin(self: Box<Self>) -> Result<Talk, (Errno, Box<Self>)> {
         let start = Instant::now();
-        let begun = match begin(&self.to) {
+        let begun = match begin(&self.to, self.bind) {
             Ok(begun) => begun,
             Err(error) => return Err((error, self)),
         };

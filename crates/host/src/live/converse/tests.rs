@@ -28,6 +28,7 @@ fn params() -> Vec<(String, String)> {
 fn held(to: PeerAddress, speech: Speech) -> Conversation {
     Conversation {
         from: Caller::Own,
+        bind: None,
         to,
         tls: None,
         speech,
@@ -134,6 +135,21 @@ fn what_refuses_a_connection_is_an_errno() {
     assert_eq!(converse(&[held(to, get())]), [Err(Errno::CONNREFUSED)]);
     let missing = PeerAddress::Unix("/nowhere/app.sock".into());
     assert_eq!(converse(&[held(missing, get())]), [Err(Errno::NOENT)]);
+}
+
+#[test]
+fn it_comes_from_the_address_that_is_named() {
+    let listening = answers(b"HTTP/1.1 204 No Content\r\n\r\n");
+    let from = |bind: [u8; 4]| Conversation {
+        bind: Some(bind.into()),
+        ..held(listening.clone(), get())
+    };
+    assert_eq!(
+        heard(from([127, 0, 0, 9])).local,
+        Some([127, 0, 0, 9].into())
+    );
+    let foreign = converse(&[from([203, 0, 113, 1])]);
+    assert_eq!(foreign, [Err(Errno::ADDRNOTAVAIL)]);
 }
 
 #[test]
