@@ -6,8 +6,8 @@
 mod apply;
 mod cli;
 mod collect;
-mod lint;
 mod gate;
+mod lint;
 mod logs;
 mod render;
 mod settings;

@@ -9,8 +9,8 @@
 
 pub mod csv;
 mod fold;
-pub mod github;
 pub mod gate;
+pub mod github;
 pub mod html;
 pub mod json;
 mod local;

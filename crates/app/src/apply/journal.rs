@@ -328,6 +328,7 @@ impl Asked {
             connect: self.connect,
             handshake: false,
             request: url.and_then(|url| Url::parse(url).ok()),
+            gate: None,
             selection: None,
         }
     }

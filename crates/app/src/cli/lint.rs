@@ -204,6 +204,7 @@ fn case_options(args: &Args, config: Option<PathBuf>) -> anyhow::Result<Options>
         connect: !args.scope.no_connect,
         handshake: false,
         request: None,
+        gate: None,
         selection: None,
     })
 }

@@ -4,8 +4,8 @@ mod capture;
 mod diagnose;
 mod explain;
 mod fix;
-mod lint;
 mod gate;
+mod lint;
 mod logs;
 mod render;
 

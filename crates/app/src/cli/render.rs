@@ -188,6 +188,7 @@ fn options(args: &Args, now: Timestamp) -> anyhow::Result<Options> {
         connect: false,
         handshake: false,
         request: None,
+        gate: None,
         selection: None,
     })
 }
