@@ -70,6 +70,28 @@ impl Lab {
         Ok(report)
     }
 
+    /// How `why502 fix --undo` ends, and what it tells.
+    ///
+    /// # Errors
+    /// When it tells nothing.
+    pub fn undone(&self, nginx: &Nginx) -> Result<(String, Value)> {
+        self.taken_up(nginx, "--undo")
+    }
+
+    /// How `why502 fix --resume` ends, and what it tells.
+    ///
+    /// # Errors
+    /// When it tells nothing.
+    pub fn resumed(&self, nginx: &Nginx) -> Result<(String, Value)> {
+        self.taken_up(nginx, "--resume")
+    }
+
+    fn taken_up(&self, nginx: &Nginx, how: &str) -> Result<(String, Value)> {
+        let state = self.state();
+        let args = ["fix", how, "--format", "json", "--state", utf8(&state)?];
+        outcome(&asked_of(nginx, &args)?)
+    }
+
     /// `why502 fix` changes nothing, for whatever reason; what it tells.
     ///
     /// # Errors
@@ -133,7 +155,6 @@ impl Lab {
         breaks: &dyn Fn() -> Result<()>,
     ) -> Result<()> {
         let before = Seen::of(files)?;
-        let state = self.state();
         for kill in 1..=MOST_KILLS {
             breaks()?;
             let output = self.killed(nginx, kill)?;
@@ -144,31 +165,14 @@ impl Lab {
                 return Ok(());
             }
             accepted(nginx).with_context(|| format!("after kill {kill}"))?;
-            let args = [
-                "fix",
-                "--resume",
-                "--format",
-                "json",
-                "--state",
-                utf8(&state)?,
-            ];
-            let output = asked_of(nginx, &args)?;
-            let (outcome, report) = outcome(&output)?;
+            let (outcome, report) = self.resumed(nginx)?;
             match outcome.as_str() {
                 "undone" | "nothing-to-fix" => before
                     .hold(files)
                     .with_context(|| format!("kill {kill}: {report:#}"))?,
                 // It was cut off while it looked at what it had done.
                 "fixed" => {
-                    let args = [
-                        "fix",
-                        "--undo",
-                        "--format",
-                        "json",
-                        "--state",
-                        utf8(&state)?,
-                    ];
-                    asked_of(nginx, &args)?;
+                    self.undone(nginx)?;
                     before
                         .hold(files)
                         .with_context(|| format!("undo after kill {kill}"))?;

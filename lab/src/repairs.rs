@@ -35,6 +35,7 @@ macro_rules! repairs {
                 a_name_that_nobody_knows,
                 nginx_refuses_it,
                 the_file_has_two_names,
+                edited_since_by_somebody,
             ],
             killed: [
                 while_it_edits,

@@ -103,3 +103,30 @@ pub fn the_file_has_two_names(lab: &Lab) -> Result<()> {
     ensure!(fs::read(&second)? == before, "the file was changed");
     Ok(())
 }
+
+/// Somebody has edited the file since it was mended: `--undo` does not write that over.
+pub fn edited_since_by_somebody(lab: &Lab) -> Result<()> {
+    let peer = lab.port()?;
+    let _node = lab.node(peer, MANY_COOKIES)?;
+    let nginx = lab.nginx(SITE, &[("peer", &format!("127.0.0.1:{peer}"))])?;
+    nginx.expect(2, "GET", "/", 502)?;
+    lab.repaired(&nginx, "fixed", 0)?;
+    let file = nginx.site();
+    let edited = fs::read_to_string(&file)? + "# mine\n";
+    fs::write(&file, &edited)?;
+    let (outcome, report) = lab.undone(&nginx)?;
+    ensure!(outcome == "stuck", "{outcome}:\n{report:#}");
+    ensure!(
+        fs::read_to_string(&file)? == edited,
+        "an edit was written over"
+    );
+    // Once the edit is taken away, the rest goes back as well.
+    fs::write(&file, edited.replace("# mine\n", ""))?;
+    let (outcome, report) = lab.resumed(&nginx)?;
+    ensure!(outcome == "undone", "{outcome}:\n{report:#}");
+    ensure!(
+        !fs::read_to_string(&file)?.contains("proxy_buffer_size"),
+        "the file was not put back"
+    );
+    nginx.expect(2, "GET", "/", 502)
+}

@@ -43,23 +43,25 @@ impl Work<'_> {
     pub(super) fn take_back(&mut self) -> anyhow::Result<Vec<String>> {
         self.phase(Phase::Undoing)?;
         let mut left = Vec::new();
-        let begun = |state| matches!(state, State::Begun | State::Done);
         let count = self.journal.entries.len();
-        let touched: Vec<usize> = (0..count).filter(|idx| begun(self.state(*idx))).collect();
+        let touched: Vec<usize> = (0..count)
+            .filter(|idx| self.state(*idx) != State::Pending)
+            .collect();
         for &idx in touched.iter().rev() {
-            if let Err(error) = self.undo(idx) {
-                left.push(format!("{}: {error:#}", self.text(idx)));
+            if self.state(idx) == State::Undone {
+                continue;
+            }
+            match self.undo(idx) {
+                Ok(()) => self.mark(idx, State::Undone)?,
+                Err(error) => left.push(format!("{}: {error:#}", self.text(idx))),
             }
         }
         // What puts files into force is done again with the old ones, also where it was not begun: that a file was put
-        // back is a change of it, too.
+        // back is a change of it, too. Whoever is killed before this does it when resumed.
         for idx in self.to_do_again(&touched) {
             if let Err(error) = self.again(idx) {
                 left.push(format!("{}: {error:#}", self.text(idx)));
             }
-        }
-        for idx in touched {
-            self.mark(idx, State::Undone)?;
         }
         Ok(left)
     }
@@ -178,13 +180,28 @@ impl Work<'_> {
                 number,
                 attributes,
             } => {
-                let old = std::fs::read(self.store.backup(*number))?;
                 self.change.clear(file)?;
-                Ok(self.change.replace(file, &old, &attributes.into())?)
+                self.put_back(file, *number, &attributes.into())
             }
             Act::Test { .. } | Act::Reload { .. } => Ok(()),
             Act::Run { undo, .. } => self.take_command_back(undo, entry.state),
         }
+    }
+
+    /// Puts a file back, unless somebody else has written it since.
+    fn put_back(&self, file: &Path, number: usize, attributes: &Attributes) -> anyhow::Result<()> {
+        let old = std::fs::read(self.store.backup(number))?;
+        let new = std::fs::read(self.store.candidate(number))?;
+        let now = Original::read(file)?.bytes;
+        if now == old {
+            return Ok(self.change.restore_attributes(file, attributes)?);
+        }
+        anyhow::ensure!(
+            now == new,
+            "somebody else has changed it since, and that is not written over: compare it with {}",
+            self.store.backup(number).display()
+        );
+        Ok(self.change.replace(file, &old, attributes)?)
     }
 
     fn take_command_back(&self, undo: &Undo, state: State) -> anyhow::Result<()> {
