@@ -265,10 +265,10 @@ fn safe_edits_are_shown_first_and_made_only_when_agreed() {
         "{shown}"
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), BROKEN);
-    for left in [1, 0] {
-        let (status, out, shown) = lint(dir.path(), &["--fix", "--yes", "site.conf"], "");
-        assert_eq!(status, Some(left), "{out} {shown}");
-    }
+    // The second edit is one that the first leads to.
+    let (status, out, shown) = lint(dir.path(), &["--fix", "--yes", "site.conf"], "");
+    assert_eq!(status, Some(0), "{out} {shown}");
+    assert_eq!(shown.matches("changed 1 file").count(), 2, "{shown}");
     let mended = BROKEN.replace(
         "http://shop;\n",
         "http://shop;\n            proxy_set_header Connection \"\";\n            proxy_http_version 1.1;\n",
@@ -358,4 +358,22 @@ fn the_page_of_a_lint_is_shown() {
     let out = String::from_utf8(output.stdout).unwrap();
     assert!(out.starts_with("keepalive-without-http11\n"), "{out}");
     assert!(out.contains("Silent when"), "{out}");
+}
+
+#[test]
+fn no_format_lets_a_configuration_move_the_cursor_or_end_a_command() {
+    let hostile = "events {}\nhttp { server { location / { proxy_pass http://localhost:8000/\u{1b}[31m\u{202e}%0A::error::x; } } }\n";
+    let dir = in_directory(&[("site.conf", hostile), ("a\u{1b}\n::error::x", hostile)]);
+    for file in ["site.conf", "a\u{1b}\n::error::x"] {
+        for format in ["term", "json", "sarif", "github"] {
+            let (status, out, errors) = lint(dir.path(), &["--format", format, file], "");
+            assert_eq!(status, Some(1), "{errors}");
+            let is_safe = |c: char| c == '\n' || !(c.is_control() || c == '\u{202e}');
+            assert!(out.chars().all(is_safe), "{format}: {out:?}");
+            assert!(
+                !out.lines().any(|line| line.starts_with("::error::")),
+                "{out}"
+            );
+        }
+    }
 }

@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     };
     let (report, source) = look(args, &settings)?;
     if args.fix {
-        return mend(args, global, &settings, &report, source);
+        return mend(args, global, &settings, report, source);
     }
     print(&report, source, args.format, global)?;
     Ok(status(&report))
@@ -284,43 +284,47 @@ fn print(
     }
 }
 
+/// One edit may show the next: HTTP/1.1 the header that ends its connections. More rounds than this go in a circle.
+const MOST_ROUNDS: usize = 5;
+
 /// Shows the safe edits, asks, makes them, and tells what is left.
 fn mend(
     args: &Args,
     global: &Global,
     settings: &LintSettings,
-    report: &LintReport,
-    source: Source,
+    mut report: LintReport,
+    mut source: Source,
 ) -> anyhow::Result<ExitCode> {
-    let patch = fix::patch(report)?;
-    if patch.is_empty() {
-        print(report, source, args.format, global)?;
-        return Ok(status(report));
-    }
-    let rewrites = fix::rewrites(report)?;
     // What is printed on standard output may be for a program.
     let mut shown = anstream::stderr();
-    report::term::diff(&mut shown, &patch)?;
-    if !args.yes && !agreed(&mut shown)? {
-        writeln!(shown, "nothing was changed")?;
-        return Ok(status(report));
+    for _ in 0..MOST_ROUNDS {
+        let patch = fix::patch(&report)?;
+        if patch.is_empty() {
+            break;
+        }
+        let rewrites = fix::rewrites(&report)?;
+        report::term::diff(&mut shown, &patch)?;
+        if !args.yes && !agreed(&mut shown)? {
+            writeln!(shown, "nothing more was changed")?;
+            return Ok(status(&report));
+        }
+        fix::write(&rewrites)?;
+        let files = diagnose::counted(rewrites.len(), "file");
+        writeln!(
+            shown,
+            "changed {files}; nginx takes it with its next reload: nginx -t && nginx -s reload"
+        )?;
+        (report, source) = look(args, settings)?;
     }
-    fix::write(&rewrites)?;
-    let files = diagnose::counted(rewrites.len(), "file");
-    writeln!(
-        shown,
-        "changed {files}; nginx takes it with its next reload: nginx -t && nginx -s reload"
-    )?;
-    let (left, source) = look(args, settings)?;
-    print(&left, source, args.format, global)?;
-    Ok(status(&left))
+    print(&report, source, args.format, global)?;
+    Ok(status(&report))
 }
 
 fn agreed(shown: &mut impl std::io::Write) -> anyhow::Result<bool> {
     let stdin = std::io::stdin();
     anyhow::ensure!(
         stdin.is_terminal(),
-        "nothing was changed: there is no terminal to ask at, and --yes is not given"
+        "these edits were not made: there is no terminal to ask at, and --yes is not given"
     );
     write!(shown, "make these edits? [y/N] ")?;
     shown.flush()?;

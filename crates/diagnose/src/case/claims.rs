@@ -6,12 +6,15 @@ use facts::application::{Bind, Kind, Settings, SettingsSource};
 use facts::{Gap, PeerAddress};
 
 use super::Case;
+use super::patience::{OwnLimit, own_limit};
 
 /// A unit that is set to have an application server listen somewhere.
 #[derive(Clone, Debug)]
 pub(crate) struct Claim {
     /// In words, with what says so.
     pub(crate) text: String,
+    /// What ends a single request there, where that is set.
+    pub(crate) limit: Option<OwnLimit>,
     bind: Bind,
 }
 
@@ -45,6 +48,7 @@ impl Case {
                         files: &[],
                     };
                     let settings = Settings::of(kind, &source);
+                    let limit = own_limit(kind, &settings);
                     // Where nothing is said, the default is no claim that anybody wrote.
                     let written = settings
                         .binds
@@ -56,6 +60,7 @@ impl Case {
                             kind.name(),
                             bound.bind
                         ),
+                        limit: limit.clone(),
                         bind: bound.bind,
                     }));
                 }

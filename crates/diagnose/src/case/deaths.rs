@@ -291,12 +291,7 @@ impl Application {
     pub(super) fn at_once(&self) -> Option<u64> {
         let is_one = match self.kind? {
             Kind::PhpFpm | Kind::Unicorn => true,
-            Kind::Gunicorn => {
-                let class = self.settings.worker_class.as_ref();
-                let is_certain =
-                    self.settings.is_certain("worker_class") && self.settings.is_certain("threads");
-                is_certain && class.is_some_and(|class| class.value == "sync")
-            }
+            Kind::Gunicorn => answers_one_at_once(&self.settings),
             _ => false,
         };
         is_one.then_some(1)
@@ -448,4 +443,10 @@ impl Case {
         }
         Ok(failed)
     }
+}
+/// Whether a worker of gunicorn answers one request after the other.
+pub(super) fn answers_one_at_once(settings: &facts::application::Settings) -> bool {
+    let class = settings.worker_class.as_ref();
+    let is_certain = settings.is_certain("worker_class") && settings.is_certain("threads");
+    is_certain && class.is_some_and(|class| class.value == "sync")
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use facts::application::{Kind, Limit as Set, Origin, php_fpm};
+use facts::application::{Kind, Limit as Set, Origin, Settings, php_fpm};
 use facts::{Exhibit, Gap, ProbeRequest};
 
 use super::application::Application;
 use super::config::Limit;
+use super::deaths::answers_one_at_once;
 use super::{Case, known};
 use crate::incident::Incident;
 
@@ -237,34 +238,45 @@ impl Limit {
 impl Application {
     /// What ends a single request that takes too long there; `None` where nothing is known to.
     pub(crate) fn own_limit(&self) -> Option<OwnLimit> {
-        let (program, _, layer) = self.limit_of_a_request()?;
-        Some(OwnLimit {
-            program,
-            text: layer.text,
-            after: layer.after,
-        })
+        own_limit(self.kind()?, self.settings())
     }
 
     /// Its program, the name of what ends a single request that takes too long there, and that limit.
     fn limit_of_a_request(&self) -> Option<(&'static str, &'static str, Layer)> {
-        let kind = self.kind()?;
-        let name = match kind {
-            // Other workers than sync ones only have to show that they live.
-            Kind::Gunicorn if self.at_once() == Some(1) => "--timeout",
-            Kind::Uwsgi => "harakiri",
-            Kind::PhpFpm => "request_terminate_timeout",
-            Kind::Unicorn => "timeout",
-            _ => return None,
-        };
-        let set = self.settings().timeout.as_ref()?;
-        let (program, origin) = (kind.name(), &set.origin);
-        let text = match set.value {
-            Set::After(after) => {
-                format!("{program}'s {name} is {} s by {origin}", after.as_secs())
-            }
-            Set::Never => format!("{program}'s {name} is off by {origin}"),
-        };
-        let after = set.value.duration();
-        Some((program, name, Layer { text, after }))
+        limit_of_a_request(self.kind()?, self.settings())
     }
+}
+
+/// The same of the settings of one that need not run.
+pub(super) fn own_limit(kind: Kind, settings: &Settings) -> Option<OwnLimit> {
+    let (program, _, layer) = limit_of_a_request(kind, settings)?;
+    Some(OwnLimit {
+        program,
+        text: layer.text,
+        after: layer.after,
+    })
+}
+
+fn limit_of_a_request(
+    kind: Kind,
+    settings: &Settings,
+) -> Option<(&'static str, &'static str, Layer)> {
+    let name = match kind {
+        // Other workers than sync ones only have to show that they live.
+        Kind::Gunicorn if answers_one_at_once(settings) => "--timeout",
+        Kind::Uwsgi => "harakiri",
+        Kind::PhpFpm => "request_terminate_timeout",
+        Kind::Unicorn => "timeout",
+        _ => return None,
+    };
+    let set = settings.timeout.as_ref()?;
+    let (program, origin) = (kind.name(), &set.origin);
+    let text = match set.value {
+        Set::After(after) => {
+            format!("{program}'s {name} is {} s by {origin}", after.as_secs())
+        }
+        Set::Never => format!("{program}'s {name} is off by {origin}"),
+    };
+    let after = set.value.duration();
+    Some((program, name, Layer { text, after }))
 }

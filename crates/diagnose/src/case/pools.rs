@@ -9,6 +9,7 @@ use facts::application::{Bind, Kind, LogFile, Setting, Settings};
 use facts::process::Process;
 use facts::{Exhibit, Gap, PeerAddress, ProbeRequest, View};
 
+use super::patience::{OwnLimit, own_limit};
 use super::{Case, known, of_each};
 use crate::incident::Incident;
 use crate::tie::Place;
@@ -90,6 +91,11 @@ impl Pool {
             "pool [{name}] has listen = {} ({file})",
             self.bind()?
         ))
+    }
+
+    /// What ends a single request there, where that is set.
+    pub(crate) fn own_limit(&self) -> Option<OwnLimit> {
+        own_limit(Kind::PhpFpm, &self.set.settings())
     }
 
     /// Where nginx would dial it, as nginx writes that; `None` where it is more than one address.

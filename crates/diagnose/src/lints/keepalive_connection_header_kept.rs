@@ -77,6 +77,9 @@ fn set(
         let reason = format!("this hands the client's own Connection header to upstream {name}: a client that closes has nginx close a connection that keepalive is to keep");
         return closes("as the client says", reason);
     }
+    if !value.starts_with('$') {
+        return None;
+    }
     let row = mapped(subject.model, &value)
         .into_iter()
         .find(|given| given.eq_ignore_ascii_case(b"close"))?;

@@ -2,6 +2,7 @@
 
 use conf::{Address, Host};
 
+use super::subject::is_reserved;
 use super::{Found, Subject};
 
 declare_lint! {
@@ -53,7 +54,9 @@ fn judge(subject: &Subject<'_>) -> Vec<Found> {
 
 /// Whether the host shows that the name does not move, or that there is none: `unresolvable-name` tells that.
 fn stands_still(subject: &Subject<'_>, name: &str) -> bool {
-    let Ok(host) = subject.host() else { return false };
+    let Ok(host) = subject.host() else {
+        return is_reserved(name);
+    };
     let in_hosts = host.case.in_hosts(host.idx(), name).unwrap_or_default();
     let is_none = || host.case.look_up(host.idx(), name).is_ok_and(|found| found.is_empty());
     !in_hosts.is_empty() || is_none()

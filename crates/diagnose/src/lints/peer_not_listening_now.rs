@@ -1,8 +1,10 @@
 //! See the doc comment of [`PEER_NOT_LISTENING_NOW`].
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
+use conf::Listen;
 use facts::{Gap, PeerAddress};
 
 use super::host::{Host, literal};
@@ -40,6 +42,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
     }
     let host = subject.host()?;
     host.is_seen_from_inside()?;
+    let own = own_listens(subject, host)?;
     let found = dialled.into_iter().filter_map(|dialled| {
         let pass = dialled.pass?;
         let address = literal(dialled.address)?;
@@ -48,7 +51,7 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         }
         let peer = host.peer(&address, pass.protocol);
         let silence = match &address {
-            PeerAddress::Tcp(tcp) => subject.settle(no_listener(subject, host, &peer, *tcp)),
+            PeerAddress::Tcp(tcp) => subject.settle(no_listener(&own, host, &peer, *tcp)),
             PeerAddress::Unix(path) => subject.settle(no_socket(host, &peer, path)),
         };
         let reason = silence.flatten()?;
@@ -56,6 +59,21 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
         Some(found.severity(severity(&dialled)))
     });
     Ok(found.collect())
+}
+
+/// Where nginx is to listen once it runs; while it does, its sockets tell. Servers share addresses, and each counts once.
+fn own_listens<'a>(subject: &Subject<'a>, host: Host<'_>) -> Result<Vec<&'a Listen>, Gap> {
+    if host.instance()?.master.is_some() {
+        return Ok(Vec::new());
+    }
+    let model = subject.model;
+    let mut seen = BTreeSet::new();
+    let all = model
+        .servers()
+        .flat_map(|server| model.listens(server.id));
+    Ok(all
+        .filter(|listen| seen.insert((&listen.address, listen.last_port)))
+        .collect())
 }
 
 /// Where others take its requests, a server that is down is no outage.
@@ -78,7 +96,7 @@ fn is_datagram(subject: &Subject<'_>, dialled: &Dialled<'_>) -> bool {
 
 /// That no socket listens on an address of this host.
 fn no_listener(
-    subject: &Subject<'_>,
+    own: &[&Listen],
     host: Host<'_>,
     peer: &Incident,
     address: SocketAddr,
@@ -91,13 +109,7 @@ fn no_listener(
     if listener_on(&listeners, address)?.is_some() {
         return Ok(None);
     }
-    let own = subject.model.servers().any(|server| {
-        let listens = subject.model.listens(server.id);
-        listens
-            .iter()
-            .any(|listen| takes(listen, &PeerAddress::Tcp(address)))
-    });
-    if own && host.instance()?.master.is_none() {
+    if own.iter().any(|listen| takes(listen, &PeerAddress::Tcp(address))) {
         return Ok(None);
     }
     // A rule of the firewall may lead it to what listens elsewhere. A recording need not hold the attempt.

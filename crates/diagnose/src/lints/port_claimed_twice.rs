@@ -4,21 +4,24 @@ use conf::{Address, ContextKind, Listen};
 use facts::{Gap, PeerAddress};
 
 use super::host::{Host, literal};
+use super::subject::Dialled;
 use super::{Found, Severity, Subject};
-use crate::case::{Pool, collide};
+use crate::case::{Pool, collide, takes};
 
 declare_lint! {
     /// Two programs are to listen on one address: whoever comes second does not start.
     ///
     /// ## Found when
     /// - `http`, `stream` and `mail` of one configuration listen on the same address;
+    /// - a server passes requests on to the very address that it, and no other server, listens on: where the application was to be,
+    ///   nginx is, and requests go round until it has no connections left;
     /// - another program listens, now, where nginx is to: nginx does not start, or a reload is refused;
     /// - a pool of php-fpm, or a unit that starts an application server, is set to listen where nginx does;
     /// - two pools of php-fpm are set to listen where nginx dials.
     ///
     /// ## Silent when
     /// Servers of `http` share an address (their names tell them apart), one is UDP and the other TCP, the addresses differ, both say
-    /// `reuseport`, or nginx itself is who listens there.
+    /// `reuseport`, nginx itself is who listens there, or a server passes requests on to another server of nginx.
     ///
     /// ## Fix
     /// None is made: which of the two is to move, only their owner knows. `ss -ltnp` shows who has the port.
@@ -32,6 +35,7 @@ declare_lint! {
 
 fn judge(subject: &Subject<'_>) -> Vec<Found> {
     let mut found = within(subject);
+    found.extend(round(subject));
     let has_listens = listens(subject).next().is_some();
     if !has_listens && subject.dialled().is_empty() {
         return found;
@@ -90,6 +94,43 @@ fn block(own: ContextKind, all: &[(ContextKind, &Listen)], taken: &Listen) -> &'
         Some(ContextKind::Mail) => "mail",
         _ => "http",
     }
+}
+
+/// Passes that lead back to the only server that listens where they lead.
+fn round(subject: &Subject<'_>) -> Vec<Found> {
+    let model = subject.model;
+    let back = |dialled: &Dialled<'_>, pass: &conf::Pass| {
+        let address = literal(dialled.address)?;
+        let own = model.listens(pass.context);
+        let listen = own
+            .iter()
+            .find(|listen| !listen.udp && is_certainly(listen, &address))?;
+        let server = model.server_of(pass.context)?.id;
+        let is_shared = model.servers().any(|other| {
+            other.id != server && model.listens(other.id).iter().any(|listen| takes(listen, &address))
+        });
+        if is_shared {
+            return None;
+        }
+        let reason = format!("the server that passes these requests on listens on {address} itself: they come back to it until nginx has no connections left, and no application can listen there");
+        let found = Found::at(subject.span(dialled.at, Some(0))?, "nginx itself is here", reason);
+        Some(found.and(subject.span(listen.directive, None), "taken here"))
+    };
+    let found = subject.dialled().into_iter().filter_map(|dialled| {
+        let passes = match dialled.line {
+            Some((upstream, _)) => subject.passes_to(upstream.id).to_vec(),
+            None => dialled.pass.into_iter().collect(),
+        };
+        passes.into_iter().find_map(|pass| back(&dialled, pass))
+    });
+    found.collect()
+}
+
+/// Whether a `listen` takes what goes to an address, whatever host this is: of a wildcard, loopback alone is known.
+fn is_certainly(listen: &Listen, address: &PeerAddress) -> bool {
+    let is_wildcard = matches!(&listen.address, Address::Tcp { host, .. } if host.ip().is_some_and(|ip| ip.is_unspecified()));
+    let is_loopback = matches!(address, PeerAddress::Tcp(tcp) if tcp.ip().is_loopback());
+    takes(listen, address) && (!is_wildcard || is_loopback)
 }
 
 fn is_same(one: &Listen, other: &Listen) -> bool {
@@ -200,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn found_where_a_server_dials_itself() {
+        insta::assert_snapshot!(found(ID, ["
+            http { server { listen 8000; location / { proxy_pass http://127.0.0.1:8000; } } }
+        "]), @"
+        1:54: error: the server that passes these requests on listens on 127.0.0.1:8000 itself: they come back to it until nginx has no connections left, and no application can listen there
+          `http://127.0.0.1:8000` nginx itself is here
+          - line 1: `listen 8000;` taken here
+        ");
+    }
+
+    #[test]
     fn found_where_another_program_is_there_or_is_to_be() {
         insta::assert_snapshot!(found(ID, ["
             //- nginx
@@ -246,6 +298,11 @@ mod tests {
                 server { listen 443 ssl; }
                 server { listen 443 quic; }
                 server { listen 127.0.0.1:8080; location / { proxy_pass http://127.0.0.1:8000; } }
+            }
+            http {
+                server { listen 81; server_name c; location / { proxy_pass http://127.0.0.1:81; } }
+                server { listen 81; server_name d; }
+                server { listen 82; location / { proxy_pass http://10.0.0.9:82; } }
             }
             stream {
                 server { listen 80 udp; proxy_pass 10.0.0.9:53; }

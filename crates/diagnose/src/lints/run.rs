@@ -1,7 +1,7 @@
 //! Runs the lints: over the configurations of a case, by the same loop of collecting as a diagnosis, or over a text alone.
 //! Knows no lint by name.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -126,6 +126,7 @@ impl Case {
                 Behind::Unasked
             },
             unknown: RefCell::default(),
+            passes_by_upstream: OnceCell::new(),
         };
         run.report.linted.push(Linted {
             pid: instance.master.as_ref().map(|master| master.pid),
@@ -188,6 +189,7 @@ impl LintReport {
             version: options.version,
             behind: Behind::Text,
             unknown: RefCell::default(),
+            passes_by_upstream: OnceCell::new(),
         };
         // A dump's files are not to be had by their names.
         run.judge(&subject, is_partial);

@@ -2,12 +2,13 @@
 //!
 //! Helpers that several lints need stand here; it decides nothing.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
 
 use bstr::ByteSlice as _;
 use conf::{
     Configuration, ContextId, ContextKind, DirectiveRef, Model, Pass, PassKind, ServerLine, Target,
-    Upstream,
+    Upstream, UpstreamId,
 };
 use facts::{ConfSpan, Gap, GapKind};
 
@@ -26,6 +27,8 @@ pub(crate) struct Subject<'a> {
     pub(super) behind: Behind<'a>,
     /// What a judge could not learn and went on without.
     pub(super) unknown: RefCell<Vec<Gap>>,
+    /// The passes by the upstreams that they lead to.
+    pub(super) passes_by_upstream: OnceCell<HashMap<UpstreamId, Vec<&'a Pass>>>,
 }
 
 /// What is behind a configuration.
@@ -140,16 +143,31 @@ impl<'a> Subject<'a> {
             .collect()
     }
 
+    /// The passes that lead to an upstream, or may by a variable.
+    pub(crate) fn passes_to(&self, upstream: UpstreamId) -> &[&'a Pass] {
+        // Looked up for every server line: going through all passes each time takes minutes on a large host.
+        let by_upstream = self.passes_by_upstream.get_or_init(|| {
+            let mut by_upstream: HashMap<UpstreamId, Vec<&'a Pass>> = HashMap::new();
+            for pass in self.model.passes() {
+                for target in pass.target.certain_and_possible() {
+                    if let Target::Upstream(id) = target {
+                        by_upstream.entry(*id).or_default().push(pass);
+                    }
+                }
+            }
+            by_upstream
+        });
+        by_upstream
+            .get(&upstream)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
     /// Every literal address or name that is dialled, each where it is written.
     pub(crate) fn dialled(&self) -> Vec<Dialled<'a>> {
         let model = self.model;
         let lines = model.upstreams().iter().flat_map(|upstream| {
-            let pass = model.passes_to(upstream.id).next().or_else(|| {
-                model
-                    .passes()
-                    .iter()
-                    .find(|pass| may_lead_to(pass, upstream))
-            });
+            let pass = self.passes_to(upstream.id).first().copied();
             upstream.servers.iter().filter_map(move |line| {
                 Some(Dialled {
                     at: line.directive,
@@ -190,14 +208,6 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// Whether a variable of a pass may name this upstream.
-fn may_lead_to(pass: &Pass, upstream: &Upstream) -> bool {
-    let targets = pass.target.certain_and_possible();
-    targets
-        .iter()
-        .any(|target| matches!(target, Target::Upstream(id) if *id == upstream.id))
-}
-
 /// What the directives of a pass begin with.
 pub(crate) fn module_of(kind: PassKind) -> &'static str {
     match kind {
@@ -233,4 +243,9 @@ pub(crate) fn mapped<'m>(model: &'m Model, text: &str) -> Vec<&'m bstr::BStr> {
         .flat_map(|map| map.directives.iter())
         .filter_map(|&at| model.arg(at, 0))
         .collect()
+}
+
+/// Whether no host anywhere has such a name (RFC 6761).
+pub(crate) fn is_reserved(name: &str) -> bool {
+    name.trim_end_matches('.').rsplit('.').next() == Some("invalid")
 }

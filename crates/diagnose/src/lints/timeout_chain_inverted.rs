@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use conf::Pass;
 use conf::units::parse_time;
-use facts::{Gap, GapKind};
+use facts::{Gap, GapKind, PeerAddress};
 
-use super::host::literal;
+use super::host::{Host, literal};
 use super::subject::{Dialled, module_of};
 use super::{Found, Severity, Subject};
-use crate::case::OwnLimit;
+use crate::case::{OwnLimit, Pool};
+use crate::incident::Incident;
 
 declare_lint! {
     /// nginx gives up on a request before the application does, or goes on waiting long after it has.
     ///
     /// ## Found when
-    /// The application that listens where nginx dials has a limit for a request of its own (gunicorn `--timeout` of sync workers,
+    /// The application that listens where nginx dials, or whose unit or pool is set to, has a limit for a request of its own (gunicorn `--timeout` of sync workers,
     /// uWSGI `harakiri`, php-fpm `request_terminate_timeout`, unicorn `timeout`), and
     /// - nginx's read time-out is shorter: the client gets 504, and a worker goes on with a request that nobody waits for;
     /// - it is set, and ten times as long or more: nginx would wait for what the application has ended long ago (a note).
@@ -57,25 +58,51 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
 /// The passes that lead to what a directive dials: one server line serves many.
 fn passes_of<'a>(subject: &Subject<'a>, dialled: &Dialled<'a>) -> Vec<&'a Pass> {
     match dialled.line {
-        Some((upstream, _)) => subject.model.passes_to(upstream.id).collect(),
+        Some((upstream, _)) => subject.passes_to(upstream.id).to_vec(),
         None => dialled.pass.into_iter().collect(),
     }
 }
 
-/// The limit of the application that listens there, where it has one and it can be told.
+/// The limit of the application that listens there, or is set to, where it has one and it can be told.
 fn own_limit(subject: &Subject<'_>, dialled: &Dialled<'_>) -> Option<OwnLimit> {
     let host = subject.host().ok()?;
-    let peer = host.peer(&literal(dialled.address)?, dialled.pass?.protocol);
+    let address = literal(dialled.address)?;
+    let peer = host.peer(&address, dialled.pass?.protocol);
     match host.case.application(&peer) {
         Ok(application) => application.own_limit(),
-        Err(gap) => {
-            // Nothing listens there, or it is another host's: then there is nothing to compare.
-            if matches!(gap.kind, GapKind::Denied | GapKind::NotRecorded) {
-                subject.settle::<()>(Err(gap));
-            }
-            None
+        Err(gap) if matches!(gap.kind, GapKind::Denied | GapKind::NotRecorded) => {
+            subject.settle(Err(gap))
         }
+        // Nothing listens there, or it is another host's.
+        Err(_) => set_limit(host, &peer, &address).ok().flatten(),
     }
+}
+
+/// The limit of the one pool or unit that is set to listen on an address of this host.
+fn set_limit(
+    host: Host<'_>,
+    peer: &Incident,
+    address: &PeerAddress,
+) -> Result<Option<OwnLimit>, Gap> {
+    if let PeerAddress::Tcp(tcp) = address
+        && !host.case.is_local(peer, *tcp)?
+    {
+        return Ok(None);
+    }
+    let pools = host.case.pools()?;
+    let of_pools = pools
+        .iter()
+        .filter(|pool| pool.listens_on(address))
+        .map(Pool::own_limit);
+    let claims = host.case.server_claims()?;
+    let of_units = claims
+        .iter()
+        .filter(|claim| claim.takes(address))
+        .map(|claim| claim.limit.clone());
+    let mut limits = of_pools.chain(of_units);
+    // Of two, nobody knows which it will be.
+    let only = limits.next().filter(|_| limits.next().is_none());
+    Ok(only.flatten())
 }
 
 fn inverted(subject: &Subject<'_>, pass: &Pass, own: &OwnLimit) -> Option<Found> {
@@ -154,6 +181,30 @@ mod tests {
             request_terminate_timeout = 300
         "]), @"
         1:43: warning: fastcgi_read_timeout is 60s (the default), and php-fpm's request_terminate_timeout is 300 s by /etc/php-fpm.conf:3: nginx answers 504 first, and php-fpm goes on with a request that nobody waits for
+          `127.0.0.1:9000` gives up first
+        ");
+    }
+
+    #[test]
+    fn found_for_a_unit_and_a_pool_that_are_set_to_listen_there() {
+        insta::assert_snapshot!(found(ID, ["
+            //- nginx
+            //- file /etc/nginx/nginx.conf
+            http { server {
+                location / { uwsgi_pass 127.0.0.1:8000; }
+                location /php { fastcgi_pass 127.0.0.1:9000; }
+            } }
+            //- file /etc/systemd/system/shop.service
+            [Service]
+            ExecStart=/usr/bin/uwsgi --socket 127.0.0.1:8000 --harakiri 120 --module shop
+            //- file /etc/php-fpm.conf
+            [www]
+            listen = 127.0.0.1:9000
+            request_terminate_timeout = 300
+        "]), @"
+        2:25: warning: uwsgi_read_timeout is 60s (the default), and uWSGI's harakiri is 120 s by its command line: nginx answers 504 first, and uWSGI goes on with a request that nobody waits for
+          `127.0.0.1:8000` gives up first
+        3:30: warning: fastcgi_read_timeout is 60s (the default), and php-fpm's request_terminate_timeout is 300 s by /etc/php-fpm.conf:3: nginx answers 504 first, and php-fpm goes on with a request that nobody waits for
           `127.0.0.1:9000` gives up first
         ");
     }

@@ -13,7 +13,8 @@ declare_lint! {
     ///
     /// ## Found when
     /// - a connect or read time-out is `0`: nginx gives up at once, and answers 504;
-    /// - a read time-out is below a second: what takes longer is answered with 504;
+    /// - a read time-out is below two seconds (from one second on a note), or a connect time-out below 10 milliseconds: what takes
+    ///   longer is answered with 504;
     /// - a connect time-out is above 75 seconds, where the client has long gone;
     /// - a read time-out is above an hour, where nothing is streamed; `60000` is sixteen hours, not a minute;
     /// - no connect time-out is set and requests go to several other hosts: one that drops packets holds each request for 60 seconds
@@ -34,7 +35,10 @@ declare_lint! {
 
 /// nginx's documentation says that a connect time-out usually cannot exceed this.
 const CONNECT_AT_MOST: Duration = Duration::from_secs(75);
-const READ_AT_LEAST: Duration = Duration::from_secs(1);
+const CONNECT_AT_LEAST: Duration = Duration::from_millis(10);
+const READ_AT_LEAST: Duration = Duration::from_secs(2);
+/// From here on it may be meant.
+const READ_BRIEFLY: Duration = Duration::from_secs(1);
 const READ_AT_MOST: Duration = Duration::from_hours(1);
 
 fn judge(subject: &Subject<'_>) -> Vec<Found> {
@@ -58,6 +62,12 @@ fn connect(subject: &Subject<'_>, pass: &Pass) -> Option<Found> {
             "gives up at once",
             "nginx gives up as soon as it begins to connect, and answers 504".to_owned(),
         )
+    } else if time < CONNECT_AT_LEAST {
+        let reason = format!(
+            "nginx waits {} for a connection: what is a little busy, or on another host, is answered with 504",
+            in_words(time)
+        );
+        ("hardly waits", reason)
     } else if time > CONNECT_AT_MOST {
         let reason = format!(
             "a server that does not answer holds each request for {} before nginx gives up on it; a connection that comes about at all does so within seconds",
@@ -93,7 +103,12 @@ fn read(subject: &Subject<'_>, pass: &Pass) -> Option<Found> {
     }
     if time < READ_AT_LEAST {
         let reason = format!("nginx waits {} between two reads of a response: what takes longer to answer is answered with 504", in_words(time));
-        return Some(Found::at(span, "hardly waits", reason));
+        let found = Found::at(span, "hardly waits", reason);
+        return Some(if time < READ_BRIEFLY {
+            found
+        } else {
+            found.severity(Severity::Note)
+        });
     }
     if time > READ_AT_MOST && !is_streamed(subject, pass) {
         let is_bare = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -183,6 +198,7 @@ mod tests {
                 proxy_connect_timeout 300;
                 location / { proxy_read_timeout 60000; proxy_pass http://127.0.0.1:8000; }
                 location /0 { proxy_read_timeout 0; proxy_pass http://127.0.0.1:8000; }
+                location /s { proxy_connect_timeout 1ms; proxy_read_timeout 1; proxy_pass http://127.0.0.1:8000; }
                 location /ms { proxy_connect_timeout 0s; proxy_read_timeout 200ms; proxy_pass http://127.0.0.1:8000; }
                 location /php { fastcgi_read_timeout 1d; fastcgi_pass 127.0.0.1:9000; }
             } }
@@ -197,13 +213,19 @@ mod tests {
           `0` gives up at once
           unsafe: wait for a minute
             + location /0 { proxy_read_timeout 60s; proxy_pass http://127.0.0.1:8000; }
-        5:38: error: nginx gives up as soon as it begins to connect, and answers 504
+        5:37: warning: nginx waits 1 ms for a connection: what is a little busy, or on another host, is answered with 504
+          `1ms` hardly waits
+          unsafe: give up after seconds
+            + location /s { proxy_connect_timeout 5s; proxy_read_timeout 1; proxy_pass http://127.0.0.1:8000; }
+        5:61: note: nginx waits 1 s between two reads of a response: what takes longer to answer is answered with 504
+          `1` hardly waits
+        6:38: error: nginx gives up as soon as it begins to connect, and answers 504
           `0s` gives up at once
           unsafe: give up after seconds
             + location /ms { proxy_connect_timeout 5s; proxy_read_timeout 200ms; proxy_pass http://127.0.0.1:8000; }
-        5:61: warning: nginx waits 200 ms between two reads of a response: what takes longer to answer is answered with 504
+        6:61: warning: nginx waits 200 ms between two reads of a response: what takes longer to answer is answered with 504
           `200ms` hardly waits
-        6:38: warning: an application that hangs holds a connection of nginx and the client for 24 hours
+        7:38: warning: an application that hangs holds a connection of nginx and the client for 24 hours
           `1d` waits all but for ever
         ");
     }

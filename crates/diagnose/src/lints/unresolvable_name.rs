@@ -3,6 +3,7 @@
 use conf::{Address, Host};
 use facts::{Gap, GapKind};
 
+use super::subject::is_reserved;
 use super::{Found, Subject};
 
 declare_lint! {
@@ -14,7 +15,7 @@ declare_lint! {
     ///
     /// ## Silent when
     /// The name resolves, stands in a variable, or the `server` has `resolve`. Where there is no host or snapshot, nobody can be
-    /// asked, and that is said.
+    /// asked, and that is said (but of names in `.invalid`, which nobody has).
     ///
     /// ## Fix
     /// None is made: correct the name, or have it resolve (`/etc/hosts`, the name server, an `After=network-online.target` of nginx's
@@ -42,6 +43,10 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
+    if subject.host().is_err() && names.iter().all(|(_, name)| is_reserved(name)) {
+        let found = names.into_iter();
+        return Ok(found.filter_map(|(at, name)| found_at(subject, at, name)).collect());
+    }
     let host = subject.host()?;
     host.is_seen_from_inside()?;
     let found = names.into_iter().filter_map(|(at, name)| {
@@ -54,15 +59,25 @@ fn judge(subject: &Subject<'_>) -> Result<Vec<Found>, Gap> {
             }
             _ => return None,
         }
-        let reason = format!("{name} does not resolve here: nginx refuses to start or to reload with it (host not found in upstream)");
-        Some(Found::at(subject.span(at, Some(0))?, "does not resolve", reason))
+        found_at(subject, at, name)
     });
     Ok(found.collect())
 }
 
+fn found_at(subject: &Subject<'_>, at: conf::DirectiveRef, name: &str) -> Option<Found> {
+    let reason = format!("{name} does not resolve here: nginx refuses to start or to reload with it (host not found in upstream)");
+    let span = subject.span(at, Some(0))?;
+    Some(Found::at(span, "does not resolve", reason))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use jiff::Timestamp;
+
     use crate::lints::tests::{found, silent};
+    use crate::{LintOptions, LintReport};
 
     const ID: &str = "unresolvable-name";
     const CONF: &str = "
@@ -82,6 +97,14 @@ mod tests {
         2:24: error: shop.internal does not resolve here: nginx refuses to start or to reload with it (host not found in upstream)
           `shop.internal:8000` does not resolve
         ");
+    }
+
+    #[test]
+    fn found_without_a_host_where_nobody_has_such_a_name() {
+        let text = b"events {}\nhttp { server { location / { proxy_pass http://shop.invalid; } } }".to_vec();
+        let report = LintReport::of_text(Path::new("/n"), text, Timestamp::UNIX_EPOCH, &LintOptions::default());
+        let ids: Vec<&str> = report.findings.iter().map(|found| found.lint.id).collect();
+        assert_eq!(ids, [ID]);
     }
 
     #[test]

@@ -146,10 +146,14 @@ fn besides(sheet: &mut Sheet, report: &LintReport, style: &Style) {
     };
     for linted in &report.linted {
         if linted.is_partial {
-            let text = format!(
-                "{} is a part of a configuration: what stands around it is not known",
-                linted.config.display()
-            );
+            let config = linted.config.display().to_string();
+            let what = if config == "-" {
+                "standard input"
+            } else {
+                &config
+            };
+            let text =
+                format!("{what} is a part of a configuration: what stands around it is not known");
             note(sheet, "note", &[Piece::plain(text)]);
         }
         if linted.version.is_none() {
