@@ -33,7 +33,7 @@ usage: cargo xtask COMMAND
                        record scenarios of the lab anew as cases of the corpus
   gen                  write the cause pages in docs/causes anew
   demo                 break a real nginx on loopback and let why502 explain it
-  bench [diagnose|conf|logs]
+  bench [diagnose|conf|gate|logs]
                        measure speed and memory, and hold them against their bounds
   bench logs --big     the same of logs, and the memory for one of 20 GB
   fuzz [TARGET] [--seconds N]

@@ -6,6 +6,7 @@
 mod conf;
 mod crowd;
 mod diagnose;
+mod gate;
 mod log;
 mod logs;
 mod made;
@@ -33,6 +34,8 @@ pub(crate) enum Bench {
         /// Also a log of 20 GB, of which only the memory is measured.
         big: bool,
     },
+    /// A gate over a thousand peers, healthy and hostile.
+    Gate,
     /// Not for people: a process that holds its part of many sockets.
     Crowd(Vec<String>),
     /// Not for people: runs a program and tells the most memory it had.
@@ -46,6 +49,7 @@ impl Bench {
             [] => Self::All,
             ["diagnose"] => Self::Diagnose,
             ["conf"] => Self::Conf,
+            ["gate"] => Self::Gate,
             ["logs"] => Self::Logs { big: false },
             ["logs", "--big"] => Self::Logs { big: true },
             ["crowd", rest @ ..] => Self::Crowd(owned(rest)),
@@ -60,7 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Crowd(args) => return crowd::hold(args),
         Bench::Peak(command) => return measure::tell_peak(command),
-        Bench::All | Bench::Diagnose | Bench::Conf | Bench::Logs { .. } => {}
+        Bench::All | Bench::Diagnose | Bench::Conf | Bench::Gate | Bench::Logs { .. } => {}
     }
     if cfg!(debug_assertions) {
         return optimised(bench);
@@ -71,6 +75,9 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     }
     if matches!(bench, Bench::All | Bench::Diagnose) {
         bounds.extend(diagnose::measure()?);
+    }
+    if matches!(bench, Bench::All | Bench::Gate) {
+        bounds.extend(gate::measure()?);
     }
     if matches!(bench, Bench::All | Bench::Logs { .. }) {
         bounds.extend(logs::measure(*bench == Bench::Logs { big: true })?);
@@ -98,6 +105,7 @@ fn optimised(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Diagnose => twin.push("diagnose".into()),
         Bench::Conf => twin.push("conf".into()),
+        Bench::Gate => twin.push("gate".into()),
         Bench::Logs { big } => {
             twin.push("logs".into());
             twin.extend(big.then(|| "--big".into()));
