@@ -151,6 +151,8 @@ impl Case {
         if cause.is_none() {
             hints.splice(0..0, self.said_of(&incident));
             known = self.known_of(&incident);
+            // Of an experiment it stands there already.
+            known.retain(|exhibit| *exhibit != incident.exhibit());
             for dead in self.dead_in_its_place(&incident).unwrap_or_default() {
                 known.extend(dead.exhibits);
                 hints.insert(0, dead.advice);

@@ -108,7 +108,11 @@ fn refuse_to_answer(answer: &Gate, against_running: bool) -> anyhow::Result<()> 
     }
     if answer.config.is_none() {
         if let Some(gap) = answer.gaps.first() {
-            anyhow::bail!("cannot tell {}: {}", gap.missing, gap.why);
+            let learn = gap
+                .learn
+                .as_ref()
+                .map_or(String::new(), |_| " (sudo why502 gate)".to_owned());
+            anyhow::bail!("cannot tell {}: {}{learn}", gap.missing, gap.why);
         }
         anyhow::bail!(
             "found no nginx: none runs, and there is no installed configuration; name one with --config FILE"

@@ -7,7 +7,7 @@ use bstr::ByteSlice as _;
 use facts::file_system::Room;
 use facts::passwd::Accounts;
 use facts::walk::{AclEntry, AclState, ConnectAccess, Credentials, Denial, NodeKind, Walk};
-use facts::{Exhibit, Gap, GapKind, ProbeRequest, View};
+use facts::{Caller, Exhibit, Gap, GapKind, ProbeRequest, View};
 use jiff::Timestamp;
 
 use super::{Case, Instance, known};
@@ -383,6 +383,25 @@ impl Case {
         Ok(self.walk(View::Host, path)?.file().is_some())
     }
 
+    /// Who the workers would be, as a gate asks in their place.
+    fn identity_set(&self, instance: &Instance) -> Result<Identity, Gap> {
+        let missing = || Gap::undecided("the worker's user", "nginx is not running");
+        if self.options.gate.is_none() {
+            return Err(missing());
+        }
+        let set = self.user_set(instance)?.map(|(caller, _)| caller);
+        let Some(Caller::User { uid, gid, groups }) = set else {
+            return Err(missing());
+        };
+        let accounts = self.accounts(instance)?;
+        Ok(Identity {
+            name: accounts.show_user(uid),
+            unjoined: Vec::new(),
+            group: accounts.show_group(gid),
+            credentials: Credentials { uid, gid, groups },
+        })
+    }
+
     /// The users and groups that nginx sees.
     pub(super) fn accounts(&self, instance: &Instance) -> Result<Accounts, Gap> {
         let file = |name: &str| ProbeRequest::File {
@@ -402,9 +421,9 @@ impl Case {
     /// The user that nginx's workers run as.
     pub(crate) fn worker_identity(&self, incident: &Incident) -> Result<Identity, Gap> {
         let instance = self.instance(incident)?;
-        let pid = instance
-            .worker()
-            .ok_or_else(|| Gap::undecided("the worker's user", "nginx is not running"))?;
+        let Some(pid) = instance.worker() else {
+            return self.identity_set(&instance);
+        };
         let status = self.status(pid);
         let masters = instance
             .master

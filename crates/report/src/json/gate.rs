@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use diagnose::{Gate, GateOutcome, GatePeer, Judgement, Role};
+use diagnose::{Gate, GateOutcome, GatePeer, InstanceSummary, Judgement, Role, RunningConfig};
 use serde::Serialize;
 
 use super::v1::{Directive, FixOf, GapOf, Incident, directive, fix, gap, incident, path};
@@ -80,6 +80,13 @@ impl<'a> Report<'a> {
             let alike = gate.peers.iter().filter(|peer| peer.outcome == outcome);
             alike.count()
         };
+        let instances = [InstanceSummary {
+            pid: gate.master,
+            version: None,
+            config: gate.config.clone().unwrap_or_default(),
+            running_config: RunningConfig::Unknown,
+            error_logs: Vec::new(),
+        }];
         Self {
             schema: "why502.gate/1",
             generated_at: words::rfc3339(gate.generated_at),
@@ -114,7 +121,11 @@ impl<'a> Report<'a> {
                     text: &trouble.text,
                 })
                 .collect(),
-            peers: gate.peers.iter().map(peer).collect(),
+            peers: gate
+                .peers
+                .iter()
+                .map(|asked| peer(asked, &instances))
+                .collect(),
             gaps: gate.gaps.iter().map(gap).collect(),
         }
     }
@@ -124,7 +135,7 @@ impl<'a> Report<'a> {
     clippy::redundant_closure_for_method_calls,
     reason = "the methods' types belong to a crate that a report does not name"
 )]
-fn peer(peer: &GatePeer) -> Told<'_> {
+fn peer<'a>(peer: &'a GatePeer, instances: &[InstanceSummary]) -> Told<'a> {
     let cause = told::cause(peer);
     let fixes = peer
         .judged
@@ -168,6 +179,9 @@ fn peer(peer: &GatePeer) -> Told<'_> {
         cause: cause.map(|(id, ..)| id),
         summary: cause.map(|(_, summary, _)| summary),
         fixes,
-        incident: peer.judged.as_ref().map(|judged| incident(judged, &[])),
+        incident: peer
+            .judged
+            .as_ref()
+            .map(|judged| incident(judged, instances)),
     }
 }

@@ -65,6 +65,13 @@ impl Outcome {
         }
     }
 
+    /// Of a connection that nginx's worker is denied.
+    pub(super) fn denied(errno: i32) -> Self {
+        let class = Class::of_connect(u16::try_from(errno).ok());
+        let failure = Failure::of(class, While::ConnectingToUpstream).with_errno(errno);
+        Self::failing(errno_text(errno), failure)
+    }
+
     /// Of a peer that nothing was said to.
     pub(super) fn unasked(dialled: &Dialled) -> Self {
         let not_tried = |why: &str| Self::new(GateOutcome::NotTried, why);

@@ -18,7 +18,7 @@ use facts::{Answer, Caller, Conversation, Gap, GapKind, PeerAddress, ProbeReques
 use jiff::Timestamp;
 
 use super::config::span;
-use super::{Case, Instance, evidence, known};
+use super::{Case, Instance, evidence, known, of_each};
 use crate::diagnosis::Judged;
 use crate::gate::{Gate, GateOptions, GateOutcome, GatePeer, GateTrouble, Role};
 use crate::incident::Incident;
@@ -91,7 +91,17 @@ impl Case {
         gate.config = Some(instance.config.clone());
         gate.is_candidate = instance.is_candidate;
         gate.master = instance.master.as_ref().map(|master| master.pid);
-        let configured = self.configured(0)?;
+        let configured = match settled(self.configured(0))? {
+            Ok(configured) => configured,
+            Err(gap) => {
+                let config = instance.config.display();
+                gate.refusal = Some(format!(
+                    "cannot read the configuration {config}: {}",
+                    gap.why
+                ));
+                return Ok(());
+            }
+        };
         gate.gaps.extend(configured.unread.clone());
         if instance.master.is_none() {
             gate.gaps.extend(self.several_masters()?);
@@ -110,7 +120,10 @@ impl Case {
         let judged = self.gate_judged();
         let listed = dialled::listed(&configured.model);
         gate.gaps.extend(listed.gaps);
-        for (at, peer) in asked.iter().enumerate() {
+        if asked.iter().any(|asked| asked.is_own) && instance.worker().is_some() {
+            gate.gaps.push(self.own_gap(instance));
+        }
+        for peer in asked.iter() {
             let mut told = told(&configured.model, peer);
             let id = incident::id(&instance.config, peer);
             told.judged = judged
@@ -118,9 +131,6 @@ impl Case {
                 .find(|judged| judged.incident.id == id)
                 .cloned()
                 .map(|judged| with_hint(judged, peer));
-            if peer.is_own && peer.outcome.kind == GateOutcome::Ready && at == 0 {
-                gate.gaps.push(self.own_gap(instance));
-            }
             gate.peers.push(told);
         }
         Ok(())
@@ -221,8 +231,9 @@ impl Case {
                 .map(|dialled| self.said_to(&configured, instance, dialled))
                 .collect::<Result<_, _>>()?;
             let answers = self.conversations(instance, &spoken)?;
-            let mut asked = Vec::new();
-            for ((dialled, said), answer) in dialled.into_iter().zip(spoken).zip(answers) {
+            // Whatever an answer leads to is asked of all peers at once.
+            let all = dialled.into_iter().zip(spoken).zip(answers);
+            of_each(all, |((dialled, said), answer)| {
                 let (outcome, at, is_own) = match (&said, answer) {
                     (Some(said), Some((record, is_own))) => {
                         let outcome = self.heard(instance, &dialled, said, record, is_own)?;
@@ -230,16 +241,51 @@ impl Case {
                     }
                     _ => (Outcome::unasked(&dialled), self.now(), false),
                 };
-                asked.push(Asked {
-                    dialled,
-                    said,
-                    outcome,
-                    at,
-                    is_own,
-                });
-            }
-            Ok(asked)
+                self.confined_as_nginx(
+                    instance,
+                    Asked {
+                        dialled,
+                        said,
+                        outcome,
+                        at,
+                        is_own,
+                    },
+                )
+            })
         })
+    }
+
+    /// What connected may still be denied to nginx's worker, whose SELinux domain and system call filter the one who
+    /// connected does not bear: the policy and the unit are asked.
+    fn confined_as_nginx(&self, instance: &Instance, asked: Asked) -> Result<Asked, Gap> {
+        let is_connected = asked.outcome.kind != GateOutcome::NotTried
+            && asked.outcome.failure.as_ref().is_none_or(|failure| {
+                failure.action != Some(log::error::While::ConnectingToUpstream)
+            });
+        if !is_connected || asked.said.is_none() || instance.worker().is_none() {
+            return Ok(asked);
+        }
+        let denied = |errno| Asked {
+            outcome: Outcome::denied(errno),
+            dialled: asked.dialled.clone(),
+            said: None,
+            at: asked.at,
+            is_own: asked.is_own,
+        };
+        let by_policy = self.incident_of(&denied(13))?;
+        let by_filter = self.incident_of(&denied(97))?;
+        let found = [
+            (13, settled(self.selinux_denies(&by_policy))?),
+            (97, settled(self.forbidden_family(&by_filter))?),
+        ];
+        for (errno, found) in found {
+            if let Ok(Some(facts::Exhibit::Record { text, .. })) = found {
+                let mut outcome = Outcome::denied(errno);
+                outcome.says = format!("{} for nginx's worker: {text}", outcome.says);
+                return Ok(Asked { outcome, ..asked });
+            }
+        }
+        Ok(asked)
     }
 
     /// Has all conversations held; by why502 itself where it may not become nginx's worker.
@@ -285,7 +331,7 @@ impl Case {
             answers.push(Some(if refused(record) && is_near {
                 (self.evidence.record(&request(said, &Caller::Own))?, true)
             } else {
-                (record, false)
+                (record, caller == Caller::Own)
             }));
         }
         Ok(answers)
@@ -320,7 +366,10 @@ impl Case {
     }
 
     /// The user that the configuration names for the workers.
-    fn user_set(&self, instance: &Instance) -> Result<Option<(Caller, String)>, Gap> {
+    pub(in crate::case) fn user_set(
+        &self,
+        instance: &Instance,
+    ) -> Result<Option<(Caller, String)>, Gap> {
         let configured = self.configured(0)?;
         // Without one it is the user that nginx was built with, which is nobody unless distributions say otherwise.
         let set = configured.model.user();

@@ -198,6 +198,24 @@ fn a_path_that_was_named_has_to_be_there() {
 }
 
 #[test]
+fn what_the_policy_denies_to_the_worker_fails_though_it_connects() {
+    let enforcing = "
+        //- selinux enforcing
+        //- context 2841 system_u:system_r:httpd_t:s0
+        //- context 2842 system_u:system_r:httpd_t:s0
+    ";
+    let (gate, _) = gate(&options(), &[SITE, ANSWERING, enforcing]);
+    let said = shown(&gate);
+    assert!(
+        said.starts_with(
+            "Failing InUse 127.0.0.1:8000: 13: Permission denied for nginx's worker: "
+        ),
+        "{said}"
+    );
+    assert!(gate.is_refused());
+}
+
+#[test]
 fn a_candidate_is_asked_as_the_worker_that_runs() {
     let options_of = "//- options config=/srv/new.conf\n";
     let new = "
