@@ -14,7 +14,7 @@ mod snapshot;
 mod sosreport;
 
 pub use change::{
-    Attributes, Change, ChangeError, Lock, Master, Original, Ran, Tested, write_atomic,
+    Attributes, Change, ChangeError, Lock, Master, NewFile, Original, Ran, Tested, write_atomic,
 };
 pub use collect::collect;
 pub use live::{LiveHost, more_descriptors};

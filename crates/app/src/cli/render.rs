@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use diagnose::Options;
+use host::Change;
 use jiff::Timestamp;
 
 use super::Global;
@@ -109,7 +110,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     if !args.force {
         refuse(&files)?;
     }
-    let written = render::write(&files, &mut memory, &file, &root)?;
+    let written = render::write(&Change::new(), &files, &mut memory, &file, &root)?;
     print(
         args,
         global,

@@ -3,10 +3,10 @@
 //! It tells a file that was edited by hand from one that the settings changed, and finds what is left over.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use host::Lock;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -48,7 +48,8 @@ impl Memory {
                 return Ok(Self::default());
             }
             Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+                return Err(error)
+                    .with_context(|| format!("cannot read {} (run it as root)", path.display()));
             }
         };
         let kept: Kept = serde_json::from_slice(&bytes).with_context(|| {
@@ -106,21 +107,10 @@ impl Memory {
             .retain(|path, file| file.settings != settings || is_known(path));
     }
 
-    /// Keeps any other render away from this root until what comes back is dropped.
-    pub(crate) fn lock(root: &Path) -> anyhow::Result<File> {
+    /// Keeps any other change away from this root until what comes back is dropped.
+    pub(crate) fn lock(root: &Path) -> anyhow::Result<Lock> {
         let path = Self::path(root);
-        let directory = path.parent().unwrap_or(root);
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
-        let lock = File::open(directory)
-            .with_context(|| format!("cannot open {}", directory.display()))?;
-        lock.try_lock().with_context(|| {
-            format!(
-                "another render is at work: {} is locked",
-                directory.display()
-            )
-        })?;
-        Ok(lock)
+        Ok(Lock::take(path.parent().unwrap_or(root))?)
     }
 
     /// Forgets a file.

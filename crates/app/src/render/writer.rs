@@ -1,11 +1,9 @@
 //! The only place where render writes: whole files, each at once, with owner and mode kept.
 
-use std::fs::{self, File, Permissions};
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use anyhow::Context as _;
+use host::{Attributes, Change, NewFile};
 
 use super::drift::{Compared, Set, State};
 use super::memory::Memory;
@@ -25,6 +23,7 @@ pub(crate) enum Written {
 /// Brings all files to what is asked for, and remembers them. Where one cannot be written, those before it stay written
 /// and are remembered.
 pub(crate) fn write(
+    change: &Change,
     compared: &[Compared],
     memory: &mut Memory,
     settings: &Path,
@@ -34,7 +33,7 @@ pub(crate) fn write(
     let mut written = Vec::new();
     let mut failure = None;
     for file in compared {
-        match bring(file, memory, settings) {
+        match bring(change, file, memory, settings) {
             Ok(done) => written.push(done),
             Err(error) => {
                 failure = Some(error);
@@ -44,8 +43,8 @@ pub(crate) fn write(
     }
     memory.forget_gone(settings, compared);
     if *memory != before {
-        let path = Memory::path(root);
-        put(&path, memory.text()?.as_bytes(), Set::default())?;
+        let new = new_file(Set::default());
+        change.create(&Memory::path(root), memory.text()?.as_bytes(), &new)?;
     }
     match failure {
         // What is done stays done: whoever renders again goes on from there.
@@ -58,10 +57,14 @@ pub(crate) fn write(
     }
 }
 
-fn bring(file: &Compared, memory: &mut Memory, settings: &Path) -> anyhow::Result<Written> {
+fn bring(
+    change: &Change,
+    file: &Compared,
+    memory: &mut Memory,
+    settings: &Path,
+) -> anyhow::Result<Written> {
     let Some(planned) = &file.planned else {
-        fs::remove_file(&file.place)
-            .with_context(|| format!("cannot remove {}", file.place.display()))?;
+        change.remove(&file.place)?;
         memory.forget(&file.path);
         return Ok(Written::Removed);
     };
@@ -72,64 +75,32 @@ fn bring(file: &Compared, memory: &mut Memory, settings: &Path) -> anyhow::Resul
         _ => Written::Changed,
     };
     if done != Written::Kept {
-        put(&file.place, text, file.set)?;
+        put(change, file, text)?;
     }
     memory.add(&file.path, text, settings);
     Ok(done)
 }
 
-/// Writes a file aside and puts it in its place at once.
-fn put(place: &Path, text: &[u8], set: Set) -> anyhow::Result<()> {
-    let directory = place.parent().context("a file stands in a directory")?;
-    fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make {}", directory.display()))?;
-    let cannot = || format!("cannot write {}", place.display());
-    let mut aside = tempfile::Builder::new()
-        .prefix(".why502-")
-        .tempfile_in(directory)
-        .with_context(cannot)?;
-    aside.write_all(text).with_context(cannot)?;
-    dress(aside.as_file(), place, set).with_context(cannot)?;
-    aside.as_file().sync_all().with_context(cannot)?;
-    aside
-        .persist(place)
-        .map_err(|error| error.error)
-        .with_context(cannot)?;
-    // The new name is on the disk only with its directory.
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .with_context(cannot)
-}
-
-/// Gives the new file the owner, mode and SELinux label of the old one, or what is asked for.
-fn dress(new: &File, place: &Path, set: Set) -> anyhow::Result<()> {
+/// Gives the new file the owner, mode and labels of the old one, or what is asked for.
+fn put(change: &Change, file: &Compared, text: &[u8]) -> anyhow::Result<()> {
     // A link is replaced, and what it leads to is none of ours.
-    let old = fs::symlink_metadata(place)
-        .ok()
-        .filter(fs::Metadata::is_file);
-    let owner = set.owner.or(old.as_ref().map(MetadataExt::uid));
-    let group = set.group.or(old.as_ref().map(MetadataExt::gid));
-    let now = new.metadata()?;
-    let is_other = |wanted: Option<u32>, is: u32| wanted.is_some_and(|wanted| wanted != is);
-    if is_other(owner, now.uid()) || is_other(group, now.gid()) {
-        fchown(new, owner, group).context("it cannot be given its owner: run it as root")?;
+    if file.old.is_none() {
+        return Ok(change.create(&file.place, text, &new_file(file.set))?);
     }
-    let mode = set.mode.or(old.as_ref().map(|old| old.mode() & 0o7777));
-    new.set_permissions(Permissions::from_mode(mode.unwrap_or(MODE)))?;
-    if old.is_some() {
-        keep_label(new, place)?;
-    }
-    Ok(())
+    let mut attributes = Attributes::of(&file.place)?;
+    let Set { mode, owner, group } = file.set;
+    attributes.mode = mode.unwrap_or(attributes.mode);
+    attributes.uid = owner.unwrap_or(attributes.uid);
+    attributes.gid = group.unwrap_or(attributes.gid);
+    change
+        .replace(&file.place, text, &attributes)
+        .context("only root gives files to others")
 }
 
-/// Keeps the SELinux label, where there is one.
-fn keep_label(new: &File, place: &Path) -> anyhow::Result<()> {
-    const LABEL: &str = "security.selinux";
-    let mut label = [0_u8; 1024];
-    let Ok(length) = rustix::fs::lgetxattr(place, LABEL, &mut label[..]) else {
-        return Ok(());
-    };
-    let label = label.get(..length).unwrap_or_default();
-    rustix::fs::fsetxattr(new, LABEL, label, rustix::fs::XattrFlags::empty())
-        .context("it cannot be given its SELinux label")
+fn new_file(set: Set) -> NewFile {
+    NewFile {
+        uid: set.owner,
+        gid: set.group,
+        mode: set.mode.unwrap_or(MODE),
+    }
 }

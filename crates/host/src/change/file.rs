@@ -3,11 +3,31 @@
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::attributes::Attributes;
 use super::{Change, ChangeError};
+
+/// What a new file is to have besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewFile {
+    /// The owner; whoever makes it, where none is said.
+    pub uid: Option<u32>,
+    /// The group, likewise.
+    pub gid: Option<u32>,
+    /// The permission bits, whatever the umask.
+    pub mode: u32,
+}
+
+impl NewFile {
+    fn give(&self, path: &Path) -> io::Result<()> {
+        if self.uid.is_some() || self.gid.is_some() {
+            std::os::unix::fs::chown(path, self.uid, self.gid)?;
+        }
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(self.mode))
+    }
+}
 
 /// A file as it stands before it is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +73,27 @@ impl Change {
         bytes: &[u8],
         attributes: &Attributes,
     ) -> Result<(), ChangeError> {
-        put(path, bytes, Some(attributes)).map_err(ChangeError::file("write", path))
+        put(path, bytes, &|beside| attributes.give(beside))
+            .map_err(ChangeError::file("write", path))
+    }
+
+    /// Puts a file in place that is new, and makes the directories above it. What the kernel gives a new file there (a
+    /// label, an access list) stays.
+    pub fn create(&self, path: &Path, bytes: &[u8], new: &NewFile) -> Result<(), ChangeError> {
+        if let Some(directory) = path.parent() {
+            self.make_directories(directory)?;
+        }
+        put(path, bytes, &|beside| new.give(beside)).map_err(ChangeError::file("write", path))
+    }
+
+    /// Makes a directory and those above it, where they are not there.
+    pub fn make_directories(&self, path: &Path) -> Result<(), ChangeError> {
+        std::fs::create_dir_all(path).map_err(ChangeError::file("make", path))
+    }
+
+    /// Removes a file.
+    pub fn remove(&self, path: &Path) -> Result<(), ChangeError> {
+        std::fs::remove_file(path).map_err(ChangeError::file("remove", path))
     }
 
     /// Takes away what a replacement that was cut off left beside a file.
@@ -85,7 +125,7 @@ impl Change {
 
 /// Puts a file of why502's own in place, readable by its owner only.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ChangeError> {
-    put(path, bytes, None).map_err(ChangeError::file("write", path))
+    put(path, bytes, &|_| Ok(())).map_err(ChangeError::file("write", path))
 }
 
 /// The new file stands beside the old one until it is whole. Its name begins with a dot, so that no `include *.conf` of
@@ -97,13 +137,16 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn put(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> io::Result<()> {
+/// Gives a file what it has besides its bytes, before it is in place.
+type Give<'a> = &'a dyn Fn(&Path) -> io::Result<()>;
+
+fn put(path: &Path, bytes: &[u8], give: Give<'_>) -> io::Result<()> {
     let new = beside(path);
     match std::fs::remove_file(&new) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let written = fill(&new, bytes, attributes).and_then(|()| std::fs::rename(&new, path));
+    let written = fill(&new, bytes, give).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         // What failed is told; that the rest of it stays as well would only hide that.
         drop(std::fs::remove_file(&new));
@@ -113,22 +156,20 @@ fn put(path: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> io::Result
     File::open(directory)?.sync_all()
 }
 
-fn fill(new: &Path, bytes: &[u8], attributes: Option<&Attributes>) -> io::Result<()> {
+fn fill(new: &Path, bytes: &[u8], give: Give<'_>) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(new)?;
     file.write_all(bytes)?;
-    if let Some(attributes) = attributes {
-        attributes.give(new)?;
-    }
+    give(new)?;
     file.sync_all()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -161,6 +202,29 @@ mod tests {
             );
         }
         assert_eq!(directory.path().read_dir().unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_new_file_has_the_mode_that_is_said_and_stands_in_the_place_of_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a/b/new.conf");
+        let new = NewFile {
+            uid: None,
+            gid: None,
+            mode: 0o666,
+        };
+        Change::new().create(&file, b"new", &new).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        assert_eq!(mode(&file), 0o666);
+        let link = directory.path().join("a/b/link.conf");
+        symlink(&file, &link).unwrap();
+        let private = NewFile { mode: 0o600, ..new };
+        Change::new().create(&link, b"own", &private).unwrap();
+        assert!(link.symlink_metadata().unwrap().is_file());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        Change::new().remove(&link).unwrap();
+        assert!(Change::new().remove(&link).is_err());
+        assert_eq!(directory.path().join("a/b").read_dir().unwrap().count(), 1);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! One fix at a time: a lock that ends with the process, however it ends.
+//! One change at a time: a lock that ends with the process, however it ends.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};

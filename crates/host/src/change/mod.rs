@@ -11,7 +11,7 @@ mod program;
 use std::path::PathBuf;
 
 pub use attributes::Attributes;
-pub use file::{Original, write_atomic};
+pub use file::{NewFile, Original, write_atomic};
 pub use lock::Lock;
 pub use nginx::{Master, Tested};
 pub use program::Ran;
@@ -80,8 +80,8 @@ pub enum ChangeError {
         /// What it wrote.
         said: String,
     },
-    /// Another fix is at work.
-    #[error("another why502 fix is at work on this host (it holds {})", .0.display())]
+    /// Another fix, or a rendering, is at work.
+    #[error("another why502 fix or render is at work on this host (it holds {})", .0.display())]
     Busy(PathBuf),
 }
 
