@@ -124,6 +124,9 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
         answers(&machine, path)?;
     }
     machine.run("why502 render --check")?;
+    for judge in ["why502 lint", "why502 gate"] {
+        machine.run(judge)?;
+    }
     machine.diagnose(&[])?;
     imports_what_runs(&machine)?;
 
@@ -494,12 +497,12 @@ kind = "external"
 listen = "192.0.2.1:9001"
 protocol = "uwsgi"
 path = "/old/"
-connect-timeout = "1m"
-timeout = "1h"
+connect-timeout = "10s"
+timeout = "2m"
 "#;
 
 #[test]
-fn nginx_takes_every_protocol() -> Result<()> {
+fn nginx_and_the_lints_take_every_protocol() -> Result<()> {
     let lab = &Lab::new()?;
     let root = lab.directory("root")?;
     rendered(lab, &root, PROTOCOLS)?;
@@ -529,7 +532,16 @@ server {
     include @root/etc/nginx/snippets/*.conf;
 }
 ";
-    lab.nginx(site, &[("root", &root.display())]).map(drop)
+    // The peers are not there: only of an nginx that runs that is a finding.
+    drop(lab.nginx(site, &[("root", &root.display())])?);
+    let config = lab.path("nginx/nginx.conf");
+    let output = why502(&["lint", "--config"], &[config.into()])?;
+    ensure!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+    Ok(())
 }
 
 /// Text that an interpreter would take for something else, if it could.
