@@ -130,11 +130,11 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
     machine.diagnose(&[])?;
     imports_what_runs(&machine)?;
 
-    // The address of one application moves, and its peer with it.
-    machine.write(
-        settings,
-        &HOST.replace("/run/shop/shop.sock", "/run/shop/moved.sock"),
-    )?;
+    // The addresses of two applications move, and their peers with them.
+    let moved = HOST
+        .replace("/run/shop/shop.sock", "/run/shop/moved.sock")
+        .replace("/run/till.sock", "/run/till/moved.sock");
+    machine.write(settings, &moved)?;
     ensure!(
         machine.run("why502 render --check").is_err(),
         "changed settings are drift"
@@ -142,14 +142,19 @@ fn a_host_runs_from_what_was_rendered() -> Result<()> {
     let then = render(&machine)?;
     ensure!(
         then == [
+            "systemctl daemon-reload",
+            "systemctl stop till.service && systemctl restart till.socket",
             "systemctl restart shop.service",
+            "systemctl restart till.service",
             "nginx -t && systemctl reload nginx"
         ],
         "{then:?}"
     );
     follow(&machine, &then)?;
     machine.accepting("/run/shop/moved.sock")?;
+    machine.accepting("/run/till/moved.sock")?;
     answers(&machine, "/")?;
+    answers(&machine, "/till/")?;
 
     // Somebody edits where nginx dials: told, and undone.
     machine

@@ -43,6 +43,11 @@ pub(crate) struct Attributes {
 pub(crate) enum Then {
     /// A unit of this name is new or other.
     Unit(String),
+    /// A socket unit is new or other; the service that it starts.
+    Socket {
+        socket: String,
+        service: String,
+    },
     /// What a service reads at its start.
     Restart(Option<String>),
     /// A pool of this version of PHP.
@@ -409,10 +414,12 @@ fn then(output: Output, app: Option<&Application>) -> Then {
     let service = app.and_then(|app| app.service.clone());
     match output {
         Output::Upstreams | Output::Location => Then::Nginx,
-        Output::Socket => Then::Unit(
-            app.map(|app| format!("{}.socket", app.name))
+        Output::Socket => Then::Socket {
+            socket: app
+                .map(|app| format!("{}.socket", app.name))
                 .unwrap_or_default(),
-        ),
+            service: service.unwrap_or_default(),
+        },
         Output::Service | Output::DropIn => Then::Unit(service.unwrap_or_default()),
         Output::Pool => Then::Pool {
             php: app

@@ -228,9 +228,19 @@ fn commands(then: &Then, file: &Compared) -> Vec<(u8, String)> {
     let is_new = file.state == State::Missing;
     let reload = (0, "systemctl daemon-reload".to_owned());
     match then {
+        Then::Socket { socket, .. } if is_new => {
+            vec![reload, (2, format!("systemctl enable --now {socket}"))]
+        }
+        // While its service runs, systemd does not open it anew.
+        Then::Socket { socket, service } => vec![
+            reload,
+            (
+                2,
+                format!("systemctl stop {service} && systemctl restart {socket}"),
+            ),
+        ],
         Then::Unit(unit) if is_new && !file.path.contains(".d/") => {
-            let order = if unit.ends_with(".socket") { 2 } else { 3 };
-            vec![reload, (order, format!("systemctl enable --now {unit}"))]
+            vec![reload, (3, format!("systemctl enable --now {unit}"))]
         }
         Then::Unit(unit) => vec![reload, (3, format!("systemctl restart {unit}"))],
         // A service that is new is started anyway.
