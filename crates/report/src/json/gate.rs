@@ -81,6 +81,7 @@ impl<'a> Report<'a> {
             alike.count()
         };
         let instances = [InstanceSummary {
+            master: None,
             pid: gate.master,
             version: None,
             config: gate.config.clone().unwrap_or_default(),
