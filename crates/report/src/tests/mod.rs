@@ -1,5 +1,6 @@
 //! Diagnoses built by hand, and what every renderer makes of them.
 
+mod gate;
 mod hostile;
 mod html;
 mod json;
