@@ -586,3 +586,57 @@ fn templates_of_the_users_are_rendered_too() {
         assert_eq!(host.all(), before);
     }
 }
+
+/// One recorded host of each folder: many kinds of applications, dead ones, and much that cannot be said.
+#[test]
+fn every_recorded_host_begins_settings_that_render() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus");
+    let mut begun = 0;
+    for folder in fs::read_dir(corpus).unwrap() {
+        let Ok(cases) = fs::read_dir(folder.unwrap().path()) else {
+            continue;
+        };
+        let mut cases: Vec<_> = cases.map(|case| case.unwrap().path()).collect();
+        cases.retain(|case| case.extension().is_some_and(|ending| ending == "snapshot"));
+        cases.sort();
+        let Some(case) = cases.first().and_then(|case| case.to_str()) else {
+            continue;
+        };
+        let host = Host::new("");
+        let import = ["--import", "--snapshot", case, "--settings"];
+        let (status, _, errors) = host.render(&[&import[..], &["begun.toml"]].concat());
+        if status == 2 {
+            assert!(
+                errors.contains("nothing to begin the settings from"),
+                "{case}: {errors}"
+            );
+            continue;
+        }
+        begun += 1;
+        let (status, _, errors) = host.render(&["--settings", "begun.toml"]);
+        assert_eq!((status, errors.as_str()), (0, ""), "{case}");
+        // What is there is kept.
+        let (status, _, errors) = host.render(&[&import[..], &["begun.toml"]].concat());
+        assert_eq!(status, 2, "{case}");
+        assert!(errors.contains("--force overwrites"), "{errors}");
+    }
+    assert!(begun > 40, "{begun} of the recorded hosts");
+}
+
+#[test]
+fn an_import_says_what_runs_and_no_secret() {
+    let host = Host::new("");
+    let case = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../corpus/application-worker-timeout/gunicorn_unit_timeout.snapshot");
+    let case = case.to_str().unwrap();
+    let (status, begun, errors) = host.render(&["--import", "--snapshot", case, "--settings", "-"]);
+    assert_eq!((status, errors.as_str()), (0, ""));
+    for said in [
+        "[applications.shop]\n# dialled by /etc/nginx/sites-enabled/shop:1\n",
+        "listen = \"127.0.0.1:8000\"\nprotocol = \"http\"\npath = \"/\"\n",
+        "shop.service",
+    ] {
+        assert!(begun.contains(said), "{said} is not in:\n{begun}");
+    }
+    assert!(!begun.contains("--bind"), "a command line: {begun}");
+}

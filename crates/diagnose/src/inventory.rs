@@ -12,7 +12,7 @@ use facts::application::{Kind, Settings};
 use facts::passwd::Accounts;
 use facts::process::Process;
 use facts::systemd::Unit;
-use facts::{Gap, GapKind, PeerAddress, ProbeRequest, View};
+use facts::{Gap, PeerAddress, ProbeRequest, View};
 
 use crate::case::network::who;
 use crate::case::{Case, Instance, known, of_each};
@@ -117,8 +117,10 @@ impl Case {
                         .user()
                         .map(|user| (user.name.to_string(), user.group.to_string()));
                     inventory.worker = inventory.worker.take().or(worker);
-                    inventory.dialled.extend(dialled(model));
-                    self.find(instance, &mut inventory);
+                    inventory.gaps.extend(configured.unread().cloned());
+                    let mut dialled = dialled(model);
+                    inventory.gaps.extend(self.find(instance, &mut dialled));
+                    inventory.dialled.append(&mut dialled);
                 }
                 Err(gap) => inventory.gaps.push(gap),
             }
@@ -126,26 +128,17 @@ impl Case {
         inventory
     }
 
-    /// Finds what listens at all that is dialled.
-    fn find(&self, instance: &Instance, inventory: &mut Inventory) {
-        // All at once, so that all that is wanted is asked for together.
-        let found: Vec<Result<Option<Runs>, Gap>> = inventory
-            .dialled
-            .iter()
-            .map(|dialled| self.runs(instance, &dialled.peers))
-            .collect();
-        for (dialled, runs) in inventory.dialled.iter_mut().zip(found) {
-            match runs {
-                Ok(runs) => dialled.runs = runs.or(dialled.runs.take()),
-                Err(gap) if gap.kind == GapKind::Pending => {}
-                Err(gap)
-                    if inventory
-                        .gaps
-                        .iter()
-                        .any(|known| known.missing == gap.missing) => {}
-                Err(gap) => inventory.gaps.push(gap),
+    /// Finds what listens at all that an instance dials; gives what could not be learned, each once.
+    fn find(&self, instance: &Instance, all: &mut [Dialled]) -> Vec<Gap> {
+        let mut gaps: Vec<Gap> = Vec::new();
+        for dialled in all {
+            match self.runs(instance, &dialled.peers) {
+                Ok(runs) => dialled.runs = runs,
+                Err(gap) if gaps.iter().any(|known| known.missing == gap.missing) => {}
+                Err(gap) => gaps.push(gap),
             }
         }
+        gaps
     }
 
     /// The one program behind these addresses: none where there is none, or where they are several programs'.
