@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use minijinja::Environment;
 use minijinja::value::Serde;
-use serde_json::Value;
+use minijinja::{Environment, Value, context};
 
 use super::context::{self, Paths};
 use super::syntax::Syntax;
@@ -148,7 +147,9 @@ struct Planner<'s> {
     settings: &'s Settings,
     environment: Environment<'static>,
     nginx: Value,
-    /// Each application with its context.
+    /// All of them, as a template sees them.
+    all: Value,
+    /// Each application with what a template sees of it: made once, and shared by all files.
     contexts: Vec<(&'s Application, Value)>,
     planned: Vec<Planned>,
 }
@@ -161,18 +162,19 @@ impl<'s> Planner<'s> {
             environment.add_template_owned(name_of(output), text)?;
         }
         environment.add_template("systemd:run", include_str!("templates/run.j2"))?;
-        let contexts = settings
+        let contexts: Vec<(&Application, Value)> = settings
             .applications
             .iter()
             .map(|app| {
-                let context = context::application(app, &paths(settings, app)?)?;
-                Ok((app, context))
+                let seen = context::application(app, &paths(settings, app)?)?;
+                Ok((app, Value::from(Serde(&seen))))
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self {
             settings,
             environment,
-            nginx: context::nginx(&settings.nginx),
+            nginx: Value::from(Serde(&context::nginx(&settings.nginx))),
+            all: contexts.iter().map(|(_, seen)| seen.clone()).collect(),
             contexts,
             planned: Vec::new(),
         })
@@ -208,13 +210,13 @@ impl<'s> Planner<'s> {
             )?;
             return Ok(());
         }
-        for (app, _) in concerned {
+        for (app, seen) in concerned {
             let path = path_for(&pattern, app)
                 .map_err(|why| anyhow!("outputs.{}: {why}", output.name()))?;
             self.add(
                 output.name(),
                 &name,
-                Some(app),
+                Some((app, seen)),
                 path,
                 syntax,
                 wanted.clone(),
@@ -258,23 +260,19 @@ impl<'s> Planner<'s> {
             let path = fill(&template.path, &[]).map_err(|why| anyhow!("path: {why}"))?;
             return self.add(name, &in_engine, None, path, syntax, wanted, said);
         }
-        let concerned: Vec<&Application> = self
-            .contexts
-            .iter()
-            .map(|(app, _)| *app)
-            .filter(|app| {
-                template
-                    .kinds
-                    .as_ref()
-                    .is_none_or(|kinds| kinds.contains(&app.kind))
-            })
-            .collect();
-        for app in concerned {
+        let is_meant = |app: &Application| {
+            let kinds = template.kinds.as_ref();
+            kinds.is_none_or(|kinds| kinds.contains(&app.kind))
+        };
+        for (app, seen) in self.contexts.clone() {
+            if !is_meant(app) {
+                continue;
+            }
             let path = path_for(&template.path, app).map_err(|why| anyhow!("path: {why}"))?;
             self.add(
                 name,
                 &in_engine,
-                Some(app),
+                Some((app, seen)),
                 path,
                 syntax,
                 wanted.clone(),
@@ -293,30 +291,25 @@ impl<'s> Planner<'s> {
         &mut self,
         output: &str,
         template: &str,
-        app: Option<&Application>,
+        app: Option<(&Application, Value)>,
         path: AbsolutePath,
         syntax: Syntax,
         wanted: Attributes,
         then: Then,
     ) -> anyhow::Result<()> {
-        let all: Vec<&Value> = self.contexts.iter().map(|(_, context)| context).collect();
-        let own = self
-            .contexts
-            .iter()
-            .find(|(of, _)| app.is_some_and(|app| app.name == of.name))
-            .map(|(_, context)| context);
-        let mut context = serde_json::json!({
-            "applications": all,
-            "nginx": self.nginx,
-            "path": path.as_str(),
-        });
-        if let (Some(own), Some(object)) = (own, context.as_object_mut()) {
-            object.insert("app".to_owned(), own.clone());
-        }
+        let seen = context! {
+            applications => self.all.clone(),
+            nginx => self.nginx.clone(),
+            path => path.as_str(),
+        };
+        let (app, seen) = match app {
+            Some((app, own)) => (Some(app), context! { app => own, ..seen }),
+            None => (None, seen),
+        };
         let body = self
             .environment
             .get_template(template)
-            .and_then(|template| template.render(minijinja::Value::from(Serde(&context))))
+            .and_then(|template| template.render(seen))
             .map_err(|error| told(&error, output, app))?;
         ensure!(
             !body.contains('\0'),

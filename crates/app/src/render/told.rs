@@ -326,7 +326,9 @@ fn diff(out: &mut dyn Write, file: &Compared) -> io::Result<()> {
             Some(b'@') => CYAN,
             _ => Style::new(),
         };
-        writeln!(out, "{colour}{}{colour:#}", visible(line))?;
+        // A tab deceives nobody within a line.
+        let seen: Vec<_> = line.split('\t').map(visible).collect();
+        writeln!(out, "{colour}{}{colour:#}", seen.join("\t"))?;
     }
     Ok(())
 }
