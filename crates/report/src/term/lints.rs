@@ -1,6 +1,6 @@
 //! What the lints found, at a terminal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use diagnose::lints::Place;
@@ -174,26 +174,7 @@ fn besides(sheet: &mut Sheet, report: &LintReport, style: &Style) {
         let content = [Piece::new(DIM, place), Piece::plain(&unused.text)];
         note(sheet, "ignores nothing", &content);
     }
-    let mut by_gap: BTreeMap<(String, Option<String>), Vec<&str>> = BTreeMap::new();
-    for not_looked in &report.not_looked {
-        let gap = &not_looked.gap;
-        let learn = gap.learn.as_ref().map(ToString::to_string);
-        let told = format!("{}: {}", gap.missing, gap.why);
-        by_gap
-            .entry((told, learn))
-            .or_default()
-            .push(not_looked.lint.id);
-    }
-    for ((told, learn), ids) in by_gap {
-        let content = [
-            Piece::new(BOLD, ids.join(", ")),
-            Piece::plain(format!(": {told}")),
-        ];
-        note(sheet, "not looked at", &content);
-        if let Some(learn) = learn {
-            sheet.exact(15, &[Piece::new(BOLD, learn)]);
-        }
-    }
+    not_looked(sheet, report);
     for gap in &report.gaps {
         let content = [
             Piece::new(BOLD, &gap.missing),
@@ -202,6 +183,42 @@ fn besides(sheet: &mut Sheet, report: &LintReport, style: &Style) {
         note(sheet, "not known", &content);
         if let Some(learn) = &gap.learn {
             sheet.exact(11, &[Piece::new(BOLD, learn)]);
+        }
+    }
+}
+
+/// Lints that one reason keeps from being judged, and what they miss.
+#[derive(Default)]
+struct Untold<'a> {
+    ids: BTreeSet<&'a str>,
+    missing: BTreeSet<&'a str>,
+}
+
+/// Lints that were not judged in full, once for each reason: a large host has one for each of its peers.
+fn not_looked(sheet: &mut Sheet, report: &LintReport) {
+    let mut by_reason: BTreeMap<(&str, Option<&str>), Untold<'_>> = BTreeMap::new();
+    for not_looked in &report.not_looked {
+        let gap = &not_looked.gap;
+        let untold = by_reason
+            .entry((&gap.why, gap.learn.as_deref()))
+            .or_default();
+        untold.ids.insert(not_looked.lint.id);
+        untold.missing.insert(&gap.missing);
+    }
+    for ((why, learn), Untold { ids, missing }) in by_reason {
+        let ids: Vec<&str> = ids.into_iter().collect();
+        let more = match missing.len() {
+            0 | 1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        let first = missing.first().copied().unwrap_or_default();
+        let content = [
+            Piece::new(BOLD, ids.join(", ")),
+            Piece::plain(format!(": {first}{more}: {why}")),
+        ];
+        sheet.hanging(0, &Piece::new(DOUBT, "not looked at"), &content, Long::Keep);
+        if let Some(learn) = learn {
+            sheet.exact(15, &[Piece::new(BOLD, learn)]);
         }
     }
 }
