@@ -146,7 +146,7 @@ fn absent(
         // Nothing stands anywhere around: a first header at the pass discards none.
         None => found.mend(
             "send no Connection header",
-            subject.insert_after(pass.directive, &[EMPTY]),
+            subject.insert_at_pass(pass, &[EMPTY]),
         ),
     };
     Some(if subject.is_partial() && in_force.is_empty() {

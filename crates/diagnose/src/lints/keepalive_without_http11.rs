@@ -86,7 +86,7 @@ fn http(subject: &Subject<'_>, pass: &Pass, upstream: &Upstream) -> Option<Found
         "speaks HTTP/1.0",
         reason,
     );
-    let edits = subject.insert_after(pass.directive, &["proxy_http_version 1.1;"]);
+    let edits = subject.insert_at_pass(pass, &["proxy_http_version 1.1;"]);
     let found = found
         .and(kept, "connections are to be kept")
         .mend("speak HTTP/1.1", edits);
@@ -113,7 +113,7 @@ fn fastcgi(subject: &Subject<'_>, pass: &Pass, upstream: &Upstream) -> Option<Fo
         .and(subject.span(keepalive, None), "connections are to be kept");
     let edits = match set {
         Some((_, at)) => subject.set_argument(at, 0, "on"),
-        None => subject.insert_after(pass.directive, &["fastcgi_keep_conn on;"]),
+        None => subject.insert_at_pass(pass, &["fastcgi_keep_conn on;"]),
     };
     Some(found.could("keep FastCGI's connections", edits))
 }
@@ -149,6 +149,26 @@ mod tests {
           `1.0` keeps no connection
           - line 2: `keepalive 16;` connections are to be kept
           - line 4: `proxy_pass http://shop;` by requests from here
+          safe: speak HTTP/1.1
+            + proxy_http_version 1.1;
+        ");
+    }
+
+    #[test]
+    fn an_if_takes_no_setting_so_it_is_made_around() {
+        insta::assert_snapshot!(found(ID, ["
+            http {
+                upstream shop { server 127.0.0.1:8000; keepalive 16; }
+                server {
+                    location / {
+                        if ($slow) { proxy_pass http://shop; }
+                    }
+                }
+            }
+        "]), @"
+        5:25: warning: no proxy_http_version is in force here, so nginx (before 1.29.7) speaks HTTP/1.0, and keepalive of upstream shop has no effect: each request opens a connection of its own
+          `http://shop` speaks HTTP/1.0
+          - line 2: `keepalive 16;` connections are to be kept
           safe: speak HTTP/1.1
             + proxy_http_version 1.1;
         ");

@@ -195,6 +195,19 @@ impl<'a> Subject<'a> {
         Some(vec![(at.file, conf::Edit::insert_after(directive, new))])
     }
 
+    /// An edit that puts settings beside a pass. `if` and `limit_except` take a pass and no settings: then at the level around.
+    pub(crate) fn insert_at_pass(&self, pass: &Pass, new: &[&str]) -> Option<super::Edits> {
+        let takes_none = |kind| matches!(kind, ContextKind::If | ContextKind::LimitExcept);
+        let mut levels = self.model.chain(pass.context);
+        let level = levels.find(|level| !takes_none(level.kind))?;
+        if level.id == pass.context {
+            return self.insert_after(pass.directive, new);
+        }
+        let at = level.directive?;
+        let edit = conf::Edit::insert_into(self.model.directive(at)?, new)?;
+        Some(vec![(at.file, edit)])
+    }
+
     /// An edit that gives an argument another value.
     pub(crate) fn set_argument(
         &self,

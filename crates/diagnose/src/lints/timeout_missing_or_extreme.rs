@@ -155,7 +155,7 @@ fn missing(subject: &Subject<'_>, pass: &Pass) -> Option<Found> {
     let reason = format!("{module}_connect_timeout is not set, so a server of upstream {} that drops packets holds each request for 60 s before the next one is tried", upstream.name);
     let found = Found::at(subject.span(pass.directive, Some(0))?, "waits 60 s to connect", reason);
     let directive = format!("{module}_connect_timeout 5s;");
-    let edits = subject.insert_after(pass.directive, &[&directive]);
+    let edits = subject.insert_at_pass(pass, &[&directive]);
     let found = found.and(
         upstream.directive.and_then(|at| subject.span(at, None)),
         "several servers, on other hosts",
