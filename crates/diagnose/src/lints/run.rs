@@ -126,6 +126,7 @@ impl Case {
                 Behind::Unasked
             },
             unknown: RefCell::default(),
+            includes: OnceCell::new(),
             passes_by_upstream: OnceCell::new(),
         };
         run.report.linted.push(Linted {
@@ -189,6 +190,7 @@ impl LintReport {
             version: options.version,
             behind: Behind::Text,
             unknown: RefCell::default(),
+            includes: OnceCell::new(),
             passes_by_upstream: OnceCell::new(),
         };
         // A dump's files are not to be had by their names.
@@ -251,7 +253,7 @@ impl<'o> Run<'o> {
             }
             let findings_of = found
                 .into_iter()
-                .map(|found| finding(lint, severity, found, subject.model, has_files));
+                .map(|found| finding(lint, severity, found, subject, has_files));
             findings.extend(findings_of);
         }
         if let Some(ignores) = &self.options.rules.ignores {
@@ -310,22 +312,25 @@ fn finding(
     lint: &'static Lint,
     severity: Option<Severity>,
     found: Found,
-    model: &Model,
+    subject: &Subject<'_>,
     has_files: bool,
 ) -> Finding {
     let mend = found.mend.map(|mend| {
+        let safety = if !has_files {
+            Safety::DisplayOnly
+        } else if mend.edits.iter().any(|(file, _)| subject.is_shared(*file)) {
+            Safety::Unsafe
+        } else {
+            mend.safety
+        };
         let named = mend.edits.into_iter().filter_map(|(file, edit)| {
             // The text of `-g` is no file.
-            let file = (file != conf::FileId::COMMAND_LINE).then(|| model.file(file))??;
+            let file = (file != conf::FileId::COMMAND_LINE).then(|| subject.model.file(file))??;
             Some((file.path.clone(), edit))
         });
         Mend {
             summary: mend.summary,
-            safety: if has_files {
-                mend.safety
-            } else {
-                Safety::DisplayOnly
-            },
+            safety,
             edits: named.collect(),
         }
     });

@@ -27,6 +27,8 @@ pub(crate) struct Subject<'a> {
     pub(super) behind: Behind<'a>,
     /// What a judge could not learn and went on without.
     pub(super) unknown: RefCell<Vec<Gap>>,
+    /// How often each file is included.
+    pub(super) includes: OnceCell<HashMap<conf::FileId, usize>>,
     /// The passes by the upstreams that they lead to.
     pub(super) passes_by_upstream: OnceCell<HashMap<UpstreamId, Vec<&'a Pass>>>,
 }
@@ -86,6 +88,26 @@ impl<'a> Subject<'a> {
     /// Whether the nginx is this version or newer; of no version known it is not.
     pub(crate) fn is_since(&self, version: (u32, u32, u32)) -> bool {
         self.version.is_some_and(|own| own >= version)
+    }
+
+    /// Whether a file is included in several places: what is changed for one is changed for all.
+    pub(super) fn is_shared(&self, file: conf::FileId) -> bool {
+        let brought = self.includes.get_or_init(|| {
+            let mut brought: HashMap<conf::FileId, usize> = HashMap::new();
+            for (id, file) in (0..).map(conf::FileId).zip(self.model.files()) {
+                for include in file.tree.all().filter(|one| one.name() == "include") {
+                    let at = DirectiveRef {
+                        file: id,
+                        directive: include.id(),
+                    };
+                    for &file in self.configuration.included_by(at) {
+                        *brought.entry(file).or_default() += 1;
+                    }
+                }
+            }
+            brought
+        });
+        brought.get(&file).is_some_and(|&times| times > 1)
     }
 
     /// A directive as a span, with the mark under one of its arguments or under the whole.

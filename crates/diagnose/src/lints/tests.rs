@@ -130,3 +130,32 @@ fn a_comment_with_a_reason_takes_a_finding_away() {
         [1]
     );
 }
+
+#[test]
+fn what_is_changed_in_a_shared_snippet_is_changed_everywhere_and_so_never_unasked() {
+    let host = |includes: &str| {
+        let conf = format!(
+            "//- nginx
+            //- file /etc/nginx/nginx.conf
+            http {{
+                upstream shop {{ server 10.0.0.1:8000; keepalive 16; }}
+                server {{ {includes} }}
+            }}
+            //- file /etc/nginx/proxy
+            proxy_set_header Host $host;
+            proxy_http_version 1.1;
+            proxy_pass http://shop;
+            "
+        );
+        let report = report([&conf]);
+        let of_header = report
+            .findings
+            .iter()
+            .find(|finding| finding.lint.id == "keepalive-connection-header-kept");
+        of_header.unwrap().mend.as_ref().unwrap().safety
+    };
+    let once = "location / { include proxy; }";
+    let twice = "location / { include proxy; } location /b { include proxy; }";
+    assert_eq!(host(once), Safety::Safe);
+    assert_eq!(host(twice), Safety::Unsafe);
+}
