@@ -47,7 +47,7 @@ fn judge(incident: &Incident, case: &Case) -> Result<Verdict, Gap> {
         return at_start(incident, case);
     }
     let proof = Proof::new(incident.exhibit());
-    if incident.origin == Origin::Experiment && incident.address.is_none() {
+    if incident.origin == Origin::Experiment && incident.address.is_none() && incident.failure.is_none() {
         return in_a_configuration(incident, case, proof);
     }
     if !incident.is(Class::Dns) {
