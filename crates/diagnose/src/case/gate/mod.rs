@@ -1,20 +1,22 @@
 //! The gate: every peer of a configuration is asked as nginx would ask it, and what fails becomes an incident that is
 //! judged like any other.
 //!
-//! Here is decided whom to ask ([`dialled`]), what to say ([`say`]) and what the answer means ([`heard`]); the asking is
+//! Here is decided whom to ask ([`dialled`]), what to say ([`say`]) and what the answer means ([`heard`], [`shaken`]); the asking is
 //! the host's.
 
+mod caller;
 mod dialled;
 mod greet;
 mod heard;
 mod incident;
 mod say;
+mod shaken;
 #[cfg(test)]
 mod tests;
 
 use std::rc::Rc;
 
-use facts::{Answer, Caller, Conversation, Gap, GapKind, PeerAddress, ProbeRequest, Record};
+use facts::{Gap, ProbeRequest};
 use jiff::Timestamp;
 
 use super::config::span;
@@ -288,55 +290,6 @@ impl Case {
         Ok(asked)
     }
 
-    /// Has all conversations held; by why502 itself where it may not become nginx's worker.
-    fn conversations(
-        &self,
-        instance: &Instance,
-        spoken: &[Option<Said>],
-    ) -> Result<Vec<Option<(&Record, bool)>>, Gap> {
-        let (caller, _) = self.caller(instance)?;
-        let peers: Vec<&PeerAddress> = spoken.iter().flatten().map(|said| &said.to).collect();
-        self.queues_first(self.netns_of(instance)?, peers)?;
-        let request = |said: &Said, from: &Caller| {
-            ProbeRequest::Conversation(Conversation {
-                from: from.clone(),
-                bind: said.bind,
-                to: said.to.clone(),
-                tls: said.tls.clone(),
-                speech: said.speech.clone(),
-                within: self.gate_within(),
-            })
-        };
-        let requests = spoken.iter().flatten().map(|said| request(said, &caller));
-        self.evidence.batch(requests)?;
-        let refused = |record: &Record| record.answer == Answer::Errno(1) && caller != Caller::Own;
-        let mut again = Vec::new();
-        for said in spoken.iter().flatten() {
-            if refused(self.evidence.record(&request(said, &caller))?) {
-                again.push(request(said, &Caller::Own));
-            }
-        }
-        // From elsewhere than nginx's own network a connection tells nothing.
-        let is_near = self.netns_of(instance)?.is_none() && instance.view == facts::View::Host;
-        if is_near {
-            self.evidence.batch(again)?;
-        }
-        let mut answers = Vec::new();
-        for said in spoken {
-            let Some(said) = said else {
-                answers.push(None);
-                continue;
-            };
-            let record = self.evidence.record(&request(said, &caller))?;
-            answers.push(Some(if refused(record) && is_near {
-                (self.evidence.record(&request(said, &Caller::Own))?, true)
-            } else {
-                (record, caller == Caller::Own)
-            }));
-        }
-        Ok(answers)
-    }
-
     /// How long a peer may take, in milliseconds.
     pub(super) fn gate_within(&self) -> u64 {
         let timeout = self.gate_options().map(|options| options.timeout);
@@ -349,71 +302,6 @@ impl Case {
     pub(crate) fn gate_limit(&self) -> Option<String> {
         let timeout = self.options.gate.as_ref()?.timeout;
         Some(super::requested::shown(timeout))
-    }
-
-    /// As whom peers are asked, and the same for people: nginx's worker; where none runs, the user that the
-    /// configuration names.
-    fn caller(&self, instance: &Instance) -> Result<(Caller, String), Gap> {
-        if let Some(pid) = instance.worker() {
-            return Ok((Caller::Process(pid), format!("nginx's worker (pid {pid})")));
-        }
-        let own = (Caller::Own, "why502 itself (nginx does not run)".to_owned());
-        if !self.is_privileged() {
-            return Ok(own);
-        }
-        let user = self.user_set(instance)?;
-        Ok(user.unwrap_or(own))
-    }
-
-    /// The user that the configuration names for the workers.
-    pub(in crate::case) fn user_set(
-        &self,
-        instance: &Instance,
-    ) -> Result<Option<(Caller, String)>, Gap> {
-        let configured = self.configured(0)?;
-        // Without one it is the user that nginx was built with, which is nobody unless distributions say otherwise.
-        let set = configured.model.user();
-        let (name, group) = match &set {
-            Some(user) => (user.name.to_string(), user.group.to_string()),
-            None => return Ok(None),
-        };
-        let accounts = self.accounts(instance)?;
-        let (Some(user), Some(group)) = (accounts.user_named(&name), accounts.group_named(&group))
-        else {
-            return Ok(None);
-        };
-        let caller = Caller::User {
-            uid: user.uid,
-            gid: group.gid,
-            groups: accounts.groups_of(&name),
-        };
-        Ok(Some((
-            caller,
-            format!("{name}, as whom nginx's workers would run"),
-        )))
-    }
-
-    /// That several nginx run, and none is asked for.
-    fn several_masters(&self) -> Result<Option<Gap>, Gap> {
-        let count = self.masters()?;
-        let gap = Gap::undecided(
-            "in whose place the peers are to be asked",
-            format!("{count} nginx masters run, and none of them runs this configuration"),
-        );
-        Ok((count > 1).then(|| gap.learn(format!("{} --pid PID", self.again()))))
-    }
-
-    fn own_gap(&self, instance: &Instance) -> Gap {
-        let who = match instance.worker() {
-            Some(pid) => format!("whether nginx's worker (pid {pid}) may connect"),
-            None => "whether nginx's worker may connect".to_owned(),
-        };
-        Gap::new(
-            GapKind::Denied,
-            who,
-            "a connection as somebody else needs root: why502 connected as itself",
-        )
-        .learn(format!("sudo {}", self.again()))
     }
 }
 
