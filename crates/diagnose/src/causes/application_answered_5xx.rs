@@ -13,6 +13,7 @@ declare_cause! {
     /// The access log shows requests whose last attempt has that status and a `$upstream_header_time`: nginx had read the
     /// application's own response header. Every format that is written to that log must keep clients' text apart by quotes,
     /// and each that a line fits must say the same of it; what was written before they were last changed is not believed.
+    /// Or a gate (`why502 gate`) got that status from the peer itself.
     ///
     /// ## Ruled out when
     /// The failure stands in nginx's error log: then nginx made the status.

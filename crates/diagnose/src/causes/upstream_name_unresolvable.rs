@@ -20,7 +20,8 @@ declare_cause! {
     /// ## Confirmed when
     /// nginx says so, and the same name server, asked now as nginx asks it, fails in the same way (for IPv4 and, unless
     /// it is off, for IPv6: nginx wants both answered); or nginx does not run, said last that the name is not found, and
-    /// the host does not resolve it now.
+    /// the host does not resolve it now; or a gate (`why502 gate`) finds that the host does not resolve a name that the
+    /// configuration dials.
     ///
     /// ## Ruled out when
     /// The failure is another one.
