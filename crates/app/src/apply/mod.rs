@@ -73,10 +73,7 @@ pub(crate) fn fix(
         None
     } else {
         let store = Store::take(state)?;
-        anyhow::ensure!(
-            store.unfinished()?.is_none(),
-            "a fix was cut off before it ended: run `why502 fix --resume` first"
-        );
+        ensure_finished(&store)?;
         Some(store)
     };
     let mut answers = Vec::new();
@@ -119,59 +116,59 @@ pub(crate) fn resume(state: &Path, voice: &mut dyn Voice) -> anyhow::Result<Opti
     let Some(journal) = store.unfinished()? else {
         return Ok(None);
     };
-    let change = Change::new();
-    let phase = journal.phase;
-    let of = (
-        journal.peer.clone(),
-        format!("{}: {}", journal.cause, journal.summary),
-    );
-    let mut work = Work {
-        change: &change,
-        store: &store,
-        journal,
-        voice,
-    };
-    let outcome = match phase {
-        Phase::Verifying => verified(&mut work)?,
-        Phase::Applying | Phase::Undoing | Phase::Kept | Phase::Undone => taken_back(
-            &mut work,
-            "an earlier run was cut off before its end".to_owned(),
-        )?,
-    };
-    Ok(Some(Answer {
-        plan: None,
-        of: Some(of),
-        outcome,
-    }))
+    go_on(&store, journal, voice, |work| match work.journal.phase {
+        Phase::Verifying => verified(work),
+        Phase::Applying | Phase::Undoing | Phase::Kept | Phase::Undone => {
+            taken_back(work, "an earlier run was cut off before its end".to_owned())
+        }
+    })
+    .map(Some)
 }
 
 /// Takes the last fix back that was kept.
 pub(crate) fn undo_last(state: &Path, voice: &mut dyn Voice) -> anyhow::Result<Option<Answer>> {
     let store = Store::take(state)?;
+    ensure_finished(&store)?;
+    let Some(journal) = store.reopen_last()? else {
+        return Ok(None);
+    };
+    go_on(&store, journal, voice, |work| {
+        taken_back(work, "as asked".to_owned())
+    })
+    .map(Some)
+}
+
+/// Fails where an earlier fix did not come to its end.
+fn ensure_finished(store: &Store) -> anyhow::Result<()> {
     anyhow::ensure!(
         store.unfinished()?.is_none(),
         "a fix was cut off before it ended: run `why502 fix --resume` first"
     );
-    let Some(journal) = store.reopen_last()? else {
-        return Ok(None);
-    };
-    let change = Change::new();
+    Ok(())
+}
+
+/// Goes on with the journal of an earlier run, to this end.
+fn go_on(
+    store: &Store,
+    journal: Journal,
+    voice: &mut dyn Voice,
+    end: impl FnOnce(&mut Work<'_>) -> anyhow::Result<Outcome>,
+) -> anyhow::Result<Answer> {
     let of = (
         journal.peer.clone(),
         format!("{}: {}", journal.cause, journal.summary),
     );
-    let mut work = Work {
-        change: &change,
-        store: &store,
+    let outcome = end(&mut Work {
+        change: &Change::new(),
+        store,
         journal,
         voice,
-    };
-    let outcome = taken_back(&mut work, "as asked".to_owned())?;
-    Ok(Some(Answer {
+    })?;
+    Ok(Answer {
         plan: None,
         of: Some(of),
         outcome,
-    }))
+    })
 }
 
 /// One incident to be repaired.

@@ -257,7 +257,7 @@ impl Target {
                 "no nginx runs with {0}, and {0} cannot be read: check the path, or leave --config away to look at the nginx that runs",
                 config.display()
             ),
-            None => "found no nginx: none runs, and there is no installed configuration; name one with --config FILE".to_owned(),
+            None => NO_NGINX.to_owned(),
         }
     }
 
@@ -298,6 +298,9 @@ impl Target {
         self.snapshot.is_some()
     }
 }
+
+/// What is said where there is nothing to look at.
+pub(super) const NO_NGINX: &str = "found no nginx: none runs, and there is no installed configuration; name one with --config FILE";
 
 /// How far back a diagnosis reads unless told otherwise.
 const DEFAULT_SINCE: Duration = Duration::from_hours(1);

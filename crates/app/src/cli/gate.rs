@@ -2,7 +2,7 @@
 
 use std::io::{BufWriter, Write as _};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let against = args.against.is_some();
     let mut answer = gate::ask(&options, &asked, against, &mut patience);
     patience.end();
-    refuse_to_answer(&answer, against)?;
+    refuse_to_answer(&answer, args.config.as_deref(), against)?;
     if args.nginx_t {
         gate::test(&mut answer)?;
     }
@@ -102,7 +102,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
 }
 
 /// What cannot be answered is said in place of an answer.
-fn refuse_to_answer(answer: &Gate, against_running: bool) -> anyhow::Result<()> {
+fn refuse_to_answer(
+    answer: &Gate,
+    config: Option<&Path>,
+    against_running: bool,
+) -> anyhow::Result<()> {
     if let Some(refusal) = &answer.refusal {
         anyhow::bail!("{refusal}");
     }
@@ -114,9 +118,10 @@ fn refuse_to_answer(answer: &Gate, against_running: bool) -> anyhow::Result<()> 
                 .map_or(String::new(), |_| " (sudo why502 gate)".to_owned());
             anyhow::bail!("cannot tell {}: {}{learn}", gap.missing, gap.why);
         }
-        anyhow::bail!(
-            "found no nginx: none runs, and there is no installed configuration; name one with --config FILE"
-        );
+        match config {
+            Some(config) => anyhow::bail!("cannot read {}: check the path", config.display()),
+            None => anyhow::bail!(super::diagnose::NO_NGINX),
+        }
     }
     anyhow::ensure!(
         !against_running || answer.is_candidate && answer.master.is_some(),

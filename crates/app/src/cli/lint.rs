@@ -163,7 +163,7 @@ fn nothing(config: Option<&Path>, report: &LintReport) -> String {
     }
     match config {
         Some(config) => format!("no nginx of the recording runs with {}", config.display()),
-        None => "found no nginx: none runs, and there is no installed configuration; name one with --config FILE".to_owned(),
+        None => super::diagnose::NO_NGINX.to_owned(),
     }
 }
 
