@@ -88,7 +88,11 @@ impl Lab {
 
     fn taken_up(&self, nginx: &Nginx, how: &str) -> Result<(String, Value)> {
         let state = self.state();
-        let args = ["fix", how, "--format", "json", "--state", utf8(&state)?];
+        let args = match how {
+            "--undo" => vec!["fix", how, "--yes"],
+            _ => vec!["fix", how],
+        };
+        let args = [args, vec!["--format", "json", "--state", utf8(&state)?]].concat();
         outcome(&asked_of(nginx, &args)?)
     }
 
@@ -105,20 +109,6 @@ impl Lab {
             "{outcome}:\n{report:#}"
         );
         Ok(report)
-    }
-
-    /// `why502 fix` cannot do what was asked; what it says.
-    ///
-    /// # Errors
-    /// When it can.
-    pub fn refused(&self, nginx: &Nginx) -> Result<String> {
-        let output = self.repair(nginx)?;
-        ensure!(
-            output.status.code() == Some(2),
-            "exit code {:?} where nothing can be done",
-            output.status.code()
-        );
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// `why502 fix` finds that its fix did not help, and everything in these files is as it was, and nginx serves as before.

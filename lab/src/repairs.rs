@@ -29,6 +29,7 @@ macro_rules! repairs {
                 ports_of_the_host,
                 address_of_a_name,
                 unit_on_another_address,
+                two_faults_of_one_nginx,
             ],
             kept_back: [
                 the_application_dies_of_it,

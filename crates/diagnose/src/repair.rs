@@ -52,7 +52,7 @@ pub enum Unfit {
     #[error("it is for people: {0}")]
     ShownOnly(String),
     /// Its commands are right only once a person has done something.
-    #[error("first a person has to {0}")]
+    #[error("it begins with what a person has to do: {0}")]
     PersonFirst(String),
     /// A command that is not known to be undone.
     #[error("there is no way back from `{0}`: run it by hand")]
@@ -82,9 +82,7 @@ impl Repair {
             return Err(Unfit::ShownOnly(fix.summary.clone()));
         };
         let (steps, after) = fix.steps.split_at(last + 1);
-        if let Some(first) = advice(steps).into_iter().next() {
-            return Err(Unfit::PersonFirst(first));
-        }
+        let before = advice(steps);
         let mut acts = Vec::new();
         for step in steps {
             match step {
@@ -104,9 +102,16 @@ impl Repair {
         if !acts.iter().any(Act::changes) {
             return Err(Unfit::ShownOnly(fix.summary.clone()));
         }
+        // nginx's own test stands before a reload: what people are told there is no condition of it.
+        let is_reload_alone = acts
+            .iter()
+            .all(|act| matches!(act, Act::Test { .. } | Act::Reload { .. }));
+        if let Some(first) = before.first().filter(|_| !is_reload_alone) {
+            return Err(Unfit::PersonFirst(first.clone()));
+        }
         Ok(Self {
             acts,
-            remarks: advice(after),
+            remarks: [before, advice(after)].concat(),
         })
     }
 

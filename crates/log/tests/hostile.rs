@@ -329,9 +329,10 @@ proptest! {
             .filter(|event| event.forgery.is_none() && event.class != Class::FastcgiStderr)
             .map(|event| event.time)
             .collect();
-        // A path that was begun in the text takes the one line behind it along.
+        // A path that was begun in the text takes what stands behind it along, no further than one write: the property
+        // below bounds that.
         let genuine = parse(GENUINE.as_bytes()).unwrap().time;
-        prop_assert!(matches!(counted.len(), 2 | 3), "{counted:?}");
+        prop_assert!((1..=3).contains(&counted.len()), "{counted:?}");
         prop_assert!(counted.iter().all(|time| *time == genuine), "{counted:?}");
     }
 

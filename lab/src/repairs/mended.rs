@@ -366,3 +366,25 @@ pub fn address_of_a_name(lab: &Lab) -> Result<()> {
 pub fn unit_on_another_address(lab: &Lab) -> Result<()> {
     moved(lab, "127.0.0.2:8000")
 }
+
+/// Two sites of one nginx fail for the same reason: the reload for the first must not hide the second.
+pub fn two_faults_of_one_nginx(lab: &Lab) -> Result<()> {
+    let (one, other) = (lab.port()?, lab.port()?);
+    let (_one, _other) = (lab.node(one, MANY_COOKIES)?, lab.node(other, MANY_COOKIES)?);
+    let site = "\
+server {
+    listen @listen;
+    location / {
+        proxy_pass http://127.0.0.1:@one;
+    }
+    location /other {
+        proxy_pass http://127.0.0.1:@other;
+    }
+}
+";
+    let nginx = lab.nginx(site, &[("one", &one), ("other", &other)])?;
+    nginx.expect(2, "GET", "/", 502)?;
+    nginx.expect(2, "GET", "/other", 502)?;
+    lab.mends(&nginx, "GET", "/other")?;
+    nginx.expect(2, "GET", "/", 200)
+}

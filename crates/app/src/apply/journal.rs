@@ -101,7 +101,7 @@ pub(super) enum Act {
     Write {
         file: PathBuf,
         number: usize,
-        attributes: Kept,
+        attributes: Had,
     },
     Test {
         argv: Vec<String>,
@@ -124,7 +124,7 @@ pub(super) enum Undo {
     },
     Attributes {
         path: PathBuf,
-        attributes: Kept,
+        attributes: Had,
     },
     Rule {
         delete: Vec<String>,
@@ -140,7 +140,7 @@ pub(super) enum Undo {
 
 /// See [`host::Attributes`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct Had {
     uid: u32,
     gid: u32,
     mode: u32,
@@ -215,29 +215,37 @@ impl Store {
         Ok(kept)
     }
 
-    /// Takes up the last fix that was kept, to undo it.
-    pub(super) fn reopen_last(&self) -> anyhow::Result<Option<Journal>> {
-        let mut ended = Vec::new();
+    /// The last fix that was kept.
+    pub(super) fn last_kept(&self) -> anyhow::Result<Option<Kept>> {
+        let mut kept = Vec::new();
         for entry in std::fs::read_dir(&self.directory)
             .with_context(|| format!("reading {}", self.directory.display()))?
         {
-            let path = entry?.path();
-            if let Some(journal) = read(&path.join("journal.json"))? {
-                ended.push((journal.started_at, path, journal));
-            }
+            let place = entry?.path();
+            let journal = read(&place.join("journal.json"))?;
+            let journal = journal.filter(|journal| journal.phase == Phase::Kept);
+            kept.extend(journal.map(|journal| Kept { place, journal }));
         }
-        ended.sort_by_key(|(started_at, ..)| *started_at);
-        let kept = ended
-            .into_iter()
-            .rev()
-            .find(|(.., journal)| journal.phase == Phase::Kept);
-        let Some((_, path, journal)) = kept else {
-            return Ok(None);
-        };
-        std::fs::rename(&path, self.open())
-            .with_context(|| format!("renaming {}", path.display()))?;
-        Ok(Some(journal))
+        Ok(kept.into_iter().max_by_key(|kept| kept.journal.started_at))
     }
+
+    /// Takes up a fix that was kept.
+    pub(super) fn reopen(&self, kept: Kept) -> anyhow::Result<Journal> {
+        // What stands there without a journal was left before anything was changed.
+        if self.open().exists() {
+            std::fs::remove_dir_all(self.open())
+                .with_context(|| format!("emptying {}", self.open().display()))?;
+        }
+        std::fs::rename(&kept.place, self.open())
+            .with_context(|| format!("renaming {}", kept.place.display()))?;
+        Ok(kept.journal)
+    }
+}
+
+/// A fix that was kept, and where.
+pub(super) struct Kept {
+    place: PathBuf,
+    pub(super) journal: Journal,
 }
 
 fn read(path: &Path) -> anyhow::Result<Option<Journal>> {
@@ -359,7 +367,7 @@ impl Master {
     }
 }
 
-impl From<&Attributes> for Kept {
+impl From<&Attributes> for Had {
     fn from(attributes: &Attributes) -> Self {
         Self {
             uid: attributes.uid,
@@ -370,8 +378,8 @@ impl From<&Attributes> for Kept {
     }
 }
 
-impl From<&Kept> for Attributes {
-    fn from(kept: &Kept) -> Self {
+impl From<&Had> for Attributes {
+    fn from(kept: &Had) -> Self {
         Self {
             uid: kept.uid,
             gid: kept.gid,

@@ -42,8 +42,8 @@ pub(crate) struct Leave {
 pub(crate) trait Voice {
     /// The plan, before anything is done.
     fn plan(&mut self, plan: &Plan);
-    /// Whether it shall be carried out; an error says why nobody can be asked.
-    fn agrees(&mut self) -> Result<bool, String>;
+    /// Whether this shall be done; an error says why nobody can be asked.
+    fn agrees(&mut self, what: &str) -> Result<bool, String>;
     /// A step was done, or failed.
     fn progress(&mut self, text: &str, is_done: bool);
 }
@@ -79,6 +79,9 @@ pub(crate) fn fix(
     let mut answers = Vec::new();
     let mut newer = None;
     for id in ongoing {
+        if newer.is_some() {
+            newer = reproduced(diagnosis, newer, &id, options);
+        }
         let now = newer.as_ref().unwrap_or(diagnosis);
         let judged = now
             .incidents
@@ -86,6 +89,10 @@ pub(crate) fn fix(
             .find(|judged| judged.incident.id == id && judged.ongoing());
         // It may have ended with the one before.
         let Some(judged) = judged else { continue };
+        let was_proven = of_id(diagnosis, &id).is_some_and(|judged| judged.cause.is_some());
+        if judged.cause.is_none() && was_proven && now.asked.is_some() && !fails_through(now) {
+            continue;
+        }
         let repairer = Repairer {
             diagnosis: now,
             judged,
@@ -110,6 +117,40 @@ pub(crate) fn fix(
     Ok(answers)
 }
 
+fn of_id<'d>(diagnosis: &'d Diagnosis, id: &str) -> Option<&'d Judged> {
+    let mut incidents = diagnosis.incidents.iter();
+    incidents.find(|judged| judged.incident.id == id)
+}
+
+/// Whether the request of a diagnosis fails.
+fn fails_through(diagnosis: &Diagnosis) -> bool {
+    matches!(verify::through(diagnosis), Some(502 | 504))
+}
+
+/// What failed before the workers were new proves nothing of these: where a cause was proven at first and is not now, the
+/// request that leads to it is sent again.
+fn reproduced(
+    first: &Diagnosis,
+    now: Option<Diagnosis>,
+    id: &str,
+    options: &Options,
+) -> Option<Diagnosis> {
+    let was = of_id(first, id).filter(|judged| judged.cause.is_some());
+    let url = was.and_then(|judged| judged.reached_by.clone());
+    let is_lost = now
+        .as_ref()
+        .and_then(|now| of_id(now, id))
+        .is_some_and(|judged| judged.ongoing() && judged.cause.is_none());
+    if !is_lost || url.is_none() {
+        return now;
+    }
+    thread::sleep(verify::SECOND);
+    let mut again = renewed(options);
+    again.selection = None;
+    again.request = url;
+    Some(collect::diagnose(again, &host::LiveHost::new()))
+}
+
 /// Ends what an earlier run began: a fix whose steps were all done is verified, everything else is taken back.
 pub(crate) fn resume(state: &Path, voice: &mut dyn Voice) -> anyhow::Result<Option<Answer>> {
     let store = Store::take(state)?;
@@ -126,16 +167,41 @@ pub(crate) fn resume(state: &Path, voice: &mut dyn Voice) -> anyhow::Result<Opti
 }
 
 /// Takes the last fix back that was kept.
-pub(crate) fn undo_last(state: &Path, voice: &mut dyn Voice) -> anyhow::Result<Option<Answer>> {
+pub(crate) fn undo_last(state: &Path, yes: bool, voice: &mut dyn Voice) -> anyhow::Result<Answer> {
     let store = Store::take(state)?;
     ensure_finished(&store)?;
-    let Some(journal) = store.reopen_last()? else {
-        return Ok(None);
+    let Some(kept) = store.last_kept()? else {
+        anyhow::bail!(
+            "there is no fix to take back: none was kept in {}",
+            state.display()
+        );
     };
-    go_on(&store, journal, voice, |work| {
-        taken_back(work, "as asked".to_owned())
-    })
-    .map(Some)
+    let what = format!(
+        "take back, of {}: {} ({})",
+        kept.journal.peer, kept.journal.summary, kept.journal.cause
+    );
+    let agreed = if yes { Ok(true) } else { voice.agrees(&what) };
+    match agreed {
+        Ok(true) => {
+            let journal = store.reopen(kept)?;
+            go_on(&store, journal, voice, |work| {
+                taken_back(work, "as asked".to_owned())
+            })
+        }
+        Ok(false) => Ok(declined(kept.journal, "you said no".to_owned())),
+        Err(why) => Ok(declined(kept.journal, why)),
+    }
+}
+
+fn declined(journal: Journal, why: String) -> Answer {
+    Answer {
+        plan: None,
+        of: Some((
+            journal.peer,
+            format!("{}: {}", journal.cause, journal.summary),
+        )),
+        outcome: Outcome::Declined(why),
+    }
 }
 
 /// Fails where an earlier fix did not come to its end.
@@ -204,7 +270,11 @@ impl Repairer<'_> {
             repair: &repair,
             master: master.as_ref(),
         };
-        let prepared = source.prepare(&change, &host::LiveHost::new())?;
+        let prepared = match source.prepare(&change, &host::LiveHost::new()) {
+            Ok(prepared) => prepared,
+            // Others may be mended all the same.
+            Err(error) => return Ok(without_plan(Outcome::Unfit(vec![format!("{error:#}")]))),
+        };
         voice.plan(&prepared.plan);
         let outcome = match (self.store, self.refusal(fix.safety, voice)) {
             (None, _) => Outcome::Planned,
@@ -274,7 +344,7 @@ impl Repairer<'_> {
                     .to_owned()
             });
         }
-        match voice.agrees() {
+        match voice.agrees("carry it out") {
             Ok(true) => None,
             Ok(false) => Some("you said no".to_owned()),
             Err(why) => Some(why),
@@ -289,6 +359,7 @@ impl Repairer<'_> {
         master: Option<&Master>,
         voice: &mut dyn Voice,
     ) -> anyhow::Result<Outcome> {
+        watch_signals()?;
         store.begin()?;
         for (number, file) in prepared.files.iter().enumerate() {
             write_atomic(&store.backup(number), &file.original.bytes)?;
@@ -316,7 +387,9 @@ impl Repairer<'_> {
             )?,
             voice,
         };
-        watch_signals()?;
+        if interrupted().is_err() {
+            return Ok(Outcome::Declined("you interrupted it".to_owned()));
+        }
         store.save(&work.journal)?;
         match work.carry_out() {
             Ok(()) => verified(&mut work),

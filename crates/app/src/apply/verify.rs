@@ -35,6 +35,9 @@ pub(super) fn verify(journal: &Journal) -> Shown {
     let deadline = Instant::now() + PATIENCE;
     let mut in_a_row = 0;
     loop {
+        if let Err(error) = super::interrupted() {
+            return Shown::Fails(format!("{error:#}"));
+        }
         let (shown, is_ongoing) = look(journal);
         match shown {
             Shown::Works(_) => in_a_row += 1,

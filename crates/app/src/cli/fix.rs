@@ -53,7 +53,7 @@ struct Permission {
 }
 
 const EXIT_CODES: &str = "Exit status: 0 fixed and verified, or nothing to fix, or the plan was shown (--dry-run); \
-1 not fixed: taken back, declined, or for people only; 3 no cause is proven, or nothing shows yet that it helps; \
+1 not fixed: taken back (but for --undo, which ends with 0 then), declined, or for people only; 3 no cause is proven, or nothing shows yet that it helps; \
 2 the tool could not do what was asked.";
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -84,7 +84,11 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let answers = if args.resume {
         vec![apply::resume(&args.state, &mut voice)?.unwrap_or_else(nothing)]
     } else if args.undo {
-        vec![apply::undo_last(&args.state, &mut voice)?.unwrap_or_else(nothing)]
+        vec![apply::undo_last(
+            &args.state,
+            args.permission.yes,
+            &mut voice,
+        )?]
     } else {
         let selection = args.selection.as_deref();
         let number = selection.and_then(|text| text.parse::<usize>().ok());
@@ -110,7 +114,7 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
-    Ok(status(&answers))
+    Ok(status(&answers, args.undo))
 }
 
 fn nothing() -> Answer {
@@ -121,9 +125,10 @@ fn nothing() -> Answer {
     }
 }
 
-/// The worst of all answers.
-fn status(answers: &[Answer]) -> ExitCode {
+/// The worst of all answers. What was to be taken back, and is, is well.
+fn status(answers: &[Answer], is_undo: bool) -> ExitCode {
     let code = |answer: &Answer| match answer.outcome {
+        Outcome::Undone { .. } if is_undo => 0,
         Outcome::Planned | Outcome::Fixed(_) | Outcome::Nothing => 0,
         Outcome::Undone { .. }
         | Outcome::Stuck { .. }
@@ -169,12 +174,15 @@ impl Voice for Terminal {
         }
     }
 
-    fn agrees(&mut self) -> Result<bool, String> {
+    fn agrees(&mut self, what: &str) -> Result<bool, String> {
         if !io::stdin().is_terminal() {
-            return Err("nobody can be asked here: add --yes --allow-unsafe".to_owned());
+            return Err(
+                "nobody can be asked here: add --yes (and --allow-unsafe, to repair)".to_owned(),
+            );
         }
-        let asked =
-            write!(io::stderr(), "\nCarry it out? [y/N] ").and_then(|()| io::stderr().flush());
+        let what = report::text::visible(what).into_owned();
+        let mut out = io::stderr();
+        let asked = write!(out, "\nShall why502 {what}? [y/N] ").and_then(|()| out.flush());
         drop(asked);
         let mut line = String::new();
         let read = io::stdin().lock().read_line(&mut line);

@@ -74,6 +74,16 @@ fn what_a_person_has_to_judge_or_do_first_is_no_plan() {
         unfit(Safety::Unsafe, vec![advice("look"), run()]),
         Unfit::PersonFirst(_)
     ));
+    // nginx tests what it is told to take, so nobody has to look first.
+    let reload = vec![
+        advice("look"),
+        command("nginx -t"),
+        command("nginx -s reload"),
+    ];
+    assert_eq!(
+        Repair::of(&fix(Safety::Unsafe, reload)).unwrap().remarks,
+        ["look"]
+    );
     assert!(matches!(
         unfit(Safety::Unsafe, vec![advice("look")]),
         Unfit::ShownOnly(_)

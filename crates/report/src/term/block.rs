@@ -339,7 +339,10 @@ impl Teller<'_> {
             let label = if idx == 0 { "fix" } else { "or" };
             fix::write(sheet, label, fix, self.verbose || idx < SHOWN);
         }
-        if self.judged.ongoing() && self.judged.is_repairable() {
+        if self.judged.incident.origin != Origin::Experiment
+            && self.judged.ongoing()
+            && self.judged.is_repairable()
+        {
             // What the user named has to be named again.
             let mut again = fixes.iter().filter_map(|fix| fix.verify.as_deref());
             let flags = again.find_map(|verify| verify.strip_prefix("why502"));
