@@ -75,13 +75,15 @@ impl Case {
         instance: &Instance,
     ) -> Result<Option<(Caller, String)>, Gap> {
         let configured = self.configured(0)?;
-        // Without one it is the user that nginx was built with, which is nobody unless distributions say otherwise.
-        let set = configured.model.user();
-        let (name, group) = match &set {
-            Some(user) => (user.name.to_string(), user.group.to_string()),
-            None => return Ok(None),
-        };
         let accounts = self.accounts(instance)?;
+        let (name, group) = if let Some(user) = configured.model.user() {
+            (user.name.to_string(), user.group.to_string())
+        } else {
+            // As nginx is built unless told otherwise (auto/unix): the group is the first of these that there is.
+            let is_there = |name: &&str| accounts.group_named(name).is_some();
+            let group = ["nogroup", "nobody"].into_iter().find(is_there);
+            ("nobody".to_owned(), group.unwrap_or("nobody").to_owned())
+        };
         let (Some(user), Some(group)) = (accounts.user_named(&name), accounts.group_named(&group))
         else {
             return Ok(None);
