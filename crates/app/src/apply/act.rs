@@ -75,7 +75,12 @@ impl Work<'_> {
         if touched.iter().any(is_write) {
             (0..self.journal.entries.len()).collect()
         } else {
-            touched.to_owned()
+            // What was on disk is there still: nothing has to be tested or taken anew.
+            let is_command = |idx: &usize| {
+                let entry = self.journal.entries.get(*idx);
+                entry.is_some_and(|entry| matches!(entry.act, Act::Run { .. }))
+            };
+            touched.iter().copied().filter(is_command).collect()
         }
     }
 
