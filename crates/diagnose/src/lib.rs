@@ -20,6 +20,7 @@ pub mod incident;
 pub mod inventory;
 pub mod lints;
 pub mod logs;
+mod page;
 pub mod repair;
 mod selinux;
 mod tie;

@@ -8,6 +8,7 @@ use facts::Gap;
 use crate::case::Case;
 use crate::diagnosis::CauseVerdict;
 use crate::incident::Incident;
+use crate::page::Page;
 use crate::verdict::Verdict;
 
 /// Where nginx meets a cause, in the order in which it would.
@@ -52,8 +53,8 @@ pub struct FirstPass<'a> {
 pub struct Cause {
     /// Completes "502 because ..."; for ever.
     pub id: &'static str,
-    /// The lines of its page, Markdown, with the space that follows `///`.
-    doc: &'static [&'static str],
+    /// Its page.
+    doc: Page,
     /// The version that brought it.
     pub since: &'static str,
     /// Where nginx meets it.
@@ -69,17 +70,12 @@ pub struct Cause {
 impl Cause {
     /// The page's first line: what is wrong, in the user's words.
     pub fn title(&self) -> &'static str {
-        self.doc.first().map_or("", |line| line.trim())
+        self.doc.title()
     }
 
     /// The page, as Markdown, without a heading for the id.
     pub fn page(&self) -> String {
-        let mut page = String::new();
-        for line in self.doc {
-            page.push_str(line.strip_prefix(' ').unwrap_or(line).trim_end());
-            page.push('\n');
-        }
-        page
+        self.doc.text()
     }
 }
 
@@ -107,7 +103,7 @@ macro_rules! declare_cause {
         $(#[doc = $doc])+
         pub(crate) static $name: $crate::causes::Cause = $crate::causes::Cause {
             id: $id,
-            doc: &[$($doc),+],
+            doc: $crate::page::Page(&[$($doc),+]),
             since: $since,
             stage: $crate::causes::Stage::$stage,
             refines: &[$($refines),*],

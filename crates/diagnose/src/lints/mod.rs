@@ -17,6 +17,7 @@ pub use report::{Change, Finding, LintReport, Linted, Mend, Mended, NotLooked, P
 pub use run::{Input, LintOptions, PathFilter, Rules, input_of};
 pub(crate) use subject::Subject;
 
+use crate::page::Page;
 use crate::verdict::Safety;
 
 /// How much a finding matters.
@@ -52,8 +53,8 @@ impl Severity {
 pub struct Lint {
     /// Names what is wrong; for ever.
     pub id: &'static str,
-    /// The lines of its page, Markdown, with the space that follows `///`.
-    doc: &'static [&'static str],
+    /// Its page.
+    doc: Page,
     /// The version that brought it.
     pub since: &'static str,
     /// How much its findings matter unless they or the user say otherwise.
@@ -76,17 +77,12 @@ pub(crate) enum Judge {
 impl Lint {
     /// The page's first line: what is wrong, in the user's words.
     pub fn title(&self) -> &'static str {
-        self.doc.first().map_or("", |line| line.trim())
+        self.doc.title()
     }
 
     /// The page, as Markdown, without a heading for the id.
     pub fn page(&self) -> String {
-        let mut page = String::new();
-        for line in self.doc {
-            page.push_str(line.strip_prefix(' ').unwrap_or(line).trim_end());
-            page.push('\n');
-        }
-        page
+        self.doc.text()
     }
 }
 
@@ -192,7 +188,7 @@ macro_rules! declare_lint {
         $(#[doc = $doc])+
         pub(crate) static $name: $crate::lints::Lint = $crate::lints::Lint {
             id: $id,
-            doc: &[$($doc),+],
+            doc: $crate::page::Page(&[$($doc),+]),
             since: $since,
             severity: $crate::lints::Severity::$severity,
             file: file!(),
