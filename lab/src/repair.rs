@@ -31,16 +31,7 @@ impl Lab {
 
     fn repair(&self, nginx: &Nginx) -> Result<Output> {
         let state = self.state();
-        let args = [
-            "fix",
-            "--yes",
-            "--allow-unsafe",
-            "--format",
-            "json",
-            "--state",
-            utf8(&state)?,
-        ];
-        asked_of(nginx, &args)
+        repaired(&|args| asked_of(nginx, args), utf8(&state)?)
     }
 
     /// `why502 fix` mends it: nginx answers `path` with 200, and `why502` has nothing ongoing to tell.
@@ -228,6 +219,12 @@ fn asked_of(nginx: &Nginx, args: &[&str]) -> Result<Output> {
     )
 }
 
+/// Has `why502 fix` repair all it can, unasked.
+fn repaired(run: &Run<'_>, state: &str) -> Result<Output> {
+    let may = ["fix", "--yes", "--allow-unsafe"];
+    run(&[&may[..], &["--format", "json", "--state", state]].concat())
+}
+
 fn mended(run: &Run<'_>, state: &str) -> Result<()> {
     let plan = run(&["fix", "--dry-run", "--format", "json"])?;
     let (planned, report) = outcome(&plan)?;
@@ -238,16 +235,7 @@ fn mended(run: &Run<'_>, state: &str) -> Result<()> {
         without_leave == "declined" && declined.status.code() == Some(1),
         "{without_leave} where --yes alone does not suffice:\n{report:#}"
     );
-    let args = [
-        "fix",
-        "--yes",
-        "--allow-unsafe",
-        "--format",
-        "json",
-        "--state",
-        state,
-    ];
-    let output = run(&args)?;
+    let output = repaired(run, state)?;
     let (outcome, report) = outcome(&output)?;
     ensure!(
         outcome == "fixed" && output.status.success(),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::mended::{MANY_COOKIES, SITE};
+use super::mended::{MANY_COOKIES, SITE, behind_a_rule};
 use crate::Lab;
 use crate::lab::set_mode;
 
@@ -35,14 +35,7 @@ pub fn while_it_changes_modes(lab: &Lab) -> Result<()> {
 pub fn while_it_adds_a_rule(lab: &Lab) -> Result<()> {
     let network = lab.network()?;
     let _inside = network.enter()?;
-    let port = lab.port()?;
-    let peer = format!("127.0.0.1:{port}");
-    let _application = lab.application(&["ok"], &peer)?;
-    network.nft(&format!(
-        "table inet guard {{\n chain out {{ type filter hook output priority filter; policy accept;\n \
-         meta skuid www-data tcp dport {port} counter reject with tcp reset\n }}\n}}"
-    ))?;
-    let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
+    let (nginx, _application) = behind_a_rule(lab, &network)?;
     let none: [&Path; 0] = [];
     lab.survives_kills(&nginx, &none, &|| nginx.expect(1, "GET", "/", 502))
 }

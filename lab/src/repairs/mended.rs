@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::lab::set_mode;
 use crate::process::run_to_end;
-use crate::{Gunicorn, Lab, client};
+use crate::{Gunicorn, Lab, Network, Nginx, Process, Values, client};
 
 /// A site that dials one peer.
 pub(super) const SITE: &str = "\
@@ -61,7 +61,6 @@ pub fn buffer_for_a_header(lab: &Lab) -> Result<()> {
 
 /// The peer serves by name, and nginx does not say which.
 pub fn name_for_a_peer_that_serves_by_name(lab: &Lab) -> Result<()> {
-    let (peer, made) = (lab.port()?, lab.certificate("app.internal")?);
     let site = "\
 upstream app.internal {
     server 127.0.0.1:@peer;
@@ -84,22 +83,25 @@ server {
     return 200 ok;
 }
 ";
+    lab.mends(&behind_tls(lab, site)?, "GET", "/")
+}
+
+/// A site whose peer is a server of the same nginx, which speaks TLS at `@peer`.
+fn behind_tls(lab: &Lab, site: &str) -> Result<Nginx> {
+    let (peer, made) = (lab.port()?, lab.certificate("app.internal")?);
     let (certificate, key) = (made.certificate.display(), made.key.display());
-    let nginx = lab.nginx(
-        site,
-        &[
-            ("peer", &peer),
-            ("certificate", &certificate),
-            ("key", &key),
-        ],
-    )?;
+    let values: &Values<'_> = &[
+        ("peer", &peer),
+        ("certificate", &certificate),
+        ("key", &key),
+    ];
+    let nginx = lab.nginx(site, values)?;
     nginx.expect(2, "GET", "/", 502)?;
-    lab.mends(&nginx, "GET", "/")
+    Ok(nginx)
 }
 
 /// The peer wants TLS 1.3, and nginx is set to offer TLS 1.2 alone.
 pub fn version_of_tls(lab: &Lab) -> Result<()> {
-    let (peer, made) = (lab.port()?, lab.certificate("app.internal")?);
     let site = "\
 server {
     listen @listen;
@@ -116,17 +118,7 @@ server {
     return 200 ok;
 }
 ";
-    let (certificate, key) = (made.certificate.display(), made.key.display());
-    let nginx = lab.nginx(
-        site,
-        &[
-            ("peer", &peer),
-            ("certificate", &certificate),
-            ("key", &key),
-        ],
-    )?;
-    nginx.expect(2, "GET", "/", 502)?;
-    lab.mends(&nginx, "GET", "/")
+    lab.mends(&behind_tls(lab, site)?, "GET", "/")
 }
 
 /// A few clients take all the connections that a worker may have.
@@ -169,16 +161,22 @@ pub fn configuration_not_in_force(lab: &Lab) -> Result<()> {
 pub fn rule_of_nftables(lab: &Lab) -> Result<()> {
     let network = lab.network()?;
     let _inside = network.enter()?;
+    let (nginx, _application) = behind_a_rule(lab, &network)?;
+    nginx.expect(2, "GET", "/", 502)?;
+    lab.mends(&nginx, "GET", "/")
+}
+
+/// An application that a rule of nftables keeps nginx's workers from.
+pub(super) fn behind_a_rule(lab: &Lab, network: &Network) -> Result<(Nginx, Process)> {
     let port = lab.port()?;
     let peer = format!("127.0.0.1:{port}");
-    let _application = lab.application(&["ok"], &peer)?;
+    let application = lab.application(&["ok"], &peer)?;
     network.nft(&format!(
         "table inet guard {{\n chain out {{ type filter hook output priority filter; policy accept;\n \
          meta skuid www-data tcp dport {port} counter reject with tcp reset\n }}\n}}"
     ))?;
     let nginx = lab.nginx(SITE, &[("peer", &peer)])?;
-    nginx.expect(2, "GET", "/", 502)?;
-    lab.mends(&nginx, "GET", "/")
+    Ok((nginx, application))
 }
 
 /// iptables rejects on the way in.
