@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use facts::{ConfSpan, Gap};
@@ -77,6 +77,33 @@ pub struct GateTrouble {
     pub line: u32,
     /// nginx's words.
     pub text: String,
+}
+
+impl GateTrouble {
+    /// `nginx: [emerg] MESSAGE in FILE:LINE` and what follows it, as a trouble.
+    pub fn of_nginx(said: &str, config: Option<&Path>) -> Self {
+        let worst = said
+            .lines()
+            .find(|line| line.contains("[emerg]"))
+            .or_else(|| said.lines().next())
+            .unwrap_or("nginx -t failed and said nothing");
+        let text = worst
+            .trim_start_matches("nginx: ")
+            .trim_start_matches("[emerg] ");
+        let place = text.rsplit_once(" in ").and_then(|(text, place)| {
+            let (file, line) = place.rsplit_once(':')?;
+            Some((text, PathBuf::from(file), line.parse().ok()?))
+        });
+        let (text, file, line) = place.unwrap_or_else(|| {
+            let file = config.map(Path::to_owned).unwrap_or_default();
+            (text, file, 0)
+        });
+        Self {
+            file,
+            line,
+            text: text.to_owned(),
+        }
+    }
 }
 
 /// What part a peer has in its upstream.
@@ -186,5 +213,25 @@ impl Gate {
         for peer in &mut self.peers {
             peer.failed_before = running.contains(&peer.key());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_complaint_is_read_with_its_place() {
+        let said = "nginx: [emerg] host not found in upstream \"app\" in /etc/nginx/nginx.conf:12\nnginx: configuration file /etc/nginx/nginx.conf test failed\n";
+        let read = GateTrouble::of_nginx(said, None);
+        assert_eq!(read.text, "host not found in upstream \"app\"");
+        assert_eq!((read.file, read.line), ("/etc/nginx/nginx.conf".into(), 12));
+        let said = "nginx: [emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)\n";
+        let read = GateTrouble::of_nginx(said, Some(Path::new("/etc/nginx/nginx.conf")));
+        assert_eq!(read.line, 0);
+        assert_eq!(
+            read.text,
+            "bind() to 0.0.0.0:80 failed (98: Address already in use)"
+        );
     }
 }

@@ -55,6 +55,9 @@ pub enum ChangeError {
     /// A program that is not for changing a host.
     #[error("{0} is no program that a fix may run")]
     Unlisted(String),
+    /// Others could change what root would run.
+    #[error("{} can be written by others than root, so root does not run it", .0.display())]
+    NotRoots(PathBuf),
     /// A program did not come to run, or did not end.
     #[error("cannot run {program}")]
     Program {

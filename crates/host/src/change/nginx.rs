@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,7 +22,7 @@ use super::{Change, ChangeError, Ran};
 use crate::program;
 
 /// A test resolves names, which may take its resolver's time-outs.
-const TEST_BUDGET: Duration = Duration::from_secs(30);
+const TEST_BUDGET: Duration = Duration::from_mins(1);
 const STEP: Duration = Duration::from_millis(20);
 
 /// A running nginx.
@@ -48,6 +49,23 @@ impl Change {
     /// nginx's test of what is on disk, by the program and with the options of a master.
     pub fn test(&self, master: &Master) -> Result<Ran, ChangeError> {
         run_test(master)
+    }
+
+    /// nginx's test by a program that is named by its path, with these arguments. Whoever else could write the program
+    /// would have root run it, so such a program is not run by root.
+    pub fn test_by(&self, program: &Path, arguments: &[String]) -> Result<Ran, ChangeError> {
+        let found = std::fs::metadata(program).map_err(ChangeError::file("look at", program))?;
+        let is_roots = found.uid() == 0 && found.mode() & 0o022 == 0;
+        if rustix::process::geteuid().is_root() && !is_roots {
+            return Err(ChangeError::NotRoots(program.to_owned()));
+        }
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let answer = program::start(&mut command, Instant::now() + TEST_BUDGET);
+        ended(answer).map_err(|source| ChangeError::Program {
+            program: format!("{} -t", program.display()),
+            source,
+        })
     }
 
     /// nginx's test of a configuration in which some files are others: each pair is a file and the one that stands in
