@@ -241,13 +241,7 @@ impl Target {
     /// Why there is nothing to answer from, and what to do.
     fn nothing_found(&self, diagnosis: &Diagnosis) -> String {
         if let Some(gap) = diagnosis.gaps.first() {
-            let learn = gap.learn.iter().map(|learn| format!(": {learn}"));
-            return format!(
-                "cannot tell {}: {}{}",
-                gap.missing,
-                gap.why,
-                learn.collect::<String>()
-            );
+            return super::untold(gap);
         }
         if let Some(pid) = self.pid {
             return format!("process {pid} is no nginx master or worker: ps -C nginx lists them");

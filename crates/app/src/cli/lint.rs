@@ -153,13 +153,7 @@ fn look(args: &Args, settings: &LintSettings) -> anyhow::Result<(LintReport, Sou
 /// Why there is nothing to look at.
 fn nothing(config: Option<&Path>, report: &LintReport) -> String {
     if let Some(gap) = report.gaps.first() {
-        let learn = gap.learn.iter().map(|learn| format!(": {learn}"));
-        return format!(
-            "cannot tell {}: {}{}",
-            gap.missing,
-            gap.why,
-            learn.collect::<String>()
-        );
+        return super::untold(gap);
     }
     match config {
         Some(config) => format!("no nginx of the recording runs with {}", config.display()),

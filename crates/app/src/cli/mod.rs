@@ -120,6 +120,17 @@ fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// That something could not be learned, where there is no answer without it.
+fn untold(gap: &::diagnose::Gap) -> String {
+    let learn = gap.learn.iter().map(|learn| format!(": {learn}"));
+    format!(
+        "cannot tell {}: {}{}",
+        gap.missing,
+        gap.why,
+        learn.collect::<String>()
+    )
+}
+
 /// Whether nobody reads any more: no failure of ours.
 fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

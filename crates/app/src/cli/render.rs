@@ -89,39 +89,29 @@ pub(crate) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let _lock = (!args.check).then(|| Memory::lock(&root)).transpose()?;
     let mut memory = Memory::read(&root)?;
     let files = render::compare(planned, &memory, &file, &root)?;
-    if args.check {
-        print(
-            args,
-            global,
-            &Told {
-                settings: &file,
-                root: &root,
-                files: &files,
-                written: None,
-            },
-        )?;
-        let is_clean = !files.iter().any(|file| file.state.is_drift());
-        return Ok(if is_clean {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(DRIFT)
-        });
-    }
-    if !args.force {
-        refuse(&files)?;
-    }
-    let written = render::write(&Change::new(), &files, &mut memory, &file, &root)?;
-    print(
-        args,
-        global,
-        &Told {
-            settings: &file,
-            root: &root,
-            files: &files,
-            written: Some(&written),
-        },
-    )?;
-    Ok(ExitCode::SUCCESS)
+    let written = if args.check {
+        None
+    } else {
+        if !args.force {
+            refuse(&files)?;
+        }
+        Some(render::write(
+            &Change::new(),
+            &files,
+            &mut memory,
+            &file,
+            &root,
+        )?)
+    };
+    let told = Told {
+        settings: &file,
+        root: &root,
+        files: &files,
+        written: written.as_deref(),
+    };
+    print(args, global, &told)?;
+    let is_drift = args.check && files.iter().any(|file| file.state.is_drift());
+    Ok(ExitCode::from(if is_drift { DRIFT } else { 0 }))
 }
 
 /// Begins the settings.
